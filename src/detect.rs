@@ -1,0 +1,64 @@
+//! detect: what is wrong, from facts alone. Pure.
+//!
+//! Each detector looks at a [`View`] and returns findings; [`detect`] runs them all, then keeps one
+//! finding for one root cause.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::case::{Desired, Report};
+use crate::finding::Finding;
+use crate::snapshot::Snapshot;
+
+pub mod access;
+pub mod autoscaling;
+pub mod container;
+pub mod disruption;
+pub mod gitops;
+pub mod manifest;
+pub mod network;
+pub mod scheduling;
+pub mod storage;
+pub mod workload;
+
+/// What a detector may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The cluster.
+    pub snapshot: &'a Snapshot,
+    /// What Git defines.
+    pub desired: &'a [Desired],
+    /// What a person or an alert reports.
+    pub report: Option<&'a Report>,
+    /// The moment of the snapshot.
+    pub now: Timestamp,
+    /// How long a state that heals by itself (Pending, ContainerCreating, not ready) may last
+    /// before it is a finding.
+    pub grace: Duration,
+}
+
+/// A detector: pure, independent of the others.
+pub type Detector = fn(&View<'_>) -> Vec<Finding>;
+
+/// All detectors, in the order in which their findings win when two name the same cause.
+pub const DETECTORS: &[(&str, Detector)] = &[
+    ("manifest", manifest::findings),
+    ("container", container::findings),
+    ("scheduling", scheduling::findings),
+    ("storage", storage::findings),
+    ("workload", workload::findings),
+    ("network", network::findings),
+    ("access", access::findings),
+    ("autoscaling", autoscaling::findings),
+    ("disruption", disruption::findings),
+    ("gitops", gitops::findings),
+];
+
+/// All findings, one for one root cause.
+pub fn detect(view: &View<'_>) -> Vec<Finding> {
+    DETECTORS
+        .iter()
+        .flat_map(|(_, detector)| detector(view))
+        .collect()
+}

@@ -1,0 +1,25 @@
+//! kubemend: from a failing workload to a proven change in Git.
+//!
+//! ```text
+//! detect → gather → locate → propose → lock → edit → open → verify
+//! ```
+//!
+//! # Layout
+//!
+//! - nouns: [`path`], [`object`], [`snapshot`], [`finding`], [`case`], [`code`], [`files`], [`manifest`]
+//! - phases: [`detect`], [`propose`], [`locate`], [`edit`]
+//! - edges: [`render`]
+
+pub mod case;
+pub mod code;
+pub mod detect;
+pub mod edit;
+pub mod files;
+pub mod finding;
+pub mod locate;
+pub mod manifest;
+pub mod object;
+pub mod path;
+pub mod propose;
+pub mod render;
+pub mod snapshot;

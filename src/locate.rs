@@ -1,0 +1,137 @@
+//! locate: from an object and a field to the one proven place in Git.
+
+use std::collections::BTreeMap;
+
+use crate::case::Desired;
+use crate::code::Refusal;
+use crate::edit::FileEdit;
+use crate::files::Files;
+use crate::object::ObjectRef;
+use crate::path::FieldPath;
+use crate::propose::ProposedEdit;
+use crate::render::Renderer;
+
+/// How a place is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Strategy {
+    /// The line that defines the value, feeding one root or none.
+    Direct,
+    /// An existing patch or transformer entry of the environment's own overlay.
+    OverlayEdit,
+    /// A new patch or transformer entry in the environment's own overlay.
+    OverlayNew,
+}
+
+/// One proven place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// File, relative to the repository's root.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Document in the file, from 0.
+    pub document: usize,
+    /// Path in that document.
+    pub path: FieldPath,
+    /// Path inside the text at `path`, for inline patches.
+    pub inner: Option<FieldPath>,
+    /// How it was reached.
+    pub strategy: Strategy,
+    /// The kustomize root it was proven for; none for plain files.
+    pub root: Option<String>,
+    /// All roots that read the file.
+    pub affects: Vec<String>,
+    /// The decision trail, one line a step, for `kubemend locate`.
+    pub trail: Vec<String>,
+}
+
+/// An object-level edit turned into edits of files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// The place (of the first edit).
+    pub site: Site,
+    /// Edits by file.
+    pub edits: BTreeMap<String, Vec<FileEdit>>,
+}
+
+/// Something in the repository that could not be read; the run goes on without it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// File or root.
+    pub place: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What a rendering proved about a set of edits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Check {
+    /// Short name: `yaml`, `render`, `schema`.
+    pub name: String,
+    /// Whether it passed.
+    pub status: Status,
+    /// What was compared, with versions and counts; or why it was skipped.
+    pub detail: String,
+}
+
+/// Result of a [`Check`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Proven.
+    Pass,
+    /// Disproven.
+    Fail,
+    /// Not checked.
+    Skipped,
+}
+
+/// A repository, indexed and (where there are kustomize roots) rendered.
+#[derive(Debug)]
+pub struct Repository<'r> {
+    /// Its files.
+    pub files: &'r Files,
+    /// What renders kustomize, if anything does.
+    pub renderer: Option<&'r Renderer>,
+    /// What every root and plain file defines.
+    pub desired: Vec<Desired>,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+}
+
+impl<'r> Repository<'r> {
+    /// Indexes the files and renders every kustomize root. `destination` is the namespace of
+    /// manifests that name none.
+    pub fn open(
+        files: &'r Files,
+        renderer: Option<&'r Renderer>,
+        _destination: Option<&str>,
+    ) -> Self {
+        Self {
+            files,
+            renderer,
+            desired: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Finds the place that writes a field of an object, or where it would be added.
+    pub fn locate(&self, _object: &ObjectRef, _path: &FieldPath) -> Result<Site, Refusal> {
+        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    }
+
+    /// Turns an edit of an object into edits of files.
+    pub fn plan(&self, _edit: &ProposedEdit) -> Result<Located, Refusal> {
+        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    }
+
+    /// Renders before and after, and proves that exactly the intended fields of the intended
+    /// objects changed, in exactly the intended roots.
+    pub fn verify(
+        &self,
+        _changed: &BTreeMap<String, Vec<u8>>,
+        _intended: &[ProposedEdit],
+    ) -> Result<Vec<Check>, Refusal> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,1 @@
+//! YAML files as documents with byte spans: splitting, identity, trees. Pure.

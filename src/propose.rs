@@ -1,0 +1,166 @@
+//! What should change: an untrusted [`Proposal`], a [`Question`], or a refusal.
+//!
+//! Proposals come from playbooks (deterministic) and from a language model. Both are data that
+//! only `lock` can turn into a plan.
+
+use serde_json::Value;
+
+use crate::code::{Code, Refusal};
+use crate::finding::Severity;
+use crate::object::ObjectRef;
+use crate::path::FieldPath;
+
+pub mod playbook;
+
+/// A row of the allow-list: the incident class that unlocks a change (guardrails, section 7).
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[allow(
+    missing_docs,
+    reason = "the rows are documented in lock.rs, where their bounds are"
+)]
+pub enum Unlock {
+    ImagePullNotFound,
+    ImagePullAuth,
+    OOMKilled,
+    CpuThrottling,
+    MissingConfig,
+    MissingSecret,
+    BadCommand,
+    LastHealthyTemplate,
+    CrashLoopAfterChange,
+    ProbeFailure,
+    PortMismatch,
+    UnschedulableResources,
+    UnschedulablePlacement,
+    Evicted,
+    PvcPending,
+    ClaimNotFound,
+    HostPortConflict,
+    ConfigContent,
+    QuotaRejected,
+    HpaMisconfig,
+    BackendMissing,
+    InvalidManifest,
+    DeprecatedApi,
+}
+
+/// What an edit does at its path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// Replaces an existing value.
+    Set(Value),
+    /// Adds a key that is not there (the path ends in the new key; missing parents are made), or
+    /// appends an item (the path is the list's, with one more index: its length).
+    Add(Value),
+    /// Removes a key or a list item.
+    Remove,
+}
+
+/// One wanted change of one field of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProposedEdit {
+    /// The object, as the manifests name it (as rendered, for kustomize).
+    pub object: ObjectRef,
+    /// The field, on the object as rendered.
+    pub path: FieldPath,
+    /// What to do there.
+    pub op: Op,
+    /// The allow-list row that the proposer claims for it.
+    pub unlock: Unlock,
+    /// Where the new value comes from, for people: `ReplicaSet web-5d8 (revision 3, was available)`.
+    pub basis: String,
+}
+
+/// Who proposes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A playbook, by name.
+    Playbook(&'static str),
+    /// A language model, by name.
+    Model(String),
+    /// The known answer of an evaluation case.
+    Oracle,
+}
+
+/// A statement of the diagnosis and the evidence that it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// One sentence.
+    pub text: String,
+    /// Evidence ids (`E1`, `E2`, …); playbooks may leave it empty, a model must not.
+    pub cites: Vec<String>,
+}
+
+/// A wanted change. Untrusted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// Who proposes it.
+    pub source: Source,
+    /// Imperative, a subject line: `raise the memory limit of shop/cart to 256Mi`.
+    pub title: String,
+    /// What is broken and why, statement by statement.
+    pub diagnosis: Vec<Claim>,
+    /// Why this change fixes it, 10–500 characters.
+    pub reason: String,
+    /// How risky the proposer thinks it is.
+    pub risk: Severity,
+    /// What a person must also do after the merge (re-create an immutable object, …).
+    pub after_merge: Vec<String>,
+    /// The edits, 1–10 of them.
+    pub edits: Vec<ProposedEdit>,
+}
+
+/// One answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What choosing it means.
+    pub title: String,
+    /// The change that it would make, where one can be made.
+    pub proposal: Option<Proposal>,
+}
+
+/// One question to the people who own the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Why kubemend asks.
+    pub code: Code,
+    /// The question, one sentence.
+    pub title: String,
+    /// What is broken and why, statement by statement, with every fact that a person needs.
+    pub diagnosis: Vec<Claim>,
+    /// The options, at least one.
+    pub options: Vec<Choice>,
+}
+
+/// What a proposer says to a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// One safe fix.
+    Fix(Proposal),
+    /// A person has to decide.
+    Ask(Question),
+    /// No manifest is at fault, or no safe fix exists.
+    Refuse(Refusal),
+}
+
+impl Claim {
+    /// A statement of a playbook, which cites nothing.
+    pub fn fact(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            cites: Vec::new(),
+        }
+    }
+}

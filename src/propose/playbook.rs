@@ -1,0 +1,61 @@
+//! The built-in playbook: deterministic answers from facts alone. Pure.
+//!
+//! A play is a small function over a [`Case`] with its own tests. [`PLAYBOOK`] lists them all, in
+//! the order in which they are tried; the first that answers wins.
+
+use crate::case::Case;
+use crate::finding::Class;
+use crate::propose::Answer;
+
+pub mod access;
+pub mod autoscaling;
+pub mod config;
+pub mod container;
+pub mod gitops;
+pub mod last_good;
+pub mod manifest;
+pub mod network;
+pub mod probe;
+pub mod resources;
+pub mod scheduling;
+pub mod storage;
+pub mod workload;
+
+/// One play.
+#[derive(Debug, Clone, Copy)]
+pub struct Play {
+    /// Stable name, `last-healthy-template`.
+    pub name: &'static str,
+    /// What it does, one sentence.
+    pub about: &'static str,
+    /// The classes of findings that it answers.
+    pub classes: &'static [Class],
+    /// The answer; none when the facts do not suffice for this play.
+    pub run: fn(&Case<'_>) -> Option<Answer>,
+}
+
+/// Every play, grouped by module; within a class the first that answers wins.
+pub const PLAYBOOK: &[&[Play]] = &[
+    manifest::PLAYS,
+    last_good::PLAYS,
+    config::PLAYS,
+    container::PLAYS,
+    probe::PLAYS,
+    resources::PLAYS,
+    scheduling::PLAYS,
+    storage::PLAYS,
+    workload::PLAYS,
+    network::PLAYS,
+    access::PLAYS,
+    autoscaling::PLAYS,
+    gitops::PLAYS,
+];
+
+/// The first answer of the playbook, and the play that gave it.
+pub fn answer(case: &Case<'_>) -> Option<(&'static Play, Answer)> {
+    PLAYBOOK
+        .iter()
+        .flat_map(|plays| plays.iter())
+        .filter(|play| play.classes.contains(&case.finding.class))
+        .find_map(|play| (play.run)(case).map(|answer| (play, answer)))
+}
