@@ -13,6 +13,7 @@
 pub mod case;
 pub mod code;
 pub mod detect;
+pub mod dump;
 pub mod edit;
 pub mod files;
 pub mod finding;
