@@ -23,4 +23,5 @@ pub mod object;
 pub mod path;
 pub mod propose;
 pub mod render;
+pub mod repo;
 pub mod snapshot;
