@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! - nouns: [`path`], [`object`], [`snapshot`], [`finding`], [`case`], [`code`], [`files`], [`manifest`]
+//! - nouns: [`path`], [`object`], [`snapshot`], [`finding`], [`case`], [`code`], [`files`], [`manifest`], [`quantity`]
 //! - phases: [`detect`], [`propose`], [`locate`], [`edit`]
 //! - edges: [`render`]
 
@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod object;
 pub mod path;
 pub mod propose;
+pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod snapshot;
