@@ -1,0 +1,95 @@
+//! The typed reading: one slice as a JSON value, as near to the API server's reading as a crate
+//! comes.
+//!
+//! This is the only module that knows the deserialiser.
+
+use serde_json::Value;
+
+use super::strip_bom;
+use crate::code::{Code, Refusal};
+
+/// Reads one slice. An empty document is null. Merge keys are expanded, duplicate keys an error.
+pub fn read_value(slice: &str) -> Result<Value, Refusal> {
+    if slice.len() > super::MAX_BYTES {
+        return Err(Refusal::new(
+            Code::InputTooLarge,
+            "the document is over 16 MB",
+        ));
+    }
+    serde_saphyr::from_str_with_options(strip_bom(slice), options()).map_err(|e| explain(slice, &e))
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        // `defaultMode: 0400` is 256 for Kubernetes.
+        legacy_octal_numbers: true,
+        emit_comments: false,
+        with_snippet: false,
+        budget: serde_saphyr::budget! {
+            max_nodes: 2_000_000,
+            max_depth: 128,
+            max_events: 8_000_000,
+            max_anchors: 100_000,
+        },
+    }
+}
+
+fn explain(slice: &str, error: &serde_saphyr::Error) -> Refusal {
+    let message = error.to_string();
+    let code = match error {
+        serde_saphyr::Error::DuplicateMappingKey { .. } => Code::DuplicateKeys,
+        serde_saphyr::Error::Budget { .. } => Code::InputTooLarge,
+        _ if slice.contains("{{") => Code::Templated,
+        _ => Code::NotYaml,
+    };
+    Refusal::new(code, message)
+}
+
+/// Reads every document of a dump or configuration; an error says the line. Larger than a
+/// manifest may be, so only the node budget bounds it.
+pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
+    let read = |slice: &super::Slice| {
+        let text = strip_bom(slice.of(text));
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+            let refusal = explain(text, &error);
+            let hint = if refusal.code == Code::InputTooLarge { "; if it is a real dump, write it with -o json" } else { "" };
+            let place = if slice.line > 1 { format!("document at line {}: ", slice.line) } else { String::new() };
+            format!("{place}{}{hint}", refusal.message)
+        })
+    };
+    super::split(text).iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_read_as_kubernetes_reads_them() {
+        let source = "\u{feff}a: 0400\nb: yes\nc: 1_000\nd: &x {e: 1}\nf: {<<: *x}\n";
+        let wanted = json!({"a": 256, "b": true, "c": 1000, "d": {"e": 1}, "f": {"e": 1}});
+        assert_eq!(read_value(source).unwrap(), wanted);
+    }
+
+    #[test]
+    fn empty_documents_are_null() {
+        for empty in ["", "# c\n", "---\n", "--- # c\n", "---\n# c\n...\n"] {
+            assert_eq!(read_value(empty).unwrap(), Value::Null, "{empty:?}");
+        }
+        assert_eq!(read_value("a: 1\n...\n# c\n").unwrap(), json!({"a": 1}));
+    }
+
+    #[test]
+    fn refusals_carry_their_code() {
+        let code = |source: &str| read_value(source).unwrap_err().code;
+        assert_eq!(code("a: 1\na: 2\n"), Code::DuplicateKeys);
+        assert_eq!(code("a:\n\tb: 1\n"), Code::NotYaml);
+        assert_eq!(code("a: {{ .x }}\n"), Code::Templated);
+        assert_eq!(
+            code(&("[".repeat(200) + &"]".repeat(200))),
+            Code::InputTooLarge
+        );
+    }
+}
