@@ -52,8 +52,16 @@ pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
         let text = strip_bom(slice.of(text));
         serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
             let refusal = explain(text, &error);
-            let hint = if refusal.code == Code::InputTooLarge { "; if it is a real dump, write it with -o json" } else { "" };
-            let place = if slice.line > 1 { format!("document at line {}: ", slice.line) } else { String::new() };
+            let hint = if refusal.code == Code::InputTooLarge {
+                "; if it is a real dump, write it with -o json"
+            } else {
+                ""
+            };
+            let place = if slice.line > 1 {
+                format!("document at line {}: ", slice.line)
+            } else {
+                String::new()
+            };
             format!("{place}{}{hint}", refusal.message)
         })
     };
