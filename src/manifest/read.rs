@@ -27,7 +27,8 @@ fn options() -> serde_saphyr::Options {
         with_snippet: false,
         budget: serde_saphyr::budget! {
             max_nodes: 2_000_000,
-            max_depth: 128,
+            // 128 levels overflow the 2 MB stack of a worker thread in an unoptimised build.
+            max_depth: 96,
             max_events: 8_000_000,
             max_anchors: 100_000,
         },
