@@ -10,7 +10,7 @@ pub mod read;
 pub mod tree;
 
 pub use lookup::Trail;
-pub use read::read_value;
+pub use read::{read_stream, read_value};
 pub use tree::{Entry, Item, Kind, Node, Style, Tree};
 
 /// The largest file that is read at all, in bytes.

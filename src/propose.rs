@@ -5,7 +5,9 @@
 
 use serde_json::Value;
 
+use crate::case::Case;
 use crate::code::{Code, Refusal};
+use crate::evidence::Evidence;
 use crate::finding::Severity;
 use crate::object::ObjectRef;
 use crate::path::FieldPath;
@@ -162,5 +164,65 @@ impl Claim {
             text: text.into(),
             cites: Vec::new(),
         }
+    }
+}
+
+/// What a proposer used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Calls of a model.
+    pub calls: u32,
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Tokens received.
+    pub completion_tokens: u64,
+}
+
+/// An answer, if there is one, and what it cost.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Proposed {
+    /// The answer; none when this proposer has nothing to say to the case.
+    pub answer: Option<Answer>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// A proposer that does not answer: an infrastructure failure, not an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the model does not answer: {0}")]
+pub struct ProposeError(pub String);
+
+/// Something that answers cases: the playbook, a model, a script in tests.
+pub trait Proposer {
+    /// The answer to a case. `feedback` holds what lock said to the answers before, oldest first.
+    fn propose(
+        &self,
+        case: &Case<'_>,
+        evidence: &Evidence,
+        feedback: &[String],
+    ) -> Result<Proposed, ProposeError>;
+}
+
+/// The built-in playbook.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Playbook;
+
+impl Proposer for Playbook {
+    fn propose(
+        &self,
+        case: &Case<'_>,
+        _evidence: &Evidence,
+        feedback: &[String],
+    ) -> Result<Proposed, ProposeError> {
+        // a play follows from facts: it would say the same again
+        let answer = if feedback.is_empty() {
+            playbook::answer(case).map(|(_, answer)| answer)
+        } else {
+            None
+        };
+        Ok(Proposed {
+            answer,
+            usage: Usage::default(),
+        })
     }
 }

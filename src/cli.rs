@@ -1,0 +1,297 @@
+//! What the user types. No syscalls, no derived values.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// From a failing workload to a proven change in Git.
+#[derive(Debug, Parser)]
+#[command(name = "kubemend", version, about, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Colours: `auto` (when a terminal is there), `always`, `never`.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// No progress on standard error.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// When a terminal is there and NO_COLOR is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One pass: diagnosis, proven diff and pull-request text from a cluster dump and a repository.
+    Fix(Box<Fix>),
+    /// Where in Git a field of an object is written, with the decision trail.
+    Locate(Locate),
+    /// Run cases with a known answer and print how they ended.
+    Eval(Eval),
+    /// The whole flow on an embedded broken sample: no cluster, no forge, no key.
+    Demo(Demo),
+    /// What a refusal or block code means, and what to do; without a code, all of them.
+    Explain(Explain),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Shell completions.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// The public JSON contract (schema/fix.schema.json).
+    Json,
+    /// Only the unified diff, for `git apply`.
+    Patch,
+}
+
+/// Text or JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Who proposes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProposerChoice {
+    /// The built-in playbook alone.
+    Playbook,
+    /// The model alone.
+    Model,
+    /// The playbook first, then the model.
+    Both,
+}
+
+/// The lowest severity that makes the exit code 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Never.
+    Never,
+    /// Any finding.
+    Low,
+    /// Degraded, or worse.
+    Medium,
+    /// Not running or not serving, or worse.
+    High,
+    /// Several workloads, or data.
+    Critical,
+}
+
+const DUMP_HELP: &str = "A complete dump, so that what is missing can be told from what was not asked for:
+
+  kubectl get all,events,configmaps,secrets,persistentvolumeclaims,persistentvolumes,storageclasses,\\
+nodes,namespaces,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\\
+networkpolicies,ingresses,endpointslices,resourcequotas,limitranges,\\
+horizontalpodautoscalers,poddisruptionbudgets,controllerrevisions -A -o yaml > dump.yaml
+
+Values of Secrets are dropped while reading. `kubectl cluster-info dump --output-directory DIR` folders work too.
+Logs go into files named <namespace>_<pod>_<container>[_previous].log in a `logs` folder beside the dump, or with --logs.
+
+Exit codes: 0 fine; 1 findings at or above --fail-on; 2 usage, configuration or unusable input;
+3 infrastructure that does not answer (model).";
+
+/// `kubemend fix`.
+#[derive(Debug, Args)]
+#[command(after_long_help = DUMP_HELP, after_help = DUMP_HELP)]
+pub struct Fix {
+    /// The manifest repository: the root of a Git repository (its HEAD is read), or a plain folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub repo: PathBuf,
+    /// The cluster: `kubectl get … -o yaml|json` output, or a folder of such files.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub snapshot: PathBuf,
+    /// Container logs, one file each.
+    #[arg(long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+    /// What started this run: a file with `kind`, `namespace`, `time`, `text`.
+    #[arg(long, value_name = "FILE", conflicts_with = "report")]
+    pub trigger: Option<PathBuf>,
+    /// What a person or an alert says, or a tool's error message.
+    #[arg(long, value_name = "TEXT")]
+    pub report: Option<String>,
+    /// Namespace of manifests that name none.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// The moment of the snapshot, RFC 3339; by default the newest time in it.
+    #[arg(long, value_name = "TIME")]
+    pub now: Option<jiff::Timestamp>,
+    /// How results are printed.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Write each fix as a commit on a branch of its own. HEAD, index and work tree stay as they are.
+    #[arg(long)]
+    pub commit: bool,
+    /// The lowest severity that makes the exit code 1.
+    #[arg(long, value_enum, default_value_t = FailOn::Never)]
+    pub fail_on: FailOn,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+    /// Settings of the proposer.
+    #[command(flatten)]
+    pub proposer: ProposerArgs,
+}
+
+/// What the operator sets.
+#[derive(Debug, Args)]
+pub struct Operator {
+    /// The operator's configuration; without it the repository's own file counts.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// kustomize or kubectl; by default the first one on PATH.
+    #[arg(long, value_name = "PATH", env = "KUBEMEND_RENDERER")]
+    pub renderer: Option<PathBuf>,
+}
+
+/// Who proposes, and with which model.
+#[derive(Debug, Args)]
+pub struct ProposerArgs {
+    /// Who proposes; by default the playbook, then the model where one is configured.
+    #[arg(long, value_enum, default_value_t = ProposerChoice::Both)]
+    pub proposer: ProposerChoice,
+    /// The model's name; the configuration's by default.
+    #[arg(long, value_name = "NAME", env = "KUBEMEND_MODEL")]
+    pub model: Option<String>,
+    /// Base URL of an OpenAI-compatible endpoint.
+    #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL")]
+    pub base_url: Option<String>,
+    /// Write every request and answer of the model into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Answer from a folder that --record wrote, without network.
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+}
+
+/// `kubemend locate`.
+#[derive(Debug, Args)]
+pub struct Locate {
+    /// The object, as KIND/NAME.
+    #[arg(value_name = "KIND/NAME")]
+    pub object: String,
+    /// Its namespace.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// The field: `spec.template.spec.containers[name=web].image`.
+    #[arg(long, value_name = "PATH")]
+    pub field: crate::path::FieldPath,
+    /// The manifest repository.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub repo: PathBuf,
+    /// How the result is printed.
+    #[arg(long, short, value_enum, default_value_t = TextOrJson::Text)]
+    pub output: TextOrJson,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+/// `kubemend eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A folder of case folders.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Who proposes.
+    #[arg(long, value_enum, default_value_t = EvalProposer::Playbook)]
+    pub proposer: EvalProposer,
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// How the result is printed.
+    #[arg(long, short, value_enum, default_value_t = TextOrJson::Text)]
+    pub output: TextOrJson,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+    /// The model's name.
+    #[arg(long, value_name = "NAME", env = "KUBEMEND_MODEL")]
+    pub model: Option<String>,
+    /// Base URL of an OpenAI-compatible endpoint.
+    #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL")]
+    pub base_url: Option<String>,
+    /// Write every request and answer of the model into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Answer from a folder that --record wrote, without network.
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+}
+
+/// Who proposes in an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvalProposer {
+    /// The built-in playbook.
+    Playbook,
+    /// The model.
+    Model,
+    /// The case's own answer, treated as untrusted: measures locate, lock and edit alone.
+    Oracle,
+}
+
+/// `kubemend demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Write the sample repository and dump here, and leave them for a closer look.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Show the complete text of each pull request, question and refusal.
+    #[arg(long)]
+    pub full: bool,
+    /// kustomize or kubectl; by default the first one on PATH.
+    #[arg(long, value_name = "PATH", env = "KUBEMEND_RENDERER")]
+    pub renderer: Option<PathBuf>,
+}
+
+/// `kubemend explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The code, in any case: `SharedBase`.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+}
+
+/// `kubemend config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration file.
+    Check {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the JSON schema of the configuration.
+    Schema,
+    /// Print the configuration that counts: defaults, repository, operator.
+    Print {
+        /// The manifest repository.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        repo: PathBuf,
+        /// The operator's configuration.
+        #[arg(long, value_name = "FILE", env = "KUBEMEND_CONFIG")]
+        config: Option<PathBuf>,
+    },
+}

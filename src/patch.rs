@@ -1,0 +1,101 @@
+//! Unified diffs that `git apply` takes in the repository's root. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use similar::TextDiff;
+
+use crate::files::Files;
+
+/// The difference between a repository's files and their changed versions, as one unified diff.
+/// Files that are not UTF-8 are left out: nothing of them is ever edited.
+pub fn unified(files: &Files, changed: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut out = String::new();
+    for (path, new) in changed {
+        let old = files.get(path).unwrap_or_default();
+        if let (Ok(old), Ok(new)) = (std::str::from_utf8(old), std::str::from_utf8(new))
+            && old != new
+        {
+            file_diff(&mut out, path, old, new);
+        }
+    }
+    out
+}
+
+fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
+    let (a, b) = (quoted("a/", path), quoted("b/", path));
+    let diff = TextDiff::from_lines(old, new);
+    let body = diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&a, &b)
+        .to_string();
+    // writing to a String cannot fail
+    let _ = write!(out, "diff --git {a} {b}\n{body}");
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
+/// A path as git writes it in a diff: quoted in C style when it holds unusual bytes.
+fn quoted(prefix: &str, path: &str) -> String {
+    let plain = path
+        .bytes()
+        .all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\');
+    if plain {
+        return format!("{prefix}{path}");
+    }
+    let mut out = format!("\"{prefix}");
+    for b in path.bytes() {
+        match b {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\t' => out.push_str("\\t"),
+            0x20..0x7f => out.push(b as char),
+            _ => {
+                let _ = write!(out, "\\{b:03o}");
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn apply_with_git(path: &str, old: &str, new: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(path), old).unwrap();
+        let files = Files {
+            by_path: BTreeMap::from([(path.to_owned(), old.as_bytes().to_vec())]),
+        };
+        let patch = unified(
+            &files,
+            &BTreeMap::from([(path.to_owned(), new.as_bytes().to_vec())]),
+        );
+        std::fs::write(dir.path().join("p.diff"), &patch).unwrap();
+        let done = std::process::Command::new("git")
+            .args(["apply", "p.diff"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{patch}\n{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        assert_eq!(std::fs::read_to_string(dir.path().join(path)).unwrap(), new);
+    }
+
+    #[test]
+    fn git_applies_what_we_write() {
+        apply_with_git("a.yaml", "a: 1\nb: 2\n", "a: 1\nb: 3\n");
+        apply_with_git("a.yaml", "a: 1\nb: 2", "a: 1\nb: 3");
+        apply_with_git("a.yaml", "a: 1\r\nb: 2\r\n", "a: 1\r\nb: 3\r\n");
+        apply_with_git("\u{fc}ml\"aut.yaml", "a: 1\n", "a: 2\n");
+    }
+}

@@ -1,0 +1,404 @@
+//! The story: detect → gather → locate → propose → lock → edit → open.
+//!
+//! [`run`] handles all findings of one pass; [`heal`] tells the story of one. Expected endings are
+//! variants of [`Ending`], not errors; an [`Error`] means that infrastructure did not answer.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::case::{Case, Earlier, Report};
+use crate::code::{Code, Refusal};
+use crate::detect::{View, detect};
+use crate::edit::{self, FileEdit};
+use crate::evidence::{self, Evidence};
+use crate::finding::Finding;
+use crate::history;
+use crate::locate::{Check, Problem, Repository, Site, Status};
+use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
+use crate::message::{self, PullRequestParts, Text};
+use crate::narrow::{Narrowed, narrow};
+use crate::patch;
+use crate::propose::{Answer, ProposeError, Proposal, Proposer, Question, Usage};
+use crate::repo::Checkout;
+use crate::schema;
+use crate::snapshot::Snapshot;
+
+/// How often lock's objections go back to the proposer.
+const MAX_ROUNDS: usize = 2;
+
+/// Everything that one pass works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The repository, as read from Git.
+    pub checkout: &'a Checkout,
+    /// The repository, indexed and rendered.
+    pub repository: &'a Repository<'a>,
+    /// The cluster.
+    pub snapshot: &'a Snapshot,
+    /// What a person or an alert reports.
+    pub report: Option<&'a Report>,
+    /// The moment of the snapshot.
+    pub now: Timestamp,
+    /// How long a state that heals by itself may last.
+    pub grace: Duration,
+    /// What the operator allows.
+    pub policy: &'a Policy,
+    /// Who proposes.
+    pub proposer: &'a dyn Proposer,
+}
+
+/// A phase that needs the outside world did not get an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// propose: the model.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+}
+
+/// How a finding ends for the people who own the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// One safe fix, proven.
+    PullRequest(Box<PullRequest>),
+    /// One question.
+    Question(Asked),
+    /// A reason.
+    Refused {
+        /// Code and reason.
+        refusal: Refusal,
+        /// Changes that were wanted and blocked.
+        blocked: Vec<Blocked>,
+        /// What a person reads.
+        text: Text,
+    },
+    /// Nothing to do: fixed in Git already.
+    Nothing {
+        /// Why.
+        refusal: Refusal,
+        /// What a person reads.
+        text: Text,
+    },
+}
+
+/// A proven fix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PullRequest {
+    /// Title and body.
+    pub text: Text,
+    /// The branch.
+    pub branch: String,
+    /// The commit message.
+    pub commit: String,
+    /// The fix itself.
+    pub mended: Mended,
+}
+
+/// A question, and each option's proven change where there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// For each option, its diff.
+    pub patches: Vec<Option<String>>,
+    /// What a person reads.
+    pub text: Text,
+}
+
+/// Changed files with their proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mended {
+    /// The locked plan.
+    pub plan: Plan,
+    /// The place of the first change.
+    pub site: Site,
+    /// Edits by file.
+    pub edits: BTreeMap<String, Vec<FileEdit>>,
+    /// New content by file.
+    pub changed: BTreeMap<String, Vec<u8>>,
+    /// What was proven.
+    pub checks: Vec<Check>,
+    /// The unified diff.
+    pub patch: String,
+}
+
+/// A finding and how it ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The finding.
+    pub finding: Finding,
+    /// Its identity.
+    pub fingerprint: String,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// One pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// What was handled.
+    pub results: Vec<Ended>,
+    /// What else is wrong and was not touched.
+    pub listed: Vec<Finding>,
+    /// What could not be read in the repository.
+    pub problems: Vec<Problem>,
+    /// What the proposers used up.
+    pub usage: Usage,
+}
+
+/// Runs one pass over a snapshot and a repository.
+pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
+    let view = View { snapshot: ctx.snapshot, desired: &ctx.repository.desired, report: ctx.report, now: ctx.now, grace: ctx.grace };
+    let Narrowed { chosen, listed } = narrow(detect(&view), &view);
+    let mut results = Vec::new();
+    let mut usage = Usage::default();
+    for finding in &chosen {
+        let (ended, used) = heal_isolated(ctx, finding, &chosen)?;
+        usage.add(used);
+        results.push(ended);
+    }
+    let results = crate::incident::settle(ctx, results);
+    Ok(Run { results, listed, problems: ctx.repository.problems.clone(), usage })
+}
+
+/// [`heal`], but a panic ends this finding only.
+fn heal_isolated(ctx: &Context<'_>, finding: &Finding, all: &[Finding]) -> Result<(Ended, Usage), Error> {
+    catch_unwind(AssertUnwindSafe(|| heal(ctx, finding, all))).unwrap_or_else(|_| {
+        let refusal = Refusal::new(Code::InternalFault, format!("while handling {}", finding.summary));
+        Ok((refused(ctx, finding, &Evidence::default(), refusal, Vec::new()), Usage::default()))
+    })
+}
+
+/// The story of one finding.
+pub fn heal(ctx: &Context<'_>, finding: &Finding, all: &[Finding]) -> Result<(Ended, Usage), Error> {
+    let earlier = history::earlier(ctx, finding);
+    let case = case(ctx, finding, all, &earlier);
+    let evidence = evidence::gather(&case);
+    let mut usage = Usage::default();
+    let mut feedback = Vec::new();
+    let mut blocked: Vec<Blocked> = Vec::new();
+    while feedback.len() <= MAX_ROUNDS {
+        let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
+        usage.add(proposed.usage);
+        // untrusted from here …
+        let ended = match proposed.answer {
+            None => break,
+            Some(Answer::Refuse(refusal)) => refused(ctx, finding, &evidence, refusal, blocked),
+            Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
+            Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
+                // … to here: a plan that lock let through, edited and proven
+                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended),
+                Err(Setback::Blocked(now)) => {
+                    feedback.push(objections(&now));
+                    blocked.extend(now);
+                    continue;
+                }
+                Err(Setback::Refused(refusal)) if is_no_news(refusal.code) => nothing(ctx, finding, &evidence, refusal),
+                Err(Setback::Refused(refusal)) => refused(ctx, finding, &evidence, refusal, Vec::new()),
+            },
+        };
+        return Ok((ended, usage));
+    }
+    let refusal = unanswered(finding, &blocked);
+    Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
+}
+
+/// Endings that mean that Git is right already.
+fn is_no_news(code: Code) -> bool {
+    matches!(code, Code::AlreadyFixed | Code::PendingSync)
+}
+
+fn case<'a>(ctx: &Context<'a>, finding: &'a Finding, all: &'a [Finding], earlier: &'a [Earlier]) -> Case<'a> {
+    Case {
+        finding,
+        others: all,
+        snapshot: ctx.snapshot,
+        desired: &ctx.repository.desired,
+        earlier,
+        report: ctx.report,
+        now: ctx.now,
+    }
+}
+
+/// Nobody had an answer that lock lets through.
+fn unanswered(finding: &Finding, blocked: &[Blocked]) -> Refusal {
+    match blocked.first() {
+        Some(first) => Refusal::new(first.code, format!("{} was wanted at {}, and was blocked: {}", first.wanted, first.path, first.reason)),
+        None => {
+            let detail = if finding.message.is_empty() { finding.reason.clone() } else { finding.message.clone() };
+            Refusal::new(Code::NoSafeFix, format!("{}. {detail}", finding.summary))
+        }
+    }
+}
+
+fn objections(blocked: &[Blocked]) -> String {
+    blocked.iter().map(|b| format!("{} at {} was blocked ({}): {}", b.wanted, b.path, b.code, b.reason)).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a proposal did not become a fix.
+enum Setback {
+    Blocked(Vec<Blocked>),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Setback {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// lock → locate → edit → prove.
+fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mended, Setback> {
+    let plan = lock(proposal, case, ctx.policy).map_err(Setback::Blocked)?;
+    for change in plan.changes() {
+        anchored(ctx, change)?;
+    }
+    let (site, edits) = sites(ctx, &plan)?;
+    let mut changed = BTreeMap::new();
+    for (file, edits) in &edits {
+        let source = ctx.repository.files.get(file).unwrap_or_default();
+        changed.insert(file.clone(), edit::apply(source, edits)?.bytes);
+    }
+    let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
+    let mut checks = vec![yaml_check(&changed)];
+    checks.extend(ctx.repository.verify(&changed, &intended)?);
+    checks.push(schema_check(case, &plan)?);
+    if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
+        return Err(Refusal::new(Code::NotVerifiable, format!("{}: {}", failed.name, failed.detail)).into());
+    }
+    let patch = patch::unified(ctx.repository.files, &changed);
+    Ok(Mended { plan, site, edits, changed, checks, patch })
+}
+
+fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
+    let mut first = None;
+    let mut edits: BTreeMap<String, Vec<FileEdit>> = BTreeMap::new();
+    for change in plan.changes() {
+        let located = ctx.repository.plan(&change.edit)?;
+        for (file, more) in located.edits {
+            let list = edits.entry(file).or_default();
+            for edit in more {
+                if !list.contains(&edit) {
+                    list.push(edit);
+                }
+            }
+        }
+        first.get_or_insert(located.site);
+    }
+    let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
+    Ok((site, edits))
+}
+
+/// The value in Git must be the one that the cluster runs; otherwise something else writes it, or
+/// Git was changed and the change is not applied yet.
+fn anchored(ctx: &Context<'_>, change: &Change) -> Result<(), Refusal> {
+    let Some(before) = &change.before else { return Ok(()) };
+    let Some(live) = ctx.snapshot.get(&change.edit.object) else { return Ok(()) };
+    let Some(live_value) = change.edit.path.get(&live.value) else { return Ok(()) };
+    if equivalent(before, live_value) || before.is_null() {
+        return Ok(());
+    }
+    let (git, cluster) = (crate::lock::short(before), crate::lock::short(live_value));
+    let place = format!("{} {}: Git has {git}, the cluster runs {cluster}", change.edit.object, change.edit.path);
+    Err(Refusal::new(Code::PendingSync, place))
+}
+
+fn yaml_check(changed: &BTreeMap<String, Vec<u8>>) -> Check {
+    let files: Vec<&str> = changed.keys().map(String::as_str).collect();
+    let detail = format!("two independent YAML readers agree before and after; only the planned paths differ in {}", files.join(", "));
+    Check { name: "yaml".to_owned(), status: Status::Pass, detail }
+}
+
+/// The changed objects have no schema issue that they did not have before.
+fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
+    let mut objects = 0;
+    for (i, change) in plan.changes().iter().enumerate() {
+        let seen = plan.changes()[..i].iter().any(|c| c.edit.object == change.edit.object);
+        let Some(before) = case.desired(&change.edit.object).filter(|_| !seen) else { continue };
+        let mut after = before.object.clone();
+        for c in plan.changes().iter().filter(|c| c.edit.object == change.edit.object) {
+            crate::lock::apply_op(&mut after.value, &c.edit.path, &c.edit.op);
+        }
+        schema::validate_change(&before.object, &after).map_err(|issues| {
+            let first = issues.first().map(ToString::to_string).unwrap_or_default();
+            Refusal::new(Code::NotVerifiable, format!("{} would be invalid: {first}", change.edit.object))
+        })?;
+        objects += 1;
+    }
+    let detail = format!("{objects} changed object(s) against the Kubernetes {} schema: no new issue", schema::VERSION);
+    Ok(Check { name: "schema".to_owned(), status: Status::Pass, detail })
+}
+
+fn opened(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, proposal: &Proposal, mended: Mended) -> Ended {
+    let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
+    let text = message::pull_request(&PullRequestParts {
+        finding,
+        evidence,
+        proposal,
+        plan: &mended.plan,
+        site: &mended.site,
+        checks: &mended.checks,
+        patch: &mended.patch,
+        fingerprint: &fingerprint,
+        base: ctx.checkout.head.as_deref(),
+    });
+    let commit = message::commit(&proposal.title, proposal, finding, &fingerprint, evidence);
+    let branch = branch(finding, &fingerprint);
+    let ending = Ending::PullRequest(Box::new(PullRequest { text, branch, commit, mended }));
+    Ended { finding: finding.clone(), fingerprint, ending }
+}
+
+fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Question) -> Ended {
+    let proven = |proposal: &Proposal| mend(ctx, case, proposal).ok().map(|m| m.patch);
+    let patches: Vec<Option<String>> = question.options.iter().map(|o| o.proposal.as_ref().and_then(proven)).collect();
+    let file = case.manifest().map(|m| m.file.clone());
+    let fingerprint = fingerprint(ctx, case.finding, file.as_deref());
+    let text = message::question(case.finding, evidence, &question, &patches, &fingerprint);
+    Ended { finding: case.finding.clone(), fingerprint, ending: Ending::Question(Asked { question, patches, text }) }
+}
+
+fn refused(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: Refusal, blocked: Vec<Blocked>) -> Ended {
+    let fingerprint = fingerprint(ctx, finding, None);
+    let text = message::refusal(finding, evidence, &refusal, &blocked, &fingerprint);
+    Ended { finding: finding.clone(), fingerprint, ending: Ending::Refused { refusal, blocked, text } }
+}
+
+fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: Refusal) -> Ended {
+    let fingerprint = fingerprint(ctx, finding, None);
+    let text = message::refusal(finding, evidence, &refusal, &[], &fingerprint);
+    Ended { finding: finding.clone(), fingerprint, ending: Ending::Nothing { refusal, text } }
+}
+
+/// The identity of a finding: the same problem has the same one in every run.
+pub fn fingerprint(ctx: &Context<'_>, finding: &Finding, file: Option<&str>) -> String {
+    let object = &finding.object;
+    let parts = [
+        ctx.checkout.repo_id.as_str(),
+        ctx.checkout.branch.as_deref().unwrap_or("-"),
+        file.unwrap_or("-"),
+        &object.api_version,
+        &object.kind,
+        object.namespace.as_deref().unwrap_or("-"),
+        &object.name,
+        finding.container.as_deref().unwrap_or("-"),
+        &finding.class.to_string(),
+    ];
+    let hash = Sha256::digest(parts.join("|").as_bytes());
+    hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
+/// `kubemend/<namespace>/<kind>-<name>-<class>-<fp8>`, at most 120 characters of `[a-z0-9-/]`.
+fn branch(finding: &Finding, fingerprint: &str) -> String {
+    let scope = slug(finding.object.namespace.as_deref().unwrap_or("cluster"), 38);
+    let name = slug(&format!("{}-{}-{}", finding.object.kind, finding.object.name, finding.class), 68);
+    format!("kubemend/{scope}/{name}-{}", fingerprint.chars().take(8).collect::<String>())
+}
+
+fn slug(text: &str, most: usize) -> String {
+    let lower = text.to_lowercase();
+    let dashed: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    dashed.chars().take(most).collect::<String>().trim_matches('-').to_owned()
+}
