@@ -6,7 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// From a failing workload to a proven change in Git.
 #[derive(Debug, Parser)]
-#[command(name = "kubemend", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "kubemend",
+    version,
+    about,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -12,6 +12,7 @@ use crate::finding::Finding;
 use crate::snapshot::Snapshot;
 
 pub mod access;
+pub mod admission;
 pub mod autoscaling;
 pub mod container;
 pub mod disruption;
@@ -47,6 +48,7 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("container", container::findings),
     ("scheduling", scheduling::findings),
     ("storage", storage::findings),
+    ("admission", admission::findings),
     ("workload", workload::findings),
     ("network", network::findings),
     ("access", access::findings),

@@ -86,6 +86,25 @@ pub enum Status {
     Skipped,
 }
 
+/// What to do when a line feeds several roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SharedBase {
+    /// A new entry or patch in the environment's own overlay.
+    #[default]
+    Overlay,
+    /// The line itself, for all roots.
+    Base,
+    /// A refusal that lists the roots.
+    Refuse,
+}
+
+/// What the operator decides about places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// What to do when a line feeds several roots.
+    pub shared_base: SharedBase,
+}
+
 /// A repository, indexed and (where there are kustomize roots) rendered.
 #[derive(Debug)]
 pub struct Repository<'r> {
@@ -106,6 +125,7 @@ impl<'r> Repository<'r> {
         files: &'r Files,
         renderer: Option<&'r Renderer>,
         _destination: Option<&str>,
+        _policy: Policy,
     ) -> Self {
         Self {
             files,
@@ -123,6 +143,21 @@ impl<'r> Repository<'r> {
     /// Turns an edit of an object into edits of files.
     pub fn plan(&self, _edit: &ProposedEdit) -> Result<Located, Refusal> {
         Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    }
+
+    /// All files that a root reads, itself included.
+    pub fn files_of_root(&self, _root: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The objects that a file's content defines, with the destination namespace filled in.
+    pub fn objects_in(&self, _path: &str, _bytes: &[u8]) -> Vec<crate::object::Object> {
+        Vec::new()
+    }
+
+    /// What one root of another state of the files defines, rendered like `like`'s.
+    pub fn open_root(_files: &Files, _like: &Repository<'_>, _root: &str) -> Vec<Desired> {
+        Vec::new()
     }
 
     /// Renders before and after, and proves that exactly the intended fields of the intended

@@ -178,6 +178,15 @@ pub struct Usage {
     pub completion_tokens: u64,
 }
 
+impl Usage {
+    /// Adds what another call used.
+    pub fn add(&mut self, more: Self) {
+        self.calls += more.calls;
+        self.prompt_tokens += more.prompt_tokens;
+        self.completion_tokens += more.completion_tokens;
+    }
+}
+
 /// An answer, if there is one, and what it cost.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Proposed {

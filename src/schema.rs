@@ -19,3 +19,10 @@ pub fn check(_object: &Object) -> Vec<Issue> {
 pub fn deprecated(_api_version: &str, _kind: &str) -> Option<&'static str> {
     None
 }
+
+/// Version of the embedded schema.
+pub const VERSION: &str = "1.37";
+/// Issues that a change brings in.
+pub fn validate_change(_before: &Object, _after: &Object) -> Result<(), Vec<Issue>> {
+    Ok(())
+}

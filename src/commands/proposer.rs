@@ -33,6 +33,8 @@ pub(super) fn choose(chosen: &Chosen, config: &Config) -> Result<Box<dyn Propose
     match chosen.who {
         ProposerChoice::Playbook => Ok(Box::new(Playbook)),
         ProposerChoice::Both if !wants_model => Ok(Box::new(Playbook)),
-        _ => Err(Failure::Input("no model is configured: set --model and --base-url, or `model` in --config".to_owned())),
+        _ => Err(Failure::Input(
+            "no model is configured: set --model and --base-url, or `model` in --config".to_owned(),
+        )),
     }
 }

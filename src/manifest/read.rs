@@ -67,6 +67,29 @@ fn explain(slice: &str, error: &serde_saphyr::Error) -> Refusal {
     Refusal::new(code, message)
 }
 
+/// Reads every document of a dump or configuration; an error says the line. Larger than a
+/// manifest may be, so only the node budget bounds it.
+pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
+    let read = |slice: &super::Slice| {
+        let text = strip_bom(slice.of(text));
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+            let refusal = explain(text, &error);
+            let hint = if refusal.code == Code::InputTooLarge {
+                "; if it is a real dump, write it with -o json"
+            } else {
+                ""
+            };
+            let place = if slice.line > 1 {
+                format!("document at line {}: ", slice.line)
+            } else {
+                String::new()
+            };
+            format!("{place}{}{hint}", refusal.message)
+        })
+    };
+    super::split(text).iter().map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

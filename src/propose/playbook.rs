@@ -8,9 +8,12 @@ use crate::finding::Class;
 use crate::propose::Answer;
 
 pub mod access;
+pub mod admission;
 pub mod autoscaling;
+mod build;
 pub mod config;
 pub mod container;
+pub mod disruption;
 pub mod gitops;
 pub mod last_good;
 pub mod manifest;
@@ -43,11 +46,13 @@ pub const PLAYBOOK: &[&[Play]] = &[
     probe::PLAYS,
     resources::PLAYS,
     scheduling::PLAYS,
+    admission::PLAYS,
     storage::PLAYS,
     workload::PLAYS,
     network::PLAYS,
     access::PLAYS,
     autoscaling::PLAYS,
+    disruption::PLAYS,
     gitops::PLAYS,
 ];
 
