@@ -22,7 +22,16 @@ pub fn read_value(slice: &str) -> Result<Value, Refusal> {
 pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
     limit(text, MAX_STREAM).map_err(|r| r.message)?;
     let read_one = |slice: super::Slice| {
-        read(slice.of(text)).map_err(|r| format!("document at line {}: {}", slice.line, r.message))
+        read(slice.of(text)).map_err(|r| {
+            // a real dump can outgrow the YAML budget; JSON has no aliases and needs none
+            let large = r.code == Code::InputTooLarge;
+            let hint = if large {
+                "; if this is a real dump, write it with -o json"
+            } else {
+                ""
+            };
+            format!("document at line {}: {}{hint}", slice.line, r.message)
+        })
     };
     let values = super::split(text).into_iter().map(read_one);
     values.filter(|v| !matches!(v, Ok(Value::Null))).collect()
@@ -65,29 +74,6 @@ fn explain(slice: &str, error: &serde_saphyr::Error) -> Refusal {
         _ => Code::NotYaml,
     };
     Refusal::new(code, message)
-}
-
-/// Reads every document of a dump or configuration; an error says the line. Larger than a
-/// manifest may be, so only the node budget bounds it.
-pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
-    let read = |slice: &super::Slice| {
-        let text = strip_bom(slice.of(text));
-        serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
-            let refusal = explain(text, &error);
-            let hint = if refusal.code == Code::InputTooLarge {
-                "; if it is a real dump, write it with -o json"
-            } else {
-                ""
-            };
-            let place = if slice.line > 1 {
-                format!("document at line {}: ", slice.line)
-            } else {
-                String::new()
-            };
-            format!("{place}{}{hint}", refusal.message)
-        })
-    };
-    super::split(text).iter().map(read).collect()
 }
 
 #[cfg(test)]
