@@ -7,3 +7,8 @@ use crate::finding::Finding;
 pub fn findings(_view: &View<'_>) -> Vec<Finding> {
     Vec::new()
 }
+
+/// Whether this module reports the claim as a cause of its own.
+pub fn reports(_view: &View<'_>, _claim: &crate::object::ObjectRef) -> bool {
+    false
+}
