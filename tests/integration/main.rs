@@ -1,0 +1,6 @@
+//! One test binary for everything that crosses module borders.
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod cli;
+mod contract;
