@@ -124,13 +124,58 @@ impl<'r> Repository<'r> {
     pub fn open(
         files: &'r Files,
         renderer: Option<&'r Renderer>,
-        _destination: Option<&str>,
+        destination: Option<&str>,
         _policy: Policy,
     ) -> Self {
+        let mut desired = Vec::new();
+        for (file, bytes) in files
+            .by_path
+            .iter()
+            .filter(|(f, _)| f.ends_with(".yaml") || f.ends_with(".yml"))
+        {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                continue;
+            };
+            for (document, slice) in crate::manifest::split(text).iter().enumerate() {
+                let Ok(mut value) = crate::manifest::read_value(slice.of(text)) else {
+                    continue;
+                };
+                crate::snapshot::drop_secret_values(&mut value);
+                let Some(mut object) = crate::object::Object::new(value) else {
+                    continue;
+                };
+                let cluster_scoped = matches!(
+                    object.kind(),
+                    "StorageClass"
+                        | "Namespace"
+                        | "ClusterRole"
+                        | "ClusterRoleBinding"
+                        | "PersistentVolume"
+                );
+                if object.namespace().is_none()
+                    && !cluster_scoped
+                    && let (Some(ns), Some(meta)) = (
+                        destination,
+                        object
+                            .value
+                            .get_mut("metadata")
+                            .and_then(|m| m.as_object_mut()),
+                    )
+                {
+                    meta.insert("namespace".to_owned(), ns.into());
+                }
+                desired.push(Desired {
+                    object,
+                    file: file.clone(),
+                    document,
+                    root: None,
+                });
+            }
+        }
         Self {
             files,
             renderer,
-            desired: Vec::new(),
+            desired,
             problems: Vec::new(),
         }
     }
