@@ -8,14 +8,44 @@ use serde_json::Value;
 use super::strip_bom;
 use crate::code::{Code, Refusal};
 
+/// The largest stream of documents that is read, in bytes. A cluster dump may be larger than any
+/// manifest.
+const MAX_STREAM: usize = 256 * 1024 * 1024;
+
 /// Reads one slice. An empty document is null. Merge keys are expanded, duplicate keys an error.
 pub fn read_value(slice: &str) -> Result<Value, Refusal> {
-    if slice.len() > super::MAX_BYTES {
-        return Err(Refusal::new(
-            Code::InputTooLarge,
-            "the document is over 16 MB",
-        ));
+    limit(slice, super::MAX_BYTES)?;
+    read(slice)
+}
+
+/// Reads every document of a YAML text, empty ones left out; an error says the line.
+pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
+    limit(text, MAX_STREAM).map_err(|r| r.message)?;
+    let read_one = |slice: super::Slice| {
+        read(slice.of(text)).map_err(|r| {
+            // a real dump can outgrow the YAML budget; JSON has no aliases and needs none
+            let large = r.code == Code::InputTooLarge;
+            let hint = if large {
+                "; if this is a real dump, write it with -o json"
+            } else {
+                ""
+            };
+            format!("document at line {}: {}{hint}", slice.line, r.message)
+        })
+    };
+    let values = super::split(text).into_iter().map(read_one);
+    values.filter(|v| !matches!(v, Ok(Value::Null))).collect()
+}
+
+fn limit(text: &str, bytes: usize) -> Result<(), Refusal> {
+    if text.len() <= bytes {
+        return Ok(());
     }
+    let message = format!("the text is over {} MB", bytes / 1024 / 1024);
+    Err(Refusal::new(Code::InputTooLarge, message))
+}
+
+fn read(slice: &str) -> Result<Value, Refusal> {
     serde_saphyr::from_str_with_options(strip_bom(slice), options()).map_err(|e| explain(slice, &e))
 }
 
@@ -27,7 +57,8 @@ fn options() -> serde_saphyr::Options {
         with_snippet: false,
         budget: serde_saphyr::budget! {
             max_nodes: 2_000_000,
-            max_depth: 128,
+            // 128 levels overflow the 2 MB stack of a worker thread in an unoptimised build.
+            max_depth: 96,
             max_events: 8_000_000,
             max_anchors: 100_000,
         },
@@ -43,29 +74,6 @@ fn explain(slice: &str, error: &serde_saphyr::Error) -> Refusal {
         _ => Code::NotYaml,
     };
     Refusal::new(code, message)
-}
-
-/// Reads every document of a dump or configuration; an error says the line. Larger than a
-/// manifest may be, so only the node budget bounds it.
-pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
-    let read = |slice: &super::Slice| {
-        let text = strip_bom(slice.of(text));
-        serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
-            let refusal = explain(text, &error);
-            let hint = if refusal.code == Code::InputTooLarge {
-                "; if it is a real dump, write it with -o json"
-            } else {
-                ""
-            };
-            let place = if slice.line > 1 {
-                format!("document at line {}: ", slice.line)
-            } else {
-                String::new()
-            };
-            format!("{place}{}{hint}", refusal.message)
-        })
-    };
-    super::split(text).iter().map(read).collect()
 }
 
 #[cfg(test)]

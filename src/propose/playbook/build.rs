@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::code::{Code, Refusal};
 use crate::finding::Severity;
 use crate::object::ObjectRef;
-use crate::path::FieldPath;
+use crate::path::{FieldPath, Seg};
 use crate::propose::{Answer, Choice, Claim, Op, Proposal, ProposedEdit, Question, Source, Unlock};
 
 /// What a fix says beside its edits.
@@ -93,5 +93,78 @@ pub(super) fn and(items: &[String]) -> String {
         [] => String::new(),
         [only] => only.clone(),
         [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+/// An object with edits carried out, for trying a change before it is proposed.
+pub(super) fn after(object: &Value, edits: &[ProposedEdit]) -> Value {
+    let mut out = object.clone();
+    for edit in edits {
+        let path = edit.path.resolve(&out);
+        let Some((parent, last)) = path.split_last() else {
+            continue;
+        };
+        match &edit.op {
+            Op::Set(value) | Op::Add(value) => {
+                if let Some(at) = reach(&mut out, &parent, true) {
+                    store(at, last, value.clone());
+                }
+            }
+            Op::Remove => {
+                if let Some(at) = reach(&mut out, &parent, false) {
+                    drop_at(at, last);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn reach<'v>(value: &'v mut Value, path: &FieldPath, make: bool) -> Option<&'v mut Value> {
+    let mut at = value;
+    for seg in &path.0 {
+        at = match seg {
+            Seg::Key(key) => {
+                if at.is_null() && make {
+                    *at = Value::Object(serde_json::Map::new());
+                }
+                let map = at.as_object_mut()?;
+                if make {
+                    map.entry(key.clone()).or_insert(Value::Null)
+                } else {
+                    map.get_mut(key)?
+                }
+            }
+            Seg::Index(index) => at.get_mut(*index)?,
+            Seg::Named { .. } => return None,
+        };
+    }
+    Some(at)
+}
+
+fn store(at: &mut Value, last: &Seg, value: Value) {
+    match (last, at) {
+        (Seg::Key(key), Value::Object(map)) => {
+            map.insert(key.clone(), value);
+        }
+        (Seg::Key(key), at @ Value::Null) => *at = serde_json::json!({ key.clone(): value }),
+        (Seg::Index(index), Value::Array(items)) => match items.get_mut(*index) {
+            Some(item) => *item = value,
+            None => items.push(value),
+        },
+        (Seg::Index(0), at @ Value::Null) => *at = Value::Array(vec![value]),
+        _ => {}
+    }
+}
+
+fn drop_at(at: &mut Value, last: &Seg) {
+    match (last, at) {
+        (Seg::Key(key), Value::Object(map)) => {
+            map.shift_remove(key);
+        }
+        (Seg::Index(index), Value::Array(items)) if *index < items.len() => {
+            items.remove(*index);
+        }
+        _ => {}
     }
 }
