@@ -73,7 +73,11 @@ pub(super) fn newest_job<'a>(view: &View<'a>, cron: &Object) -> Option<&'a Objec
         .into_iter()
         .filter(|o| o.kind() == "Job")
         .collect();
-    jobs.sort_by_key(|j| j.str("metadata.creationTimestamp").unwrap_or_default().to_owned());
+    jobs.sort_by_key(|j| {
+        j.str("metadata.creationTimestamp")
+            .unwrap_or_default()
+            .to_owned()
+    });
     jobs.pop()
 }
 
@@ -93,7 +97,8 @@ fn place<'a>(groups: &mut Vec<Group<'a>>, owner: &ObjectRef, pod: &'a Object, sy
         return;
     };
     let better = rank(symptom.class) < rank(group.symptom.class)
-        || (rank(symptom.class) == rank(group.symptom.class) && knows_more(&symptom, &group.symptom));
+        || (rank(symptom.class) == rank(group.symptom.class)
+            && knows_more(&symptom, &group.symptom));
     let mild = group.symptom.mild && symptom.mild;
     if better {
         group.pods.insert(0, pod);
@@ -175,7 +180,9 @@ fn finding(view: &View<'_>, group: &Group<'_>) -> Finding {
 
 /// The owner with the API version of its object in the dump, where it is there.
 fn named_version(view: &View<'_>, owner: &ObjectRef) -> ObjectRef {
-    view.snapshot.get(owner).map_or_else(|| owner.clone(), Object::reference)
+    view.snapshot
+        .get(owner)
+        .map_or_else(|| owner.clone(), Object::reference)
 }
 
 fn severity(view: &View<'_>, group: &Group<'_>) -> Severity {

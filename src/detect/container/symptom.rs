@@ -79,14 +79,18 @@ impl<'a> Look<'a> {
     fn waiting(&self, container: &Container<'_>, status: &Status<'_>) -> Option<Symptom> {
         let (reason, message) = status.waiting()?;
         match reason {
-            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull"
-            | "ImageInspectError" | "RegistryUnavailable" => {
-                Some(self.image(container, reason, message))
-            }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
-            | "PostStartHookError" | "PreStartHookError" | "PreCreateHookError" => {
-                Some(self.creation(container, reason, message))
-            }
+            "ImagePullBackOff"
+            | "ErrImagePull"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable" => Some(self.image(container, reason, message)),
+            "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"
+            | "PostStartHookError"
+            | "PreStartHookError"
+            | "PreCreateHookError" => Some(self.creation(container, reason, message)),
             _ => None,
         }
     }
@@ -126,7 +130,10 @@ impl<'a> Look<'a> {
             return symptom;
         }
         Symptom::new(Class::CreateContainerError, container, reason, message)
-            .clause(format!("cannot be created: {}", text::one_line(message, 200)))
+            .clause(format!(
+                "cannot be created: {}",
+                text::one_line(message, 200)
+            ))
             .detail(reason)
     }
 
@@ -181,9 +188,10 @@ impl<'a> Look<'a> {
                     "Secret" => at(v, "secret.secretName"),
                     _ => at(v, "configMap.name"),
                 };
-                direct.and_then(Value::as_str).map(str::to_owned).or_else(|| {
-                    projected_source(v, missing)
-                })
+                direct
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+                    .or_else(|| projected_source(v, missing))
             });
         volume.unwrap_or_default()
     }
@@ -196,7 +204,9 @@ impl<'a> Look<'a> {
         }
         let low = text::is_memory_too_low(ended.message);
         if ended.reason == "OOMKilled" || low {
-            let limit = container.str("resources.limits.memory").unwrap_or("no limit");
+            let limit = container
+                .str("resources.limits.memory")
+                .unwrap_or("no limit");
             return Some(
                 Symptom::new(Class::OOMKilled, container, "OOMKilled", ended.message)
                     .clause(format!("was OOMKilled at its memory limit ({limit})"))
@@ -234,7 +244,9 @@ impl<'a> Look<'a> {
 
     /// The container exits again and again by itself.
     fn crashing(&self, container: &Container<'_>, status: &Status<'_>) -> Option<Symptom> {
-        let in_loop = status.waiting().is_some_and(|(r, _)| r == "CrashLoopBackOff");
+        let in_loop = status
+            .waiting()
+            .is_some_and(|(r, _)| r == "CrashLoopBackOff");
         let ended = status.last_end()?;
         let once_more = status.restarts() > 0 && status.now_ended().is_some_and(|e| e.code != 0);
         let of_job = matches!(
@@ -257,12 +269,17 @@ impl<'a> Look<'a> {
         if text::is_foreign_binary(&log) || text::is_foreign_binary(ended.message) {
             let image = container.str("image").unwrap_or_default();
             return Some(
-                Symptom::new(Class::ImagePlatform, container, "exec format error", ended.message)
-                    .clause(format!(
-                        "image {image} is built for another platform (exec format error)"
-                    ))
-                    .detail(image)
-                    .fact("image", image),
+                Symptom::new(
+                    Class::ImagePlatform,
+                    container,
+                    "exec format error",
+                    ended.message,
+                )
+                .clause(format!(
+                    "image {image} is built for another platform (exec format error)"
+                ))
+                .detail(image)
+                .fact("image", image),
             );
         }
         if matches!(ended.code, 126 | 127) {
@@ -286,7 +303,11 @@ impl<'a> Look<'a> {
             0 => "ends at once with exit code 0".to_owned(),
             code => format!("exits with code {code}{}", meaning(code)),
         };
-        let reason = if in_loop { "CrashLoopBackOff" } else { ended.reason };
+        let reason = if in_loop {
+            "CrashLoopBackOff"
+        } else {
+            ended.reason
+        };
         Some(
             Symptom::new(class, container, reason, ended.message)
                 .clause(format!("{how}, again and again"))
@@ -321,7 +342,10 @@ impl<'a> Look<'a> {
 
     /// Whether the newest `Unhealthy` event of a probe is no older than a few periods, and not a single slip.
     fn fails_now(&self, container: &str, kind: &str, probe: &Value) -> bool {
-        let period = probe.get("periodSeconds").and_then(Value::as_u64).unwrap_or(10);
+        let period = probe
+            .get("periodSeconds")
+            .and_then(Value::as_u64)
+            .unwrap_or(10);
         let window = period.saturating_mul(4).clamp(60, 1_200);
         self.events
             .iter()
@@ -355,16 +379,21 @@ impl<'a> Look<'a> {
         } else {
             " and restarts the container"
         };
-        Symptom::new(class, container, "Unhealthy", told.map_or("", |e| &e.message))
-            .clause(format!(
-                "its {field} fails{kills}{what}{}",
-                text::one_line(seen, 200)
-            ))
-            .detail(kind)
-            .mild(kind == "Liveness" && status.ready() && status.restarts() == 0)
-            .fact("probe", field)
-            .fact("probeSaw", seen)
-            .fact("probeFailures", count.to_string())
+        Symptom::new(
+            class,
+            container,
+            "Unhealthy",
+            told.map_or("", |e| &e.message),
+        )
+        .clause(format!(
+            "its {field} fails{kills}{what}{}",
+            text::one_line(seen, 200)
+        ))
+        .detail(kind)
+        .mild(kind == "Liveness" && status.ready() && status.restarts() == 0)
+        .fact("probe", field)
+        .fact("probeSaw", seen)
+        .fact("probeFailures", count.to_string())
     }
 
     /// An init container that runs far longer than a start may take.
@@ -421,8 +450,8 @@ impl<'a> Look<'a> {
             return None;
         }
         let mut events = self.events.iter().rev();
-        let event = events
-            .find(|e| e.reason == "FailedCreatePodSandBox" && self.is_of_this_wait(e))?;
+        let event =
+            events.find(|e| e.reason == "FailedCreatePodSandBox" && self.is_of_this_wait(e))?;
         Some(
             Symptom::bare(Class::CreateContainerError, &event.reason, &event.message)
                 .clause(format!(
@@ -440,7 +469,8 @@ impl<'a> Look<'a> {
             .flat_map(|f| self.pod.list(f));
         let none_runs = statuses.into_iter().all(|s| {
             let waiting = at(s, "state.waiting.reason").and_then(Value::as_str);
-            matches!(waiting, Some("ContainerCreating" | "PodInitializing")) || waiting.is_none() && at(s, "state").is_none()
+            matches!(waiting, Some("ContainerCreating" | "PodInitializing"))
+                || waiting.is_none() && at(s, "state").is_none()
         });
         let phase = self.pod.str("status.phase").unwrap_or("Pending");
         phase == "Pending" && none_runs && self.pod.str("spec.nodeName").is_some() && self.is_old()
@@ -498,27 +528,48 @@ impl<'a> Look<'a> {
 /// The log of the run that failed: the previous one where there is one, else the current one.
 pub(super) fn logs(view: &View<'_>, pod: &Object, container: &str) -> String {
     let namespace = pod.namespace().unwrap_or_default();
-    let log = |previous| view.snapshot.log(namespace, pod.name(), container, previous);
-    let log = log(true).filter(|l| !l.trim().is_empty()).or_else(|| log(false));
+    let log = |previous| {
+        view.snapshot
+            .log(namespace, pod.name(), container, previous)
+    };
+    let log = log(true)
+        .filter(|l| !l.trim().is_empty())
+        .or_else(|| log(false));
     log.unwrap_or_default().to_owned()
 }
 
 fn projected_source(volume: &Value, missing: &text::Missing) -> Option<String> {
-    let field = if missing.kind == "Secret" { "secret" } else { "configMap" };
+    let field = if missing.kind == "Secret" {
+        "secret"
+    } else {
+        "configMap"
+    };
     list(volume, "projected.sources").iter().find_map(|s| {
         let source = s.get(field)?;
         let wants = list(source, "items")
             .iter()
             .any(|i| i.get("key").and_then(Value::as_str) == missing.key.as_deref());
-        wants.then(|| source.get("name").and_then(Value::as_str).map(str::to_owned))?
+        wants.then(|| {
+            source
+                .get("name")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })?
     })
 }
 
 fn volume_symptom(class: Class, event: &Event, done: &str) -> Symptom {
     let volume = text::volume(&event.message).unwrap_or_default();
-    let name = if volume.is_empty() { "a volume".to_owned() } else { format!("volume {volume}") };
+    let name = if volume.is_empty() {
+        "a volume".to_owned()
+    } else {
+        format!("volume {volume}")
+    };
     Symptom::bare(class, &event.reason, &event.message)
-        .clause(format!("{name} cannot be {done}: {}", text::one_line(&event.message, 240)))
+        .clause(format!(
+            "{name} cannot be {done}: {}",
+            text::one_line(&event.message, 240)
+        ))
         .detail(&volume)
         .fact("volume", &volume)
 }
@@ -529,25 +580,40 @@ fn not_started(container: &Container<'_>, reason: &str, message: &str) -> Option
         let image = container.str("image").unwrap_or_default();
         return Some(
             Symptom::new(Class::ImagePlatform, container, reason, message)
-                .clause(format!("image {image} is built for another platform (exec format error)"))
+                .clause(format!(
+                    "image {image} is built for another platform (exec format error)"
+                ))
                 .detail(image)
                 .fact("image", image),
         );
     }
     if text::is_memory_too_low(message) {
-        let limit = container.str("resources.limits.memory").unwrap_or("no limit");
+        let limit = container
+            .str("resources.limits.memory")
+            .unwrap_or("no limit");
         return Some(
             Symptom::new(Class::OOMKilled, container, reason, message)
-                .clause(format!("was OOMKilled before it could start (limit {limit})"))
+                .clause(format!(
+                    "was OOMKilled before it could start (limit {limit})"
+                ))
                 .fact("limit", limit),
         );
     }
     let command = text::bad_exec(message);
-    if command.is_none() && !matches!(reason, "RunContainerError" | "StartError" | "ContainerCannotRun") {
+    if command.is_none()
+        && !matches!(
+            reason,
+            "RunContainerError" | "StartError" | "ContainerCannotRun"
+        )
+    {
         return None;
     }
     let command = command.unwrap_or_default();
-    let what = if command.is_empty() { String::new() } else { format!(" {command:?}") };
+    let what = if command.is_empty() {
+        String::new()
+    } else {
+        format!(" {command:?}")
+    };
     Some(
         Symptom::new(Class::RunContainerError, container, reason, message)
             .clause(format!(
@@ -570,7 +636,11 @@ fn runtime_cause(message: &str) -> String {
 }
 
 fn exit_meaning(code: i64) -> &'static str {
-    if code == 126 { "found but not executable" } else { "command not found" }
+    if code == 126 {
+        "found but not executable"
+    } else {
+        "command not found"
+    }
 }
 
 fn meaning(code: i64) -> &'static str {
@@ -595,7 +665,10 @@ pub(super) fn probe_field(kind: &str) -> &'static str {
 /// An event about a container names it in its field path or in its text; one without a field path
 /// is about all.
 fn is_about(event: &Event, container: &str) -> bool {
-    event.field_path.as_ref().is_none_or(|p| p.ends_with(&format!("{{{container}}}")))
+    event
+        .field_path
+        .as_ref()
+        .is_none_or(|p| p.ends_with(&format!("{{{container}}}")))
 }
 
 pub(super) fn time(value: Option<&Value>) -> Option<Timestamp> {
@@ -630,7 +703,11 @@ impl Ended<'_> {
 
 impl<'o> Status<'o> {
     fn of(pod: &'o Object, container: &Container<'_>) -> Option<Self> {
-        let field = if container.init { "status.initContainerStatuses" } else { "status.containerStatuses" };
+        let field = if container.init {
+            "status.initContainerStatuses"
+        } else {
+            "status.containerStatuses"
+        };
         let mut statuses = pod.list(field).iter();
         statuses
             .find(|s| s.get("name").and_then(Value::as_str) == Some(container.name))
@@ -660,7 +737,8 @@ impl<'o> Status<'o> {
     }
 
     fn last_end(&self) -> Option<Ended<'o>> {
-        self.now_ended().or_else(|| self.ended("lastState.terminated"))
+        self.now_ended()
+            .or_else(|| self.ended("lastState.terminated"))
     }
 
     fn running_since(&self) -> Option<Timestamp> {
@@ -677,11 +755,17 @@ impl<'o> Status<'o> {
     }
 
     fn flag(&self, key: &str) -> bool {
-        self.value.get(key).and_then(Value::as_bool).unwrap_or(false)
+        self.value
+            .get(key)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 
     fn restarts(&self) -> i64 {
-        self.value.get("restartCount").and_then(Value::as_i64).unwrap_or(0)
+        self.value
+            .get("restartCount")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
     }
 }
 

@@ -97,7 +97,11 @@ pub fn volume(message: &str) -> Option<String> {
 /// Whether a runtime message says that the command cannot be started, and the command if it does.
 pub fn bad_exec(message: &str) -> Option<String> {
     EXEC.captures(message)
-        .and_then(|c| (1..=3).find_map(|i| c.get(i)).map(|m| m.as_str().to_owned()))
+        .and_then(|c| {
+            (1..=3)
+                .find_map(|i| c.get(i))
+                .map(|m| m.as_str().to_owned())
+        })
         .or_else(|| CHDIR.captures(message).map(|c| c[1].to_owned()))
         .or_else(|| {
             let none = message.contains("no command specified");
@@ -179,16 +183,21 @@ fn regex(pattern: &str) -> Regex {
 }
 
 static KEY_IN: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r#"couldn't find key "?([^\s"]+)"? in (ConfigMap|Secret) "?(?:[^\s/"]+/)?([^\s"/]+?)"?(?:[\s,;]|$)"#)
+    regex(
+        r#"couldn't find key "?([^\s"]+)"? in (ConfigMap|Secret) "?(?:[^\s/"]+/)?([^\s"/]+?)"?(?:[\s,;]|$)"#,
+    )
 });
-static NON_EXISTENT_KEY: LazyLock<Regex> =
-    LazyLock::new(|| regex(r#"references non-existent (config|secret) key: "?([^\s"]+?)"?(?:[\s,;]|$)"#));
+static NON_EXISTENT_KEY: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r#"references non-existent (config|secret) key: "?([^\s"]+?)"?(?:[\s,;]|$)"#)
+});
 static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
     regex(r#"(?i)\b(configmap|secret)s? "?(?:[^\s/"]+/)?([a-z0-9][a-z0-9.-]*)"? not found"#)
 });
 static VOLUME: LazyLock<Regex> = LazyLock::new(|| regex(r#"for volume "([^"]+)""#));
 static EXEC: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r#"exec: "([^"]*)"|exec ([^\s":]+): (?:no such file|permission denied)|exec: ?([^\s":]+): (?:not found|no such file|permission denied)"#)
+    regex(
+        r#"exec: "([^"]*)"|exec ([^\s":]+): (?:no such file|permission denied)|exec: ?([^\s":]+): (?:not found|no such file|permission denied)"#,
+    )
 });
 static CHDIR: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"(?:chdir to cwd|mkdir) \(?"?([^")\s]+)"?"#));
@@ -199,7 +208,9 @@ static ERROR: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// Lines that hold such a word and say that all is well.
 static CALM: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)\b(0|no|zero|without) (errors?|failures?|failed)\b|\berrors?[=:] ?0\b|\bfail(ed|ures?)[=:] ?0\b|\[(notice|info|debug)\]|\blevel=(info|debug)\b")
+    regex(
+        r"(?i)\b(0|no|zero|without) (errors?|failures?|failed)\b|\berrors?[=:] ?0\b|\bfail(ed|ures?)[=:] ?0\b|\[(notice|info|debug)\]|\blevel=(info|debug)\b",
+    )
 });
 
 #[cfg(test)]
@@ -210,15 +221,47 @@ mod tests {
     #[test]
     fn pull_messages_are_told_apart() {
         let cases = [
-            ("ErrImagePull", "rpc error: code = NotFound desc = failed to resolve reference \"docker.io/library/redis:99\": docker.io/library/redis:99: not found", Class::ImagePullNotFound),
-            ("ErrImagePull", "manifest for redis:99 not found: manifest unknown", Class::ImagePullNotFound),
-            ("ImagePullBackOff", "pull access denied, repository does not exist or may require authorization", Class::ImagePullNotFound),
-            ("ErrImagePull", "unexpected status code 401 Unauthorized", Class::ImagePullAuth),
-            ("ErrImagePull", "unexpected status from HEAD request: 403 Forbidden", Class::ImagePullAuth),
-            ("ErrImagePull", "no match for platform in manifest: not found", Class::ImagePlatform),
+            (
+                "ErrImagePull",
+                "rpc error: code = NotFound desc = failed to resolve reference \"docker.io/library/redis:99\": docker.io/library/redis:99: not found",
+                Class::ImagePullNotFound,
+            ),
+            (
+                "ErrImagePull",
+                "manifest for redis:99 not found: manifest unknown",
+                Class::ImagePullNotFound,
+            ),
+            (
+                "ImagePullBackOff",
+                "pull access denied, repository does not exist or may require authorization",
+                Class::ImagePullNotFound,
+            ),
+            (
+                "ErrImagePull",
+                "unexpected status code 401 Unauthorized",
+                Class::ImagePullAuth,
+            ),
+            (
+                "ErrImagePull",
+                "unexpected status from HEAD request: 403 Forbidden",
+                Class::ImagePullAuth,
+            ),
+            (
+                "ErrImagePull",
+                "no match for platform in manifest: not found",
+                Class::ImagePlatform,
+            ),
             ("InvalidImageName", "", Class::InvalidImageName),
-            ("ErrImagePull", "dial tcp: lookup registry.internal: no such host", Class::ImagePullFailed),
-            ("ErrImagePull", "toomanyrequests: You have reached your pull rate limit", Class::ImagePullFailed),
+            (
+                "ErrImagePull",
+                "dial tcp: lookup registry.internal: no such host",
+                Class::ImagePullFailed,
+            ),
+            (
+                "ErrImagePull",
+                "toomanyrequests: You have reached your pull rate limit",
+                Class::ImagePullFailed,
+            ),
         ];
         for (reason, message, class) in cases {
             assert_eq!(image_class(reason, message), class, "{message}");
@@ -229,14 +272,22 @@ mod tests {
     fn missing_objects_and_keys_are_read() {
         let read = |m: &str| missing(m).map(|m| (m.kind, m.name, m.key));
         let some = |k, n: &str, key: Option<&str>| Some((k, n.to_owned(), key.map(str::to_owned)));
-        assert_eq!(read("configmap \"settings\" not found"), some("ConfigMap", "settings", None));
-        assert_eq!(read("Error: secret \"token\" not found"), some("Secret", "token", None));
+        assert_eq!(
+            read("configmap \"settings\" not found"),
+            some("ConfigMap", "settings", None)
+        );
+        assert_eq!(
+            read("Error: secret \"token\" not found"),
+            some("Secret", "token", None)
+        );
         assert_eq!(
             read("couldn't find key url in ConfigMap shop/settings"),
             some("ConfigMap", "settings", Some("url"))
         );
         assert_eq!(
-            read("MountVolume.SetUp failed for volume \"v\" : references non-existent secret key: tls.key"),
+            read(
+                "MountVolume.SetUp failed for volume \"v\" : references non-existent secret key: tls.key"
+            ),
             some("Secret", "", Some("tls.key"))
         );
         assert_eq!(read("persistentvolumeclaim \"data\" not found"), None);
