@@ -19,7 +19,12 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         out.extend(view.snapshot.of_kind(kind).filter_map(|o| stuck(view, o)));
     }
     let reported = reported(view);
-    out.extend(view.snapshot.objects().iter().filter_map(|o| scaled_to_zero(&reported, o)));
+    out.extend(
+        view.snapshot
+            .objects()
+            .iter()
+            .filter_map(|o| scaled_to_zero(&reported, o)),
+    );
     out.extend(program::findings(view, &reported));
     out.extend(reported.iter().filter_map(|o| application_error(view, o)));
     out
@@ -30,7 +35,12 @@ fn reported(view: &View<'_>) -> Vec<ObjectRef> {
     let Some(report) = view.report else {
         return Vec::new();
     };
-    let named = mentions(&report.text, report.namespace.as_deref(), view.snapshot, view.desired);
+    let named = mentions(
+        &report.text,
+        report.namespace.as_deref(),
+        view.snapshot,
+        view.desired,
+    );
     let mut out: Vec<ObjectRef> = Vec::new();
     for object in named.strong.iter().chain(&named.weak) {
         for workload in workloads_behind(view, object) {
@@ -97,7 +107,11 @@ fn stuck(view: &View<'_>, workload: &Object) -> Option<Finding> {
         "it waits for pods that do not become ready"
     };
     let summary = format!("{object}: {how}, {ready} of {wanted} replicas are ready");
-    let severity = if ready > 0 { Severity::Medium } else { Severity::High };
+    let severity = if ready > 0 {
+        Severity::Medium
+    } else {
+        Severity::High
+    };
     let mut finding = Finding::new(class, severity, object, summary)
         .with_fact("ready", ready.to_string())
         .with_fact("wanted", wanted.to_string());
@@ -167,20 +181,35 @@ fn logged_errors(
     container: &Container<'_>,
 ) -> Option<Finding> {
     let namespace = pod.namespace().unwrap_or_default();
-    let log = view.snapshot.log(namespace, pod.name(), container.name, false)?;
+    let log = view
+        .snapshot
+        .log(namespace, pod.name(), container.name, false)?;
     let errors: Vec<String> = text::error_lines(log, 50)
         .into_iter()
         .filter(|l| !is_of_something_else(l))
         .collect();
     let last = errors.last()?;
-    let object = view.snapshot.get(workload).map_or_else(|| workload.clone(), Object::reference);
+    let object = view
+        .snapshot
+        .get(workload)
+        .map_or_else(|| workload.clone(), Object::reference);
     let summary = format!(
         "{object}, container {}: it runs, and its log tells of an error of the application: {last}",
         container.name
     );
     let mut finding = Finding::new(Class::ApplicationError, Severity::Medium, object, summary)
         .with_fact(fact::LOG_TAIL, text::tail(log, 20))
-        .with_fact("errorLines", errors.iter().rev().take(3).rev().cloned().collect::<Vec<_>>().join("\n"));
+        .with_fact(
+            "errorLines",
+            errors
+                .iter()
+                .rev()
+                .take(3)
+                .rev()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n"),
+        );
     finding.container = Some(container.name.to_owned());
     finding.message.clone_from(last);
     finding.pods = vec![pod.reference()];
@@ -214,7 +243,12 @@ fn failure(job: &Object) -> Option<(String, String)> {
         let text = |key: &str| c.get(key).and_then(Value::as_str);
         text("type") == Some("Failed") && text("status") == Some("True")
     })?;
-    let text = |key: &str| at(failed, key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        at(failed, key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     Some((text("reason"), text("message")))
 }
 

@@ -23,13 +23,17 @@ fn foreign_program(view: &View<'_>, workload: &Object) -> Option<Finding> {
             continue;
         }
         let image = container.str("image").unwrap_or_default();
-        let all = view.snapshot.in_namespace(workload.kind(), workload.namespace());
+        let all = view
+            .snapshot
+            .in_namespace(workload.kind(), workload.namespace());
         let Some(sibling) = all.into_iter().find(|o| runs_itself(o, program, image)) else {
             continue;
         };
         let object = workload.reference();
         let line = confession(view, workload, container.name, program);
-        let heard = line.as_ref().map_or_else(String::new, |l| format!("; its log says: {l}"));
+        let heard = line
+            .as_ref()
+            .map_or_else(String::new, |l| format!("; its log says: {l}"));
         let summary = format!(
             "{object}, container {}: its command is {command:?}, which is the program of {}{heard}",
             container.name,
@@ -42,7 +46,13 @@ fn foreign_program(view: &View<'_>, workload: &Object) -> Option<Finding> {
         finding.container = Some(container.name.to_owned());
         finding.message = line.unwrap_or_default();
         finding.related = vec![sibling.reference()];
-        finding.pods = view.snapshot.pods_of(&workload.reference()).iter().map(|p| p.reference()).take(5).collect();
+        finding.pods = view
+            .snapshot
+            .pods_of(&workload.reference())
+            .iter()
+            .map(|p| p.reference())
+            .take(5)
+            .collect();
         if let Some(log) = first_log(view, workload, container.name) {
             finding = finding.with_fact(fact::LOG_TAIL, text::tail(&log, 20));
         }
@@ -61,7 +71,12 @@ fn runs_itself(workload: &Object, program: &str, image: &str) -> bool {
 }
 
 /// The line of the log in which the program calls itself by the other's name.
-fn confession(view: &View<'_>, workload: &Object, container: &str, program: &str) -> Option<String> {
+fn confession(
+    view: &View<'_>,
+    workload: &Object,
+    container: &str,
+    program: &str,
+) -> Option<String> {
     let log = first_log(view, workload, container)?;
     let names_it = |l: &&str| {
         l.to_ascii_lowercase()
@@ -69,12 +84,20 @@ fn confession(view: &View<'_>, workload: &Object, container: &str, program: &str
             .any(|w| w == program.to_ascii_lowercase())
             && l.to_ascii_lowercase().contains("service")
     };
-    log.lines().rev().find(names_it).map(|l| text::one_line(l, 200))
+    log.lines()
+        .rev()
+        .find(names_it)
+        .map(|l| text::one_line(l, 200))
 }
 
 fn first_log(view: &View<'_>, workload: &Object, container: &str) -> Option<String> {
-    view.snapshot.pods_of(&workload.reference()).iter().find_map(|pod| {
-        let namespace = pod.namespace().unwrap_or_default();
-        view.snapshot.log(namespace, pod.name(), container, false).map(str::to_owned)
-    })
+    view.snapshot
+        .pods_of(&workload.reference())
+        .iter()
+        .find_map(|pod| {
+            let namespace = pod.namespace().unwrap_or_default();
+            view.snapshot
+                .log(namespace, pod.name(), container, false)
+                .map(str::to_owned)
+        })
 }

@@ -66,7 +66,11 @@ pub const PLAYS: &[Play] = &[
     Play {
         name: "shared-memory",
         about: "names a memory volume at /dev/shm as the change that a full one needs",
-        classes: &[Class::CrashLoopBackOff, Class::InitContainerFailing, Class::ApplicationError],
+        classes: &[
+            Class::CrashLoopBackOff,
+            Class::InitContainerFailing,
+            Class::ApplicationError,
+        ],
         run: crash::shared_memory,
     },
     Play {

@@ -9,7 +9,9 @@ use crate::lock::KnownGood;
 use crate::object::list;
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, proposal};
-use crate::propose::playbook::container::subject::{Subject, after_merge, diagnosis, goods, option, settle, worked_once};
+use crate::propose::playbook::container::subject::{
+    Subject, after_merge, diagnosis, goods, option, settle, worked_once,
+};
 use crate::propose::{Answer, Proposal, ProposedEdit, Unlock};
 use crate::quantity::Quantity;
 
@@ -71,12 +73,19 @@ fn last_healthy(case: &Case<'_>) -> Option<Answer> {
 fn is_slow(class: Class) -> bool {
     matches!(
         class,
-        Class::OOMKilled | Class::LivenessProbeFailing | Class::ReadinessProbeFailing | Class::StartupProbeFailing
+        Class::OOMKilled
+            | Class::LivenessProbeFailing
+            | Class::ReadinessProbeFailing
+            | Class::StartupProbeFailing
     )
 }
 
 fn serves(good: &KnownGood) -> bool {
-    good.object.pointer("/status/availableReplicas").and_then(Value::as_i64).unwrap_or(0) > 0
+    good.object
+        .pointer("/status/availableReplicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(0)
+        > 0
 }
 
 enum Choose<'d> {
@@ -141,23 +150,38 @@ fn named_in_log<'d>(case: &Case<'_>, all: &'d [Difference]) -> Choose<'d> {
         log.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .any(|w| w == name)
     };
-    let hits: Vec<&Difference> = all.iter().filter(|d| d.env.as_deref().is_some_and(word)).collect();
-    if hits.is_empty() { Choose::None } else { Choose::One(hits) }
+    let hits: Vec<&Difference> = all
+        .iter()
+        .filter(|d| d.env.as_deref().is_some_and(word))
+        .collect();
+    if hits.is_empty() {
+        Choose::None
+    } else {
+        Choose::One(hits)
+    }
 }
 
 /// The memory limit, where the earlier one was higher.
 fn memory<'d>(subject: &Subject<'_>, all: &'d [Difference]) -> Vec<&'d Difference> {
-    let now = subject.container.get("resources.limits.memory").and_then(Quantity::of);
+    let now = subject
+        .container
+        .get("resources.limits.memory")
+        .and_then(Quantity::of);
     let grows = |d: &&Difference| {
         let before = d.good.as_ref().and_then(Quantity::of);
-        d.group == "memory limit" && matches!((now, before), (Some(now), Some(before)) if before > now)
+        d.group == "memory limit"
+            && matches!((now, before), (Some(now), Some(before)) if before > now)
     };
     let limit: Vec<&Difference> = all.iter().filter(grows).collect();
     limit
 }
 
 /// Environment entries that name the missing object now, and another one before.
-fn references<'d>(case: &Case<'_>, subject: &Subject<'_>, all: &'d [Difference]) -> Vec<&'d Difference> {
+fn references<'d>(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    all: &'d [Difference],
+) -> Vec<&'d Difference> {
     let Some(missing) = case.finding.fact(fact::MISSING_NAME) else {
         return Vec::new();
     };
@@ -169,24 +193,44 @@ fn references<'d>(case: &Case<'_>, subject: &Subject<'_>, all: &'d [Difference])
         });
         now.is_some_and(|v| v.to_string().contains(&format!("\"{missing}\"")))
     };
-    all.iter().filter(names_it).filter(|d| d.good.is_some()).collect()
+    all.iter()
+        .filter(names_it)
+        .filter(|d| d.good.is_some())
+        .collect()
 }
 
-fn restore(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood, chosen: Vec<&Difference>) -> Answer {
+fn restore(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: Vec<&Difference>,
+) -> Answer {
     let proposal = revert(case, subject, good, &chosen);
     settle(case, proposal, Vec::new())
 }
 
-fn revert(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood, chosen: &[&Difference]) -> Proposal {
+fn revert(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: &[&Difference],
+) -> Proposal {
     let what: Vec<&str> = chosen.iter().map(|d| d.what.as_str()).collect();
     let mut facts = diagnosis(case);
-    facts.extend(chosen.iter().map(|d| format!("{}: {}", good.basis, d.story)));
+    facts.extend(
+        chosen
+            .iter()
+            .map(|d| format!("{}: {}", good.basis, d.story)),
+    );
     let edits: Vec<ProposedEdit> = chosen.iter().flat_map(|d| d.edits(subject, good)).collect();
     let words = Words {
         play: "last-healthy-template",
         title: format!("restore {} of {}", what.join(", "), subject.name()),
         diagnosis: facts,
-        reason: format!("{} has the earlier value and worked with it; the change since then is what fails", good.basis),
+        reason: format!(
+            "{} has the earlier value and worked with it; the change since then is what fails",
+            good.basis
+        ),
         after_merge: after_merge(&subject.object()),
     };
     proposal(words, edits)
@@ -202,11 +246,24 @@ fn which(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood, all: &[Differ
     if telling.len() <= 8 {
         options.push(option(case, revert(case, subject, good, &telling)));
     }
-    options.extend(telling.iter().take(4).map(|d| option(case, revert(case, subject, good, &[d]))));
+    options.extend(
+        telling
+            .iter()
+            .take(4)
+            .map(|d| option(case, revert(case, subject, good, &[d]))),
+    );
     options.push(by_hand("keep the change, and mend what it needs"));
     let mut facts = diagnosis(case);
-    facts.extend(telling.iter().take(8).map(|d| format!("{}: {}", good.basis, d.story)));
-    let title = format!("{} fails since several fields changed: which of them should go back?", subject.name());
+    facts.extend(
+        telling
+            .iter()
+            .take(8)
+            .map(|d| format!("{}: {}", good.basis, d.story)),
+    );
+    let title = format!(
+        "{} fails since several fields changed: which of them should go back?",
+        subject.name()
+    );
     ask(Code::OwnerDecision, title, facts, options)
 }
 
@@ -222,9 +279,16 @@ fn surplus_init(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood) -> Opt
 }
 
 /// The removal of a container that the earlier revision lacks.
-pub(super) fn remove_container(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood) -> Proposal {
+pub(super) fn remove_container(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+) -> Proposal {
     let mut facts = diagnosis(case);
-    facts.push(format!("{} has no container {} and worked without it", good.basis, subject.container.name));
+    facts.push(format!(
+        "{} has no container {} and worked without it",
+        good.basis, subject.container.name
+    ));
     let strategy = rollout_note(case);
     facts.extend(strategy.clone());
     let edit = ProposedEdit {
@@ -236,10 +300,20 @@ pub(super) fn remove_container(case: &Case<'_>, subject: &Subject<'_>, good: &Kn
     };
     let words = Words {
         play: "last-healthy-template",
-        title: format!("remove init container {} from {}", subject.container.name, subject.object()),
+        title: format!(
+            "remove init container {} from {}",
+            subject.container.name,
+            subject.object()
+        ),
         diagnosis: facts,
-        reason: format!("the init container blocks every pod, and {} worked without it", good.basis),
-        after_merge: after_merge(&subject.object()).into_iter().chain(strategy).collect(),
+        reason: format!(
+            "the init container blocks every pod, and {} worked without it",
+            good.basis
+        ),
+        after_merge: after_merge(&subject.object())
+            .into_iter()
+            .chain(strategy)
+            .collect(),
     };
     proposal(words, vec![edit])
 }
@@ -247,9 +321,13 @@ pub(super) fn remove_container(case: &Case<'_>, subject: &Subject<'_>, good: &Kn
 /// Why no old pod was left: a rollout that may take all of them down at once.
 pub(super) fn rollout_note(case: &Case<'_>) -> Option<String> {
     let manifest = case.manifest()?;
-    let unavailable = manifest.object.get("spec.strategy.rollingUpdate.maxUnavailable")?;
+    let unavailable = manifest
+        .object
+        .get("spec.strategy.rollingUpdate.maxUnavailable")?;
     let all = unavailable.as_str() == Some("100%")
-        || unavailable.as_i64().is_some_and(|n| n >= manifest.object.int("spec.replicas").unwrap_or(1));
+        || unavailable
+            .as_i64()
+            .is_some_and(|n| n >= manifest.object.int("spec.replicas").unwrap_or(1));
     all.then(|| {
         format!(
             "spec.strategy.rollingUpdate.maxUnavailable is {}, so the rollout took every old pod down at once; kubemend does not change rollout strategies by itself (rule D08): a person should set it to 25%",

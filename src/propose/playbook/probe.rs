@@ -10,7 +10,9 @@ use crate::object::{at, list};
 use crate::path::FieldPath;
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, edit, proposal};
-use crate::propose::playbook::container::subject::{Subject, after_merge, diagnosis, option, settle};
+use crate::propose::playbook::container::subject::{
+    Subject, after_merge, diagnosis, option, settle,
+};
 use crate::propose::{Answer, Choice, Op, Proposal, ProposedEdit, Unlock};
 
 /// The plays of this module.
@@ -53,7 +55,12 @@ impl<'c> Failing<'c> {
         };
         let probe = subject.container.value.get(field)?;
         let saw = case.finding.fact("probeSaw").unwrap_or_default().to_owned();
-        Some(Self { subject, field, probe, saw })
+        Some(Self {
+            subject,
+            field,
+            probe,
+            saw,
+        })
     }
 
     fn path(&self) -> FieldPath {
@@ -62,7 +69,12 @@ impl<'c> Failing<'c> {
 
     fn facts(&self, case: &Case<'_>) -> Vec<String> {
         let mut facts = diagnosis(case);
-        facts.push(format!("{} of container {} is {}", self.field, self.subject.container.name, self.shown()));
+        facts.push(format!(
+            "{} of container {} is {}",
+            self.field,
+            self.subject.container.name,
+            self.shown()
+        ));
         if let Some(count) = case.finding.fact("probeFailures").filter(|c| *c != "0") {
             facts.push(format!("it has failed {count} times"));
         }
@@ -86,7 +98,13 @@ impl<'c> Failing<'c> {
 
     fn command(&self) -> Option<String> {
         let words = list(self.probe, "exec.command");
-        (!words.is_empty()).then(|| words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
+        (!words.is_empty()).then(|| {
+            words
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
     }
 
     /// An exec check: `exit 1`, `false`, a program that the image lacks. What it should check is
@@ -94,8 +112,15 @@ impl<'c> Failing<'c> {
     fn never_true(&self, case: &Case<'_>) -> Option<Answer> {
         let command = self.command()?;
         let mut facts = self.facts(case);
-        let last = command.rsplit(['&', ';', '\n']).next().unwrap_or(&command).trim();
-        let fails = last == "false" || last.ends_with("/bin/false") || last.ends_with(" false") || exits_nonzero(last);
+        let last = command
+            .rsplit(['&', ';', '\n'])
+            .next()
+            .unwrap_or(&command)
+            .trim();
+        let fails = last == "false"
+            || last.ends_with("/bin/false")
+            || last.ends_with(" false")
+            || exits_nonzero(last);
         facts.push(if fails {
             format!("the command `{command}` always fails, so the probe can never succeed; what it should check is unknown")
         } else if self.saw.is_empty() {
@@ -104,10 +129,19 @@ impl<'c> Failing<'c> {
             format!("the command `{command}` fails with: {}", self.saw)
         });
         let what = self.field.trim_end_matches("Probe");
-        let title = format!("What should the {} of {} check?", self.field, self.subject.name());
-        let mut options = vec![by_hand(format!("replace the command by a {what} check that reflects the health of the program (rule C07: a person writes it)"))];
+        let title = format!(
+            "What should the {} of {} check?",
+            self.field,
+            self.subject.name()
+        );
+        let mut options = vec![by_hand(format!(
+            "replace the command by a {what} check that reflects the health of the program (rule C07: a person writes it)"
+        ))];
         options.extend(self.tcp_choice(case));
-        options.push(by_hand(format!("have no {}, if nothing needs to be checked (rule D04: a person removes it)", self.field)));
+        options.push(by_hand(format!(
+            "have no {}, if nothing needs to be checked (rule D04: a person removes it)",
+            self.field
+        )));
         Some(ask(Code::MissingValue, title, facts, options))
     }
 
@@ -117,7 +151,9 @@ impl<'c> Failing<'c> {
         if self.declares(&port) {
             return None;
         }
-        let names = self.ports().filter_map(|p| p.get("name").and_then(Value::as_str));
+        let names = self
+            .ports()
+            .filter_map(|p| p.get("name").and_then(Value::as_str));
         if let Some(right) = port.as_str().and_then(|wrong| misspelled(wrong, names)) {
             let value = Value::String(right.to_owned());
             let basis = format!("container port {right} is declared");
@@ -135,27 +171,53 @@ impl<'c> Failing<'c> {
 
     fn which_port(&self, case: &Case<'_>, port: &Value) -> Answer {
         let mut facts = self.facts(case);
-        let declared: Vec<String> = self.ports().filter_map(|p| p.get("containerPort")).map(crate::lock::short).collect();
-        let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
-        facts.push(format!("the probe asks port {}, and the container declares: {declared}", crate::lock::short(port)));
-        let title = format!("Which port should the {} of {} ask?", self.field, self.subject.name());
+        let declared: Vec<String> = self
+            .ports()
+            .filter_map(|p| p.get("containerPort"))
+            .map(crate::lock::short)
+            .collect();
+        let declared = if declared.is_empty() {
+            "none".to_owned()
+        } else {
+            declared.join(", ")
+        };
+        facts.push(format!(
+            "the probe asks port {}, and the container declares: {declared}",
+            crate::lock::short(port)
+        ));
+        let title = format!(
+            "Which port should the {} of {} ask?",
+            self.field,
+            self.subject.name()
+        );
         let mut options: Vec<Choice> = self.tcp_choice(case).into_iter().collect();
-        options.push(by_hand(format!("set the port (and path) of the {} to what the program serves", self.field)));
+        options.push(by_hand(format!(
+            "set the port (and path) of the {} to what the program serves",
+            self.field
+        )));
         options.push(by_hand("make the program serve that port, and declare it"));
         ask(Code::MissingValue, title, facts, options)
     }
 
     /// The path answers 404; another one is known to answer.
     fn unserved_path(&self, case: &Case<'_>) -> Option<Answer> {
-        let path = at(self.probe, "httpGet.path").and_then(Value::as_str).unwrap_or("/");
+        let path = at(self.probe, "httpGet.path")
+            .and_then(Value::as_str)
+            .unwrap_or("/");
         if !self.saw.contains("statuscode: 404") {
             return None;
         }
         let log = case.finding.fact(fact::LOG_TAIL).unwrap_or_default();
         let Some((right, basis)) = self.sibling_path(log, path) else {
             let mut facts = self.facts(case);
-            facts.push(format!("the program answers 404 for {path}, so it listens, but does not serve this path"));
-            let title = format!("Which path should the {} of {} ask?", self.field, self.subject.name());
+            facts.push(format!(
+                "the program answers 404 for {path}, so it listens, but does not serve this path"
+            ));
+            let title = format!(
+                "Which path should the {} of {} ask?",
+                self.field,
+                self.subject.name()
+            );
             let mut options = vec![by_hand("set httpGet.path to one that the program serves")];
             options.extend(self.tcp_choice(case));
             options.push(by_hand(format!("make the program serve {path}")));
@@ -164,7 +226,11 @@ impl<'c> Failing<'c> {
         let value = Value::String(right.clone());
         let fix = self.fix(
             case,
-            &format!("point the {} of {} at path {right}", self.field, self.subject.name()),
+            &format!(
+                "point the {} of {} at path {right}",
+                self.field,
+                self.subject.name()
+            ),
             &format!("{path} is answered with 404; {basis}"),
             vec![(self.path().key("httpGet").key("path"), Op::Set(value))],
             &basis,
@@ -176,14 +242,28 @@ impl<'c> Failing<'c> {
     /// or was ready, or a line of the access log that the kubelet's requests left.
     fn sibling_path(&self, log: &str, wrong: &str) -> Option<(String, String)> {
         let (_, port) = self.port()?;
-        for other in ["readinessProbe", "livenessProbe", "startupProbe"].iter().filter(|f| **f != self.field) {
-            let Some(get) = self.subject.container.value.get(*other).and_then(|p| p.get("httpGet")) else {
+        for other in ["readinessProbe", "livenessProbe", "startupProbe"]
+            .iter()
+            .filter(|f| **f != self.field)
+        {
+            let Some(get) = self
+                .subject
+                .container
+                .value
+                .get(*other)
+                .and_then(|p| p.get("httpGet"))
+            else {
                 continue;
             };
             let path = get.get("path").and_then(Value::as_str).unwrap_or("/");
             let same = get.get("port").is_some_and(|p| self.same_port(p, &port));
             if same && path != wrong && answers(log, path) {
-                return Some((path.to_owned(), format!("{other} asks {path} on the same port, and the access log shows 200 for it")));
+                return Some((
+                    path.to_owned(),
+                    format!(
+                        "{other} asks {path} on the same port, and the access log shows 200 for it"
+                    ),
+                ));
             }
         }
         let served = answers(log, "/") && wrong != "/";
@@ -195,8 +275,14 @@ impl<'c> Failing<'c> {
         if self.field == "readinessProbe" || !self.is_refused() {
             return None;
         }
-        let number = |key: &str, default: i64| self.probe.get(key).and_then(Value::as_i64).unwrap_or(default);
-        let patience = number("initialDelaySeconds", 0) + number("periodSeconds", 10) * number("failureThreshold", 3);
+        let number = |key: &str, default: i64| {
+            self.probe
+                .get(key)
+                .and_then(Value::as_i64)
+                .unwrap_or(default)
+        };
+        let patience = number("initialDelaySeconds", 0)
+            + number("periodSeconds", 10) * number("failureThreshold", 3);
         if patience > 30 {
             return None;
         }
@@ -228,9 +314,18 @@ impl<'c> Failing<'c> {
         if !log {
             facts.push("no log of the container is at hand".to_owned());
         }
-        let title = format!("Why does the {} of {} fail: is the probe wrong, or the program?", self.field, self.subject.name());
-        let mut options = vec![by_hand(format!("the probe is wrong: set its port, path or timings to what the program does ({})", self.shown()))];
-        options.push(by_hand("the program is wrong: mend it, the probe tells the truth"));
+        let title = format!(
+            "Why does the {} of {} fail: is the probe wrong, or the program?",
+            self.field,
+            self.subject.name()
+        );
+        let mut options = vec![by_hand(format!(
+            "the probe is wrong: set its port, path or timings to what the program does ({})",
+            self.shown()
+        ))];
+        options.push(by_hand(
+            "the program is wrong: mend it, the probe tells the truth",
+        ));
         ask(Code::OwnerDecision, title, facts, options)
     }
 
@@ -262,12 +357,22 @@ impl<'c> Failing<'c> {
         let exec = self.command().is_some();
         if exec {
             let port = self.only_port()?;
-            return Some(by_hand(format!("check TCP port {}, the only one that the container declares", crate::lock::short(&port))));
+            return Some(by_hand(format!(
+                "check TCP port {}, the only one that the container declares",
+                crate::lock::short(&port)
+            )));
         }
         self.tcp(case).map(|p| option(case, p))
     }
 
-    fn fix(&self, case: &Case<'_>, title: &str, reason: &str, changes: Vec<(FieldPath, Op)>, basis: &str) -> Proposal {
+    fn fix(
+        &self,
+        case: &Case<'_>,
+        title: &str,
+        reason: &str,
+        changes: Vec<(FieldPath, Op)>,
+        basis: &str,
+    ) -> Proposal {
         let object = self.subject.object();
         let mut facts = self.facts(case);
         facts.push(reason.to_owned());
@@ -296,14 +401,22 @@ impl<'c> Failing<'c> {
     }
 
     fn only_port(&self) -> Option<Value> {
-        let tcp = |p: &&Value| p.get("protocol").and_then(Value::as_str).is_none_or(|p| p == "TCP");
-        let mut all = self.ports().filter(tcp).filter_map(|p| p.get("containerPort"));
+        let tcp = |p: &&Value| {
+            p.get("protocol")
+                .and_then(Value::as_str)
+                .is_none_or(|p| p == "TCP")
+        };
+        let mut all = self
+            .ports()
+            .filter(tcp)
+            .filter_map(|p| p.get("containerPort"));
         let first = all.next()?;
         all.next().is_none().then(|| first.clone())
     }
 
     fn declares(&self, port: &Value) -> bool {
-        self.ports().any(|p| p.get("containerPort") == Some(port) || p.get("name") == Some(port))
+        self.ports()
+            .any(|p| p.get("containerPort") == Some(port) || p.get("name") == Some(port))
     }
 
     fn same_port(&self, a: &Value, b: &Value) -> bool {
@@ -311,7 +424,10 @@ impl<'c> Failing<'c> {
             if v.is_number() {
                 return Some(v.clone());
             }
-            self.ports().find(|p| p.get("name") == Some(v))?.get("containerPort").cloned()
+            self.ports()
+                .find(|p| p.get("name") == Some(v))?
+                .get("containerPort")
+                .cloned()
         };
         a == b || (number(a).is_some() && number(a) == number(b))
     }
@@ -323,16 +439,26 @@ impl<'c> Failing<'c> {
 
 fn exits_nonzero(command: &str) -> bool {
     let mut words = command.rsplit(' ');
-    let code = words.next().and_then(|c| c.trim_matches(['"', '\'']).parse::<i64>().ok());
-    code.is_some_and(|c| c != 0) && words.next().is_some_and(|w| w.trim_matches(['"', '\'']) == "exit")
+    let code = words
+        .next()
+        .and_then(|c| c.trim_matches(['"', '\'']).parse::<i64>().ok());
+    code.is_some_and(|c| c != 0)
+        && words
+            .next()
+            .is_some_and(|w| w.trim_matches(['"', '\'']) == "exit")
 }
 
 /// Whether an access log has a request for exactly this path that was answered with 200.
 fn answers(log: &str, path: &str) -> bool {
     let request = format!("GET {path} ");
     log.lines().any(|l| {
-        l.split_once(&request)
-            .is_some_and(|(_, rest)| rest.split('"').nth(1).unwrap_or(rest).split_whitespace().any(|w| w == "200"))
+        l.split_once(&request).is_some_and(|(_, rest)| {
+            rest.split('"')
+                .nth(1)
+                .unwrap_or(rest)
+                .split_whitespace()
+                .any(|w| w == "200")
+        })
     })
 }
 
@@ -344,7 +470,10 @@ fn start_seconds(case: &Case<'_>) -> Option<i64> {
         l.contains("started") && l.contains(" in ") && l.contains("second")
     })?;
     let (_, rest) = line.rsplit_once(" in ")?;
-    let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let number: String = rest
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
     let whole: i64 = number.split('.').next()?.parse().ok()?;
     (1..=300).contains(&whole).then_some(whole)
 }

@@ -11,7 +11,9 @@ use crate::finding::{Class, fact};
 use crate::object::{Container, Object, list};
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, edit, proposal, refuse};
-use crate::propose::playbook::container::subject::{Subject, after_merge, diagnosis, option, settle, whom};
+use crate::propose::playbook::container::subject::{
+    Subject, after_merge, diagnosis, option, settle, whom,
+};
 use crate::propose::{Answer, Op, Proposal, Unlock};
 use crate::quantity::Quantity;
 
@@ -42,11 +44,19 @@ fn oom(case: &Case<'_>) -> Option<Answer> {
     let written = new.display_like(text);
     let raise = raise(case, &subject, text, &written);
     match demand(&subject, limit) {
-        Demand::Above(what) => Some(how_much(case, raise, &subject, text, &format!("{what}, which is more than twice the limit of {text}"))),
+        Demand::Above(what) => Some(how_much(
+            case,
+            raise,
+            &subject,
+            text,
+            &format!("{what}, which is more than twice the limit of {text}"),
+        )),
         Demand::Within(_) => Some(settle(case, raise, Vec::new())),
         Demand::Unknown if dies_at_once(case) => {
             let seconds = case.finding.fact(fact::RUN_SECONDS).unwrap_or("0");
-            let why = format!("it is killed {seconds} s after every start, so nothing says that {written} is enough");
+            let why = format!(
+                "it is killed {seconds} s after every start, so nothing says that {written} is enough"
+            );
             Some(how_much(case, raise, &subject, text, &why))
         }
         Demand::Unknown => Some(settle(case, raise, Vec::new())),
@@ -65,7 +75,10 @@ fn command_line(container: &Container<'_>) -> String {
 
 /// The part of a command that takes memory without end.
 fn runaway(command: &str) -> Option<&str> {
-    RUNAWAY.iter().find_map(|r| r.find(command)).map(|m| m.as_str().trim())
+    RUNAWAY
+        .iter()
+        .find_map(|r| r.find(command))
+        .map(|m| m.as_str().trim())
 }
 
 fn no_limit_holds(case: &Case<'_>, command: &str, pattern: &str) -> Answer {
@@ -94,27 +107,55 @@ fn limit_elsewhere(case: &Case<'_>, subject: &Subject<'_>) -> Answer {
         format!("LimitRange {} of the namespace", ranges.join(", "))
     };
     let mut facts = diagnosis(case);
-    facts.push(format!("the manifest sets no memory limit for container {}; what killed it is {source}", subject.container.name));
+    facts.push(format!(
+        "the manifest sets no memory limit for container {}; what killed it is {source}",
+        subject.container.name
+    ));
     let title = format!("How much memory may {} use?", subject.name());
-    ask(Code::MissingValue, title, facts, vec![by_hand("set resources.requests.memory and resources.limits.memory to what the program needs"), by_hand("make the program use less")])
+    ask(
+        Code::MissingValue,
+        title,
+        facts,
+        vec![
+            by_hand(
+                "set resources.requests.memory and resources.limits.memory to what the program needs",
+            ),
+            by_hand("make the program use less"),
+        ],
+    )
 }
 
 /// A lower limit that Git had before: raised once already, and reached again.
 fn raised_before(case: &Case<'_>, subject: &Subject<'_>, limit: Quantity) -> Option<String> {
-    let path = subject.container.path.key("resources").key("limits").key("memory");
-    case.earlier_of(&case.finding.object).iter().take(5).find_map(|e| {
-        let before = path.get(&e.object.value)?;
-        (Quantity::of(before)? < limit).then(|| crate::lock::short(before))
-    })
+    let path = subject
+        .container
+        .path
+        .key("resources")
+        .key("limits")
+        .key("memory");
+    case.earlier_of(&case.finding.object)
+        .iter()
+        .take(5)
+        .find_map(|e| {
+            let before = path.get(&e.object.value)?;
+            (Quantity::of(before)? < limit).then(|| crate::lock::short(before))
+        })
 }
 
 fn leak(case: &Case<'_>, subject: &Subject<'_>, lower: &str, limit: &str) -> Answer {
     let mut facts = diagnosis(case);
-    facts.push(format!("Git raised the memory limit from {lower} to {limit} already, and {limit} is reached again"));
-    let title = format!("{} reaches every memory limit: raise it again, or find the leak?", subject.name());
+    facts.push(format!(
+        "Git raised the memory limit from {lower} to {limit} already, and {limit} is reached again"
+    ));
+    let title = format!(
+        "{} reaches every memory limit: raise it again, or find the leak?",
+        subject.name()
+    );
     let options = vec![
         by_hand("look for a leak in the program first"),
-        by_hand(format!("raise the limit above {limit} by hand, with a number that was measured")),
+        by_hand(format!(
+            "raise the limit above {limit} by hand, with a number that was measured"
+        )),
     ];
     ask(Code::OwnerDecision, title, facts, options)
 }
@@ -128,7 +169,11 @@ fn affordable(case: &Case<'_>, subject: &Subject<'_>, limit: Quantity) -> Option
             new = cap;
         }
     }
-    let new = if new < limit.times(2) { new.floor_to(Quantity::mebi(1)) } else { new };
+    let new = if new < limit.times(2) {
+        new.floor_to(Quantity::mebi(1))
+    } else {
+        new
+    };
     (new.times(4) >= limit.times(5)).then_some(new)
 }
 
@@ -138,16 +183,34 @@ fn replicas(object: &Object) -> i64 {
 
 fn caps(case: &Case<'_>, namespace: Option<&str>, limit: Quantity, replicas: i64) -> Vec<Quantity> {
     let mut out: Vec<Quantity> = Vec::new();
-    let node = case.snapshot.of_kind("Node").filter_map(|n| n.map("status.allocatable")?.get("memory").and_then(Quantity::of)).max();
+    let node = case
+        .snapshot
+        .of_kind("Node")
+        .filter_map(|n| {
+            n.map("status.allocatable")?
+                .get("memory")
+                .and_then(Quantity::of)
+        })
+        .max();
     out.extend(node);
     for range in case.snapshot.in_namespace("LimitRange", namespace) {
-        let rules = range.list("spec.limits").iter().filter(|l| l.get("type").and_then(Value::as_str) == Some("Container"));
+        let rules = range
+            .list("spec.limits")
+            .iter()
+            .filter(|l| l.get("type").and_then(Value::as_str) == Some("Container"));
         out.extend(rules.filter_map(|l| l.get("max")?.get("memory").and_then(Quantity::of)));
     }
     for quota in case.snapshot.in_namespace("ResourceQuota", namespace) {
-        let amount = |field: &str| quota.map(field)?.get("limits.memory").and_then(Quantity::of);
-        if let (Some(hard), Some(used)) = (amount("status.hard").or_else(|| amount("spec.hard")), amount("status.used"))
-            && let Some(each) = free(hard, used).div_floor(replicas)
+        let amount = |field: &str| {
+            quota
+                .map(field)?
+                .get("limits.memory")
+                .and_then(Quantity::of)
+        };
+        if let (Some(hard), Some(used)) = (
+            amount("status.hard").or_else(|| amount("spec.hard")),
+            amount("status.used"),
+        ) && let Some(each) = free(hard, used).div_floor(replicas)
         {
             out.push(limit + each);
         }
@@ -156,32 +219,76 @@ fn caps(case: &Case<'_>, namespace: Option<&str>, limit: Quantity, replicas: i64
 }
 
 fn free(hard: Quantity, used: Quantity) -> Quantity {
-    if hard > used { hard - used } else { Quantity::ZERO }
+    if hard > used {
+        hard - used
+    } else {
+        Quantity::ZERO
+    }
 }
 
 fn no_room(case: &Case<'_>, subject: &Subject<'_>, limit: &str) -> Answer {
     let mut facts = diagnosis(case);
     facts.push(format!("the limit of {limit} cannot grow by a quarter: a ResourceQuota, a LimitRange or the largest node stands in the way"));
-    let title = format!("{} needs more memory than its namespace or nodes allow: what should give way?", subject.name());
-    ask(Code::OwnerDecision, title, facts, vec![by_hand("give the namespace or the nodes more memory (rule D22: quotas are changed by people)"), by_hand("make the program use less memory")])
+    let title = format!(
+        "{} needs more memory than its namespace or nodes allow: what should give way?",
+        subject.name()
+    );
+    ask(
+        Code::OwnerDecision,
+        title,
+        facts,
+        vec![
+            by_hand(
+                "give the namespace or the nodes more memory (rule D22: quotas are changed by people)",
+            ),
+            by_hand("make the program use less memory"),
+        ],
+    )
 }
 
 fn raise(case: &Case<'_>, subject: &Subject<'_>, old: &str, new: &str) -> Proposal {
     let object = subject.object();
-    let path = |list: &str| subject.container.path.key("resources").key(list).key("memory");
+    let path = |list: &str| {
+        subject
+            .container
+            .path
+            .key("resources")
+            .key(list)
+            .key("memory")
+    };
     let value = || Op::Set(Value::String(new.to_owned()));
     let basis = format!("OOMKilled at {old}, within the bounds of rule D07");
-    let mut edits = vec![edit(&object, path("limits"), value(), Unlock::OOMKilled, basis.clone())];
+    let mut edits = vec![edit(
+        &object,
+        path("limits"),
+        value(),
+        Unlock::OOMKilled,
+        basis.clone(),
+    )];
     if is_guaranteed(&subject.manifest.object) {
-        edits.push(edit(&object, path("requests"), value(), Unlock::OOMKilled, basis));
+        edits.push(edit(
+            &object,
+            path("requests"),
+            value(),
+            Unlock::OOMKilled,
+            basis,
+        ));
     }
     let mut facts = diagnosis(case);
-    facts.push(format!("the memory limit of container {} is {old}", subject.container.name));
+    facts.push(format!(
+        "the memory limit of container {} is {old}",
+        subject.container.name
+    ));
     let words = Words {
         play: "memory-limit",
-        title: format!("raise the memory limit of {} from {old} to {new}", subject.name()),
+        title: format!(
+            "raise the memory limit of {} from {old} to {new}",
+            subject.name()
+        ),
         diagnosis: facts,
-        reason: format!("the container is OOMKilled at {old}; {new} is within twice the limit, the quota and the nodes"),
+        reason: format!(
+            "the container is OOMKilled at {old}; {new} is within twice the limit, the quota and the nodes"
+        ),
         after_merge: after_merge(&object),
     };
     proposal(words, edits)
@@ -205,15 +312,29 @@ fn dies_at_once(case: &Case<'_>) -> bool {
     number(fact::RUN_SECONDS).is_none_or(|s| s < 10)
 }
 
-fn how_much(case: &Case<'_>, raise: Proposal, subject: &Subject<'_>, limit: &str, why: &str) -> Answer {
+fn how_much(
+    case: &Case<'_>,
+    raise: Proposal,
+    subject: &Subject<'_>,
+    limit: &str,
+    why: &str,
+) -> Answer {
     let mut facts = diagnosis(case);
-    facts.push(format!("the memory limit of container {} is {limit}", subject.container.name));
+    facts.push(format!(
+        "the memory limit of container {} is {limit}",
+        subject.container.name
+    ));
     facts.push(why.to_owned());
     facts.extend(earlier_without_limit(case, subject));
     facts.extend(after_merge(&subject.object()));
-    let title = format!("{} is OOMKilled at {limit}: how much memory does it need?", subject.name());
+    let title = format!(
+        "{} is OOMKilled at {limit}: how much memory does it need?",
+        subject.name()
+    );
     let options = vec![
-        by_hand("set resources.limits.memory to what the program is known to need (above twice the present limit a person decides, rule D07)"),
+        by_hand(
+            "set resources.limits.memory to what the program is known to need (above twice the present limit a person decides, rule D07)",
+        ),
         option(case, raise),
         by_hand("make the program use less memory"),
     ];
@@ -221,11 +342,21 @@ fn how_much(case: &Case<'_>, raise: Proposal, subject: &Subject<'_>, limit: &str
 }
 
 fn earlier_without_limit(case: &Case<'_>, subject: &Subject<'_>) -> Option<String> {
-    let path = subject.container.path.key("resources").key("limits").key("memory");
+    let path = subject
+        .container
+        .path
+        .key("resources")
+        .key("limits")
+        .key("memory");
     let goods = crate::propose::playbook::container::subject::goods(case);
-    let good = goods.iter().find(|g| subject.container.path.get(&g.object).is_some())?;
+    let good = goods
+        .iter()
+        .find(|g| subject.container.path.get(&g.object).is_some())?;
     path.get(&good.object).is_none().then(|| {
-        format!("{} had no memory limit; kubemend never removes one (rule D06)", good.basis)
+        format!(
+            "{} had no memory limit; kubemend never removes one (rule D06)",
+            good.basis
+        )
     })
 }
 
@@ -248,7 +379,9 @@ fn demand(subject: &Subject<'_>, limit: Quantity) -> Demand {
         .flat_map(|t| t.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .chain(list(container.value, "env").iter().filter_map(|e| {
             let name = e.get("name")?.as_str()?;
-            let sized = ["MEM", "HEAP", "XMX", "JAVA", "NODE_OPTIONS", "SIZE"].iter().any(|w| name.to_ascii_uppercase().contains(w));
+            let sized = ["MEM", "HEAP", "XMX", "JAVA", "NODE_OPTIONS", "SIZE"]
+                .iter()
+                .any(|w| name.to_ascii_uppercase().contains(w));
             sized.then(|| e.get("value")?.as_str().map(str::to_owned))?
         }))
         .collect();
@@ -276,7 +409,9 @@ fn asked_for(words: &[String], limit: Quantity) -> Demand {
         return Demand::Above(format!("its command or environment asks for {word}"));
     }
     if let Some(bare) = bare {
-        return Demand::Above(format!("its arguments hold {bare} beside {word}, which may be an amount in Mi"));
+        return Demand::Above(format!(
+            "its arguments hold {bare} beside {word}, which may be an amount in Mi"
+        ));
     }
     Demand::Within((*word).to_owned())
 }
@@ -295,7 +430,8 @@ fn amount(word: &str) -> Option<Quantity> {
 }
 
 static AMOUNT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:-X(?:mx|ms)|-)?(\d{1,9})([kKmMgGtT])(?:i?[bB]?)$").expect("a literal pattern compiles")
+    Regex::new(r"^(?:-X(?:mx|ms)|-)?(\d{1,9})([kKmMgGtT])(?:i?[bB]?)$")
+        .expect("a literal pattern compiles")
 });
 
 /// Endless sources read into memory, and loops that keep what they make.

@@ -7,10 +7,12 @@ use serde_json::Value;
 
 use crate::case::{Case, Desired};
 use crate::code::Code;
-use crate::object::{at, list};
+use crate::object::list;
 use crate::path::FieldPath;
 use crate::propose::playbook::build::{Words, ask, by_hand, edit, proposal};
-use crate::propose::playbook::container::subject::{Subject, after_merge, diagnosis, log_says, settle};
+use crate::propose::playbook::container::subject::{
+    Subject, after_merge, diagnosis, log_says, settle,
+};
 use crate::propose::{Answer, Op, Unlock};
 
 /// One file of a ConfigMap that the failing container mounts, as Git defines it.
@@ -37,8 +39,15 @@ impl File<'_> {
 
     /// What to do so that running pods see the new content.
     pub(super) fn after_merge(&self, case: &Case<'_>) -> Vec<String> {
-        let why = if self.sub_path { "a subPath mount never refreshes" } else { "a running process does not read it again by itself" };
-        let mut out = vec![format!("restart the pods of {} ({why})", case.finding.object)];
+        let why = if self.sub_path {
+            "a subPath mount never refreshes"
+        } else {
+            "a running process does not read it again by itself"
+        };
+        let mut out = vec![format!(
+            "restart the pods of {} ({why})",
+            case.finding.object
+        )];
         out.extend(after_merge(&case.finding.object));
         out
     }
@@ -59,11 +68,17 @@ pub(super) fn unparsable(case: &Case<'_>) -> Option<Answer> {
     let error = serde_json::from_str::<Value>(file.text).err()?;
     let place = format!("key {} of {}", file.key, file.config.object.reference());
     let mut facts = diagnosis(case);
-    facts.push(format!("{place} ({}) is not valid JSON: {error}", file.config.file));
+    facts.push(format!(
+        "{place} ({}) is not valid JSON: {error}",
+        file.config.file
+    ));
     let repairs = repairs(file.text, error.line());
     let [(repaired, how)] = repairs.as_slice() else {
         let title = format!("How should {place} be written, so that it is valid JSON?");
-        let options = vec![by_hand(format!("correct line {} of the file", error.line()))];
+        let options = vec![by_hand(format!(
+            "correct line {} of the file",
+            error.line()
+        ))];
         return Some(ask(Code::MissingValue, title, facts, options));
     };
     facts.push(format!("{how} makes it parse, and nothing else changes"));
@@ -71,12 +86,20 @@ pub(super) fn unparsable(case: &Case<'_>) -> Option<Answer> {
         play: "config-syntax",
         title: format!("mend the JSON in {place}"),
         diagnosis: facts,
-        reason: format!("the file cannot be parsed ({error}); {how} is the only single change that makes it parse"),
+        reason: format!(
+            "the file cannot be parsed ({error}); {how} is the only single change that makes it parse"
+        ),
         after_merge: file.after_merge(case),
     };
     let object = file.config.object.reference();
     let op = Op::Set(Value::String(repaired.clone()));
-    let edits = vec![edit(&object, file.path(), op, Unlock::ConfigContent, "the parse error and the file itself")];
+    let edits = vec![edit(
+        &object,
+        file.path(),
+        op,
+        Unlock::ConfigContent,
+        "the parse error and the file itself",
+    )];
     Some(settle(case, proposal(words, edits), Vec::new()))
 }
 
@@ -90,8 +113,13 @@ pub(super) fn mounted<'c>(case: &Case<'c>) -> Vec<File<'c>> {
     };
     let mut out = Vec::new();
     for mount in subject.container.list("volumeMounts") {
-        let name = mount.get("name").and_then(Value::as_str).unwrap_or_default();
-        let volume = list(spec, "volumes").iter().find(|v| v.get("name").and_then(Value::as_str) == Some(name));
+        let name = mount
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let volume = list(spec, "volumes")
+            .iter()
+            .find(|v| v.get("name").and_then(Value::as_str) == Some(name));
         let Some(source) = volume.and_then(|v| v.get("configMap")) else {
             continue;
         };
@@ -101,10 +129,15 @@ pub(super) fn mounted<'c>(case: &Case<'c>) -> Vec<File<'c>> {
 }
 
 fn files<'c>(case: &Case<'c>, source: &'c Value, mount: &Value) -> Vec<File<'c>> {
-    let name = source.get("name").and_then(Value::as_str).unwrap_or_default();
+    let name = source
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let namespace = case.finding.object.namespace.as_deref();
     let mut configs = case.desired.iter().filter(|d| {
-        d.object.kind() == "ConfigMap" && d.object.name() == name && d.object.namespace() == namespace
+        d.object.kind() == "ConfigMap"
+            && d.object.name() == name
+            && d.object.namespace() == namespace
     });
     let (Some(config), None) = (configs.next(), configs.next()) else {
         return Vec::new();
@@ -115,7 +148,9 @@ fn files<'c>(case: &Case<'c>, source: &'c Value, mount: &Value) -> Vec<File<'c>>
         if items.is_empty() {
             return Some(key.to_owned());
         }
-        let item = items.iter().find(|i| i.get("key").and_then(Value::as_str) == Some(key))?;
+        let item = items
+            .iter()
+            .find(|i| i.get("key").and_then(Value::as_str) == Some(key))?;
         item.get("path").and_then(Value::as_str).map(str::to_owned)
     };
     let data = config.object.map("data").into_iter().flatten();
@@ -124,7 +159,13 @@ fn files<'c>(case: &Case<'c>, source: &'c Value, mount: &Value) -> Vec<File<'c>>
         if sub_path.is_some_and(|s| s != shown_as) {
             return None;
         }
-        Some(File { config, key, text: value.as_str()?, shown_as, sub_path: sub_path.is_some() })
+        Some(File {
+            config,
+            key,
+            text: value.as_str()?,
+            shown_as,
+            sub_path: sub_path.is_some(),
+        })
     })
     .collect()
 }
@@ -153,10 +194,16 @@ fn repairs(text: &str, line: usize) -> Vec<(String, String)> {
 fn line_repairs(line: &str, _next: Option<&str>) -> Vec<(String, String)> {
     let mut out = Vec::new();
     if let Some(c) = BARE_VALUE.captures(line) {
-        out.push((format!("{}\"{}\"{}", &c[1], &c[2], &c[3]), format!("quoting the value {}", &c[2])));
+        out.push((
+            format!("{}\"{}\"{}", &c[1], &c[2], &c[3]),
+            format!("quoting the value {}", &c[2]),
+        ));
     }
     if let Some(c) = BARE_KEY.captures(line) {
-        out.push((format!("{}\"{}\"{}", &c[1], &c[2], &c[3]), format!("quoting the key {}", &c[2])));
+        out.push((
+            format!("{}\"{}\"{}", &c[1], &c[2], &c[3]),
+            format!("quoting the key {}", &c[2]),
+        ));
     }
     let end = line.trim_end();
     if let Some(head) = end.strip_suffix(',') {
@@ -172,7 +219,8 @@ static BARE_VALUE: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a literal pattern compiles")
 });
 static BARE_KEY: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"^(\s*\{?\s*)([A-Za-z_][A-Za-z0-9_]*)(\s*:.*)$"#).expect("a literal pattern compiles")
+    Regex::new(r#"^(\s*\{?\s*)([A-Za-z_][A-Za-z0-9_]*)(\s*:.*)$"#)
+        .expect("a literal pattern compiles")
 });
 static PARSE_ERROR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)\bpars(e|ing)\b|\bjson\b|unmarshal|decode|syntax|unexpected (token|character|end)|invalid character|expecting (value|property)|malformed")

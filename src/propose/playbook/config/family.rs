@@ -34,7 +34,11 @@ pub(super) fn missing_address(case: &Case<'_>) -> Option<Answer> {
         let Ok(Value::Object(map)) = serde_json::from_str(file.text) else {
             continue;
         };
-        hits.extend(wanted(case, &map).into_iter().map(|w| (w, file.key.to_owned())));
+        hits.extend(
+            wanted(case, &map)
+                .into_iter()
+                .map(|w| (w, file.key.to_owned())),
+        );
     }
     let [(wanted, key)] = hits.as_slice() else {
         return None;
@@ -43,17 +47,31 @@ pub(super) fn missing_address(case: &Case<'_>) -> Option<Answer> {
     let text = insert(file.text, wanted)?;
     let config = file.config.object.reference();
     let mut facts = diagnosis(case);
-    facts.push(format!("key {key} of {config} has {} but no {}", wanted.like.join(", "), wanted.key));
+    facts.push(format!(
+        "key {key} of {config} has {} but no {}",
+        wanted.like.join(", "),
+        wanted.key
+    ));
     facts.push(format!("Service {} exists in the same namespace with that port, and the sibling keys have this form", wanted.service));
     let words = Words {
         play: "config-missing-address",
         title: format!("add {} {} to {key} of {config}", wanted.key, wanted.value),
         diagnosis: facts,
-        reason: format!("the program fails on an empty address; {} gives it, in the form of {}", wanted.service, wanted.like.join(", ")),
+        reason: format!(
+            "the program fails on an empty address; {} gives it, in the form of {}",
+            wanted.service,
+            wanted.like.join(", ")
+        ),
         after_merge: file.after_merge(case),
     };
     let op = Op::Set(Value::String(text));
-    let edits = vec![edit(&config, file.path(), op, Unlock::ConfigContent, format!("Service {}", wanted.service))];
+    let edits = vec![edit(
+        &config,
+        file.path(),
+        op,
+        Unlock::ConfigContent,
+        format!("Service {}", wanted.service),
+    )];
     Some(settle(case, proposal(words, edits), Vec::new()))
 }
 
@@ -62,7 +80,9 @@ fn wanted(case: &Case<'_>, map: &Map<String, Value>) -> Vec<Wanted> {
     let own = case.finding.object.name.to_ascii_lowercase();
     let Some((before, prefix)) = map.keys().find_map(|k| {
         let prefix = k.get(..own.len())?;
-        let boundary = k.get(own.len()..)?.starts_with(|c: char| c.is_ascii_uppercase() || c == '_' || c == '.');
+        let boundary = k
+            .get(own.len()..)?
+            .starts_with(|c: char| c.is_ascii_uppercase() || c == '_' || c == '.');
         (prefix.to_ascii_lowercase() == own && boundary).then(|| (k.clone(), prefix.to_owned()))
     }) else {
         return Vec::new();
@@ -73,13 +93,15 @@ fn wanted(case: &Case<'_>, map: &Map<String, Value>) -> Vec<Wanted> {
         if map.contains_key(&key) || out.iter().any(|w| w.key == key) {
             continue;
         }
-        out.extend(from_family(case, map, &suffix, &own).map(|(value, service, like)| Wanted {
-            key,
-            value,
-            service,
-            like,
-            before: before.clone(),
-        }));
+        out.extend(
+            from_family(case, map, &suffix, &own).map(|(value, service, like)| Wanted {
+                key,
+                value,
+                service,
+                like,
+                before: before.clone(),
+            }),
+        );
     }
     out
 }
@@ -90,7 +112,10 @@ fn suffixes(map: &Map<String, Value>) -> Vec<String> {
     for (key, _) in map.iter().filter(|(_, v)| address(v).is_some()) {
         for (i, c) in key.char_indices().skip(1) {
             let suffix = key.get(i..).unwrap_or_default();
-            if (c.is_ascii_uppercase() || c == '_' || c == '.') && suffix.len() > 3 && !out.iter().any(|s| s == suffix) {
+            if (c.is_ascii_uppercase() || c == '_' || c == '.')
+                && suffix.len() > 3
+                && !out.iter().any(|s| s == suffix)
+            {
                 out.push(suffix.to_owned());
             }
         }
@@ -100,13 +125,20 @@ fn suffixes(map: &Map<String, Value>) -> Vec<String> {
 
 fn address(value: &Value) -> Option<(&str, &str)> {
     let (host, port) = value.as_str()?.rsplit_once(':')?;
-    let plain = host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+    let plain = host
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
     (plain && !host.is_empty() && port.parse::<u16>().is_ok()).then_some((host, port))
 }
 
 /// At least two siblings whose host is one form around their own prefix, with one port; and the
 /// Service that the form gives for `own`.
-fn from_family(case: &Case<'_>, map: &Map<String, Value>, suffix: &str, own: &str) -> Option<(String, String, Vec<String>)> {
+fn from_family(
+    case: &Case<'_>,
+    map: &Map<String, Value>,
+    suffix: &str,
+    own: &str,
+) -> Option<(String, String, Vec<String>)> {
     let mut forms: Vec<(String, String, Vec<String>)> = Vec::new();
     for (key, value) in map {
         let (Some(prefix), Some((host, port))) = (key.strip_suffix(suffix), address(value)) else {
@@ -144,9 +176,15 @@ fn serves(case: &Case<'_>, service: &str, port: &str) -> bool {
 /// The text with the new entry on a line of its own before the other key of the same prefix.
 fn insert(text: &str, wanted: &Wanted) -> Option<String> {
     let needle = format!("\"{}\"", wanted.before);
-    let line = text.split_inclusive('\n').find(|l| l.trim_start().starts_with(&needle))?;
+    let line = text
+        .split_inclusive('\n')
+        .find(|l| l.trim_start().starts_with(&needle))?;
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-    let entry = format!("{indent}{}: {},\n", Value::String(wanted.key.clone()), Value::String(wanted.value.clone()));
+    let entry = format!(
+        "{indent}{}: {},\n",
+        Value::String(wanted.key.clone()),
+        Value::String(wanted.value.clone())
+    );
     let at = text.find(line)?;
     let (head, tail) = text.split_at(at);
     let out = format!("{head}{entry}{tail}");

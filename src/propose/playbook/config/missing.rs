@@ -24,12 +24,20 @@ pub(super) fn config(case: &Case<'_>) -> Option<Answer> {
     if let Some(answer) = not_applied(case, &missing) {
         return Some(answer);
     }
-    Some(missing.respelled(case, Unlock::MissingConfig).unwrap_or_else(|| missing.ask_for_config(case)))
+    Some(
+        missing
+            .respelled(case, Unlock::MissingConfig)
+            .unwrap_or_else(|| missing.ask_for_config(case)),
+    )
 }
 
 pub(super) fn secret(case: &Case<'_>) -> Option<Answer> {
     let missing = Missing::of(case, "Secret")?;
-    Some(missing.respelled(case, Unlock::MissingSecret).unwrap_or_else(|| missing.ask_for_secret(case)))
+    Some(
+        missing
+            .respelled(case, Unlock::MissingSecret)
+            .unwrap_or_else(|| missing.ask_for_secret(case)),
+    )
 }
 
 impl<'c> Missing<'c> {
@@ -60,7 +68,10 @@ impl<'c> Missing<'c> {
             .collect();
         let right = to.first()?.clone();
         let what = match self.key {
-            Some(key) => format!("key {right} of {} {} instead of {key}", self.kind, self.name),
+            Some(key) => format!(
+                "key {right} of {} {} instead of {key}",
+                self.kind, self.name
+            ),
             None => format!("{} {right} instead of {}", self.kind, self.name),
         };
         let mut facts = diagnosis(case);
@@ -70,23 +81,38 @@ impl<'c> Missing<'c> {
             None => format!("{} {right} exists in the same namespace, has every key that is needed, and is the only one with a name that near", self.kind),
         });
         let words = Words {
-            play: if self.kind == "Secret" { "missing-secret" } else { "missing-config" },
+            play: if self.kind == "Secret" {
+                "missing-secret"
+            } else {
+                "missing-config"
+            },
             title: format!("use {what} in {}", self.manifest.reference()),
             diagnosis: facts,
-            reason: format!("the reference names something that does not exist; {right} exists and is the only one that it can mean"),
+            reason: format!(
+                "the reference names something that does not exist; {right} exists and is the only one that it can mean"
+            ),
             after_merge: after_merge(&self.manifest.reference()),
         };
         Some(settle(case, proposal(words, edits), self.hand_made(case)))
     }
 
     fn other_name(&self, case: &Case<'c>, unlock: Unlock) -> Option<Vec<ProposedEdit>> {
-        let needed: Vec<&str> = self.references.iter().flat_map(|r| r.keys.iter().map(String::as_str)).collect();
+        let needed: Vec<&str> = self
+            .references
+            .iter()
+            .flat_map(|r| r.keys.iter().map(String::as_str))
+            .collect();
         let has_all = |o: &&Object| match refs::keys(o) {
             Some(keys) => needed.iter().all(|k| keys.contains(k)),
             None => needed.is_empty(),
         };
         let all = self.existing(case);
-        let fitting: Vec<&str> = all.iter().copied().filter(has_all).map(Object::name).collect();
+        let fitting: Vec<&str> = all
+            .iter()
+            .copied()
+            .filter(has_all)
+            .map(Object::name)
+            .collect();
         let right = misspelled(self.name, fitting)?;
         let edits: Vec<ProposedEdit> = self
             .references
@@ -119,7 +145,13 @@ impl<'c> Missing<'c> {
 
     fn set(&self, path: &crate::path::FieldPath, value: &str, unlock: Unlock) -> ProposedEdit {
         let basis = format!("{} in namespace {}", self.kind, self.namespace());
-        edit(&self.manifest.reference(), path.clone(), Op::Set(Value::String(value.to_owned())), unlock, basis)
+        edit(
+            &self.manifest.reference(),
+            path.clone(),
+            Op::Set(Value::String(value.to_owned())),
+            unlock,
+            basis,
+        )
     }
 
     /// Objects of the kind in the namespace, from the cluster and from Git.
@@ -147,22 +179,47 @@ impl<'c> Missing<'c> {
 
     /// `Secret token with key value in namespace shop`
     fn wanted(&self) -> String {
-        let mut keys: Vec<String> = self.references.iter().flat_map(|r| r.keys.clone()).collect();
+        let mut keys: Vec<String> = self
+            .references
+            .iter()
+            .flat_map(|r| r.keys.clone())
+            .collect();
         keys.extend(self.key.map(str::to_owned));
         keys.sort();
         keys.dedup();
-        let keys = if keys.is_empty() { String::new() } else { format!(" with key {}", and(&keys)) };
-        format!("{} {}{keys} in namespace {}", self.kind, self.name, self.namespace())
+        let keys = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(" with key {}", and(&keys))
+        };
+        format!(
+            "{} {}{keys} in namespace {}",
+            self.kind,
+            self.name,
+            self.namespace()
+        )
     }
 
     fn facts(&self, case: &Case<'c>) -> Vec<String> {
         let mut facts = diagnosis(case);
         facts.push(match self.key {
-            Some(key) => format!("{} {} in namespace {} has no key {key}", self.kind, self.name, self.namespace()),
-            None => format!("{} {} does not exist in namespace {}", self.kind, self.name, self.namespace()),
+            Some(key) => format!(
+                "{} {} in namespace {} has no key {key}",
+                self.kind,
+                self.name,
+                self.namespace()
+            ),
+            None => format!(
+                "{} {} does not exist in namespace {}",
+                self.kind,
+                self.name,
+                self.namespace()
+            ),
         });
-        if let (Some(_), Some(holder)) = (self.key, self.existing(case).iter().find(|o| o.name() == self.name))
-            && let Some(keys) = refs::keys(holder)
+        if let (Some(_), Some(holder)) = (
+            self.key,
+            self.existing(case).iter().find(|o| o.name() == self.name),
+        ) && let Some(keys) = refs::keys(holder)
         {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
             facts.push(format!("its keys are {}", and(&keys)));
@@ -192,16 +249,35 @@ impl<'c> Missing<'c> {
     }
 
     fn ask_for_config(&self, case: &Case<'c>) -> Answer {
-        let title = format!("Where should {} for {} come from?", self.wanted(), whom(case));
+        let title = format!(
+            "Where should {} for {} come from?",
+            self.wanted(),
+            whom(case)
+        );
         let mut options = self.hand_made(case);
         let names: Vec<String> = match self.key {
             Some(_) => Vec::new(),
-            None => self.existing(case).iter().map(|o| o.name().to_owned()).filter(|n| n != "kube-root-ca.crt").take(8).collect(),
+            None => self
+                .existing(case)
+                .iter()
+                .map(|o| o.name().to_owned())
+                .filter(|n| n != "kube-root-ca.crt")
+                .take(8)
+                .collect(),
         };
-        let known = if names.is_empty() { String::new() } else { format!(" (there are: {})", and(&names)) };
-        options.push(by_hand(format!("point the reference at the ConfigMap or key that is meant{known}")));
+        let known = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" (there are: {})", and(&names))
+        };
+        options.push(by_hand(format!(
+            "point the reference at the ConfigMap or key that is meant{known}"
+        )));
         let mut facts = self.facts(case);
-        facts.push("its content is known to nobody but you, and kubemend never creates objects (rule G02)".to_owned());
+        facts.push(
+            "its content is known to nobody but you, and kubemend never creates objects (rule G02)"
+                .to_owned(),
+        );
         ask(Code::MissingValue, title, facts, options)
     }
 }
@@ -209,10 +285,17 @@ impl<'c> Missing<'c> {
 /// `DB_PASSWORD` and `password`: one name is the end of the other, case and separators aside.
 fn agrees(wanted: &str, existing: &str) -> bool {
     let fold = |t: &str| -> String {
-        t.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+        t.chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect()
     };
     let (a, b) = (fold(wanted), fold(existing));
-    let (long, short) = if a.len() >= b.len() { (&a, &b) } else { (&b, &a) };
+    let (long, short) = if a.len() >= b.len() {
+        (&a, &b)
+    } else {
+        (&b, &a)
+    };
     short.len() >= 4 && long.ends_with(short.as_str())
 }
 
@@ -220,7 +303,9 @@ fn agrees(wanted: &str, existing: &str) -> bool {
 fn not_applied(case: &Case<'_>, missing: &Missing<'_>) -> Option<Answer> {
     let defined = case.desired.iter().find(|d| {
         let o = &d.object;
-        o.kind() == "ConfigMap" && o.name() == missing.name && o.namespace() == missing.manifest.namespace()
+        o.kind() == "ConfigMap"
+            && o.name() == missing.name
+            && o.namespace() == missing.manifest.namespace()
     })?;
     let has_key = |key: &str| refs::keys(&defined.object).is_some_and(|k| k.contains(&key));
     if missing.key.is_some_and(|k| !has_key(k)) {
@@ -232,7 +317,9 @@ fn not_applied(case: &Case<'_>, missing: &Missing<'_>) -> Option<Answer> {
             "{}: ConfigMap {}{} is defined in {}, but the cluster has it not: it has not been applied, or not to namespace {}",
             case.finding.summary,
             missing.name,
-            missing.key.map_or_else(String::new, |k| format!(" with key {k}")),
+            missing
+                .key
+                .map_or_else(String::new, |k| format!(" with key {k}")),
             defined.file,
             missing.namespace()
         ),

@@ -20,8 +20,13 @@ pub(in crate::propose::playbook) struct Subject<'c> {
 impl<'c> Subject<'c> {
     pub(in crate::propose::playbook) fn of(case: &Case<'c>) -> Option<Self> {
         let manifest = case.manifest()?;
-        let container = manifest.object.container(case.finding.container.as_deref()?)?;
-        Some(Self { manifest, container })
+        let container = manifest
+            .object
+            .container(case.finding.container.as_deref()?)?;
+        Some(Self {
+            manifest,
+            container,
+        })
     }
 
     pub(in crate::propose::playbook) fn object(&self) -> ObjectRef {
@@ -57,9 +62,13 @@ pub(in crate::propose::playbook) fn diagnosis(case: &Case<'_>) -> Vec<String> {
     out.extend(pods(case));
     if let Some(code) = finding.fact(fact::EXIT_CODE) {
         let reason = finding.fact("terminationReason").unwrap_or_default();
-        let after = finding.fact(fact::RUN_SECONDS).map_or_else(String::new, |s| format!(" after {s} s"));
+        let after = finding
+            .fact(fact::RUN_SECONDS)
+            .map_or_else(String::new, |s| format!(" after {s} s"));
         let restarts = finding.fact(fact::RESTARTS).unwrap_or("0");
-        out.push(format!("the last run ended with exit code {code} ({reason}){after}; {restarts} restarts so far"));
+        out.push(format!(
+            "the last run ended with exit code {code} ({reason}){after}; {restarts} restarts so far"
+        ));
     }
     out.extend(log_says(case));
     out
@@ -67,10 +76,22 @@ pub(in crate::propose::playbook) fn diagnosis(case: &Case<'_>) -> Vec<String> {
 
 fn pods(case: &Case<'_>) -> Option<String> {
     let names: Vec<String> = case.finding.pods.iter().map(|p| p.name.clone()).collect();
-    let namespace = case.finding.object.namespace.as_deref().unwrap_or("default");
-    let count = case.finding.fact("podCount").map_or(names.len(), |c| c.parse().unwrap_or(names.len()));
-    (!names.is_empty() && case.finding.object.kind != "Pod")
-        .then(|| format!("{count} pods of namespace {namespace} show it: {}", and(&names)))
+    let namespace = case
+        .finding
+        .object
+        .namespace
+        .as_deref()
+        .unwrap_or("default");
+    let count = case
+        .finding
+        .fact("podCount")
+        .map_or(names.len(), |c| c.parse().unwrap_or(names.len()));
+    (!names.is_empty() && case.finding.object.kind != "Pod").then(|| {
+        format!(
+            "{count} pods of namespace {namespace} show it: {}",
+            and(&names)
+        )
+    })
 }
 
 /// The last lines of the log.
@@ -78,7 +99,14 @@ pub(in crate::propose::playbook) fn log_says(case: &Case<'_>) -> Option<String> 
     let tail = case.finding.fact(fact::LOG_TAIL)?;
     let errors = crate::detect::container::text::error_lines(tail, 3);
     let lines = if errors.is_empty() {
-        tail.lines().rev().take(2).map(str::to_owned).collect::<Vec<_>>().into_iter().rev().collect()
+        tail.lines()
+            .rev()
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect()
     } else {
         errors
     };
@@ -92,7 +120,9 @@ pub(in crate::propose::playbook) fn after_merge(object: &ObjectRef) -> Vec<Strin
         "Job" => "the template of a Job is immutable (rule G10)",
         _ => return Vec::new(),
     };
-    vec![format!("delete the live {object} and let it be created again: {why}")]
+    vec![format!(
+        "delete the live {object} and let it be created again: {why}"
+    )]
 }
 
 /// Earlier revisions and earlier versions in Git, without the revision that fails, newest first.
@@ -111,7 +141,12 @@ pub(in crate::propose::playbook) fn goods(case: &Case<'_>) -> Vec<KnownGood> {
             let kind = good.object.get("kind").and_then(Value::as_str);
             let is_revision = kind == Some("ReplicaSet") || kind.is_none();
             if is_revision {
-                return current.is_none_or(|c| good.object.pointer("/metadata/name").and_then(Value::as_str) != Some(c.name()));
+                return current.is_none_or(|c| {
+                    good.object
+                        .pointer("/metadata/name")
+                        .and_then(Value::as_str)
+                        != Some(c.name())
+                });
             }
             let commit = earlier.next().and_then(|e| e.replaced_by.time);
             is_fresh(case, commit, changed)
@@ -143,21 +178,36 @@ pub(in crate::propose::playbook) fn worked_once(case: &Case<'_>) -> bool {
     let Some(live) = case.snapshot.get(&case.finding.object) else {
         return false;
     };
-    live.list("status.conditions").iter().any(|c| {
-        c.get("reason").and_then(Value::as_str) == Some("NewReplicaSetAvailable")
-    })
+    live.list("status.conditions")
+        .iter()
+        .any(|c| c.get("reason").and_then(Value::as_str) == Some("NewReplicaSetAvailable"))
 }
 
 /// A fix that the guardrail lets through, or a question that says what it forbids.
-pub(in crate::propose::playbook) fn settle(case: &Case<'_>, proposal: Proposal, others: Vec<Choice>) -> Answer {
+pub(in crate::propose::playbook) fn settle(
+    case: &Case<'_>,
+    proposal: Proposal,
+    others: Vec<Choice>,
+) -> Answer {
     match refused_by(case, &proposal) {
         None => Answer::Fix(proposal),
         Some((code, reason)) => {
             let diagnosis = proposal.diagnosis.iter().map(|c| c.text.clone());
-            let mut options = vec![by_hand(format!("{} (kubemend does not make this change: {reason})", proposal.title))];
+            let mut options = vec![by_hand(format!(
+                "{} (kubemend does not make this change: {reason})",
+                proposal.title
+            ))];
             options.extend(others);
-            let title = format!("{}: should a person {}?", case.finding.object, proposal.title);
-            ask(code, title, diagnosis.chain([wanted(&proposal)]).collect(), options)
+            let title = format!(
+                "{}: should a person {}?",
+                case.finding.object, proposal.title
+            );
+            ask(
+                code,
+                title,
+                diagnosis.chain([wanted(&proposal)]).collect(),
+                options,
+            )
         }
     }
 }
@@ -167,7 +217,9 @@ fn wanted(proposal: &Proposal) -> String {
         .edits
         .iter()
         .map(|e| match &e.op {
-            crate::propose::Op::Set(v) | crate::propose::Op::Add(v) => format!("{} to {}", e.path, short(v)),
+            crate::propose::Op::Set(v) | crate::propose::Op::Add(v) => {
+                format!("{} to {}", e.path, short(v))
+            }
             crate::propose::Op::Remove => format!("{} removed", e.path),
         })
         .collect();
@@ -178,7 +230,11 @@ fn wanted(proposal: &Proposal) -> String {
 pub(in crate::propose::playbook) fn option(case: &Case<'_>, proposal: Proposal) -> Choice {
     match refused_by(case, &proposal) {
         None => change(proposal),
-        Some((_, reason)) => by_hand(format!("{} ({}; kubemend does not make this change: {reason})", proposal.title, wanted(&proposal))),
+        Some((_, reason)) => by_hand(format!(
+            "{} ({}; kubemend does not make this change: {reason})",
+            proposal.title,
+            wanted(&proposal)
+        )),
     }
 }
 

@@ -28,20 +28,36 @@ impl Difference {
     pub(super) fn edits(&self, subject: &Subject<'_>, good: &KnownGood) -> Vec<ProposedEdit> {
         let object = subject.object();
         let of = |(path, op): &(FieldPath, Op)| {
-            edit(&object, path.clone(), op.clone(), Unlock::LastHealthyTemplate, good.basis.clone())
+            edit(
+                &object,
+                path.clone(),
+                op.clone(),
+                Unlock::LastHealthyTemplate,
+                good.basis.clone(),
+            )
         };
         self.changes.iter().map(of).collect()
     }
 }
 
 /// Every difference that a revert may touch.
-pub(super) fn differences(manifest: &Object, container: &Container<'_>, good: &Value) -> Vec<Difference> {
+pub(super) fn differences(
+    manifest: &Object,
+    container: &Container<'_>,
+    good: &Value,
+) -> Vec<Difference> {
     let Some(good) = container.path.get(good) else {
         return Vec::new();
     };
     let mut out = Vec::new();
     out.extend(whole(manifest, container, good, "image", &["image"]));
-    out.extend(whole(manifest, container, good, "program", &["command", "args", "workingDir"]));
+    out.extend(whole(
+        manifest,
+        container,
+        good,
+        "program",
+        &["command", "args", "workingDir"],
+    ));
     out.extend(env(container, good));
     out.extend(memory(manifest, container, good));
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -64,7 +80,7 @@ fn whole(
         .iter()
         .map(|key| {
             let path = container.path.key(key);
-            let op = match good.get(***key) {
+            let op = match good.get(**key) {
                 Some(value) => put(&manifest.value, &path, value.clone()),
                 None => Op::Remove,
             };
@@ -72,7 +88,11 @@ fn whole(
         })
         .collect();
     let tell = |key: &str| {
-        format!("{key} was {}, is {}", text(good.get(key)), text(container.value.get(key)))
+        format!(
+            "{key} was {}, is {}",
+            text(good.get(key)),
+            text(container.value.get(key))
+        )
     };
     let what = match good.get(**first) {
         Some(value) => format!("{first} {}", short(value)),
@@ -103,7 +123,12 @@ fn text(value: Option<&Value>) -> String {
 fn env(container: &Container<'_>, good: &Value) -> Vec<Difference> {
     let (mine, theirs) = (container.list("env"), list(good, "env"));
     let name = |e: &Value| e.get("name").and_then(Value::as_str).map(str::to_owned);
-    let by_name = |items: &[Value], wanted: &str| items.iter().find(|e| name(e).as_deref() == Some(wanted)).cloned();
+    let by_name = |items: &[Value], wanted: &str| {
+        items
+            .iter()
+            .find(|e| name(e).as_deref() == Some(wanted))
+            .cloned()
+    };
     let path = container.path.key("env");
     let mut out = Vec::new();
     for item in mine {
@@ -113,7 +138,12 @@ fn env(container: &Container<'_>, good: &Value) -> Vec<Difference> {
             Some(good) if same_env(item, &good) => continue,
             Some(good) => restored_item(&path.named(&name), item, &good),
         };
-        out.push(env_difference(&name, Some(item), by_name(theirs, &name), change));
+        out.push(env_difference(
+            &name,
+            Some(item),
+            by_name(theirs, &name),
+            change,
+        ));
     }
     let mut end = mine.len();
     for good in theirs {
@@ -148,13 +178,27 @@ fn without_defaults(item: &Value) -> Value {
     item
 }
 
-fn env_difference(name: &str, mine: Option<&Value>, good: Option<Value>, change: (FieldPath, Op)) -> Difference {
-    let tell = |v: Option<&Value>| v.map_or_else(|| "not there".to_owned(), |v| short(v.get("value").unwrap_or(v)));
+fn env_difference(
+    name: &str,
+    mine: Option<&Value>,
+    good: Option<Value>,
+    change: (FieldPath, Op),
+) -> Difference {
+    let tell = |v: Option<&Value>| {
+        v.map_or_else(
+            || "not there".to_owned(),
+            |v| short(v.get("value").unwrap_or(v)),
+        )
+    };
     Difference {
         group: "env",
         env: Some(name.to_owned()),
         what: format!("environment variable {name}"),
-        story: format!("environment variable {name} was {}, is {}", tell(good.as_ref()), tell(mine)),
+        story: format!(
+            "environment variable {name} was {}, is {}",
+            tell(good.as_ref()),
+            tell(mine)
+        ),
         good,
         changes: vec![change],
     }
@@ -169,12 +213,19 @@ fn memory(manifest: &Object, container: &Container<'_>, good: &Value) -> Option<
         return None;
     }
     let path = |list: &str| container.path.key("resources").key(list).key("memory");
-    let changes = vec![(path("limits"), put(&manifest.value, &path("limits"), limit.clone()))];
+    let changes = vec![(
+        path("limits"),
+        put(&manifest.value, &path("limits"), limit.clone()),
+    )];
     Some(Difference {
         group: "memory limit",
         env: None,
         what: format!("memory limit {}", short(&limit)),
-        story: format!("the memory limit was {}, is {}", short(&limit), short(&mine)),
+        story: format!(
+            "the memory limit was {}, is {}",
+            short(&limit),
+            short(&mine)
+        ),
         good: Some(limit),
         changes,
     })
@@ -210,7 +261,12 @@ fn probe_difference(
     })
 }
 
-fn leaves(path: &FieldPath, mine: &Map<String, Value>, good: &Map<String, Value>, out: &mut Vec<(FieldPath, Op)>) {
+fn leaves(
+    path: &FieldPath,
+    mine: &Map<String, Value>,
+    good: &Map<String, Value>,
+    out: &mut Vec<(FieldPath, Op)>,
+) {
     for (key, value) in mine {
         let at = path.key(key);
         match (value, good.get(key)) {
