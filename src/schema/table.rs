@@ -72,6 +72,23 @@ pub fn type_at(api_version: &str, kind: &str) -> Option<&'static str> {
     tables().kinds.get(&key).map(String::as_str)
 }
 
+/// The API versions that serve a built-in kind, stable ones first; empty for other kinds.
+pub fn versions_of(kind: &str) -> Vec<&'static str> {
+    let mut all: Vec<&str> = tables()
+        .kinds
+        .keys()
+        .filter(|(_, k)| k == kind)
+        .map(|(version, _)| version.as_str())
+        .collect();
+    all.sort_unstable();
+    let stable: Vec<&str> = all
+        .iter()
+        .copied()
+        .filter(|v| !v.contains("alpha") && !v.contains("beta"))
+        .collect();
+    if stable.is_empty() { all } else { stable }
+}
+
 /// The shape that the schema gives to a path of an object; none where it has no such field.
 pub fn shape_at(object: &Object, path: &FieldPath) -> Option<Shape> {
     let root = type_at(object.api_version(), object.kind())?;

@@ -177,12 +177,8 @@ fn a_conversion_to_apps_v1_takes_the_selector_from_the_template() {
     assert_eq!(converted.open, Vec::<String>::new());
     assert_eq!(converted.moves.len(), 3);
     assert_eq!(check(&converted.object), []);
-    assert_eq!(
-        converted.object,
-        object(GOOD).clone_with_order_of(&converted.object)
-    );
+    assert_eq!(converted.object, object(GOOD));
 }
-
 
 #[test]
 fn a_conversion_without_labels_is_not_mechanical() {
