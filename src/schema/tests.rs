@@ -157,7 +157,7 @@ fn kinds_that_are_not_built_in_are_not_judged() {
 #[test]
 fn values_of_secrets_stay_out_of_issues() {
     let secret = object(
-        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: 1, b: true}, stringdata: {x: y}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: 1, b: true}, stringdata: {x: z}}",
     );
     let issues = check(&secret);
     assert_eq!(issues.len(), 1);

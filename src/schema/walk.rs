@@ -269,9 +269,9 @@ fn synonym<'k>(key: &str, known: &'k Fields) -> Option<&'k str> {
     hits.next().is_none().then_some(first)
 }
 
-/// Whether a value has, or can be read as, a shape; one level deep for mappings.
+/// Whether a value has, or can be read as, a shape; what is below it is judged once it has its name.
 fn could_be(value: &Value, shape: &Shape) -> bool {
-    fits(value, shape) || converted(value, shape).is_some()
+    has_shape(value, shape) || converted(value, shape).is_some()
 }
 
 /// The path of one list item: by name where the name is unique.

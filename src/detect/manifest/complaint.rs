@@ -115,7 +115,7 @@ macro_rules! patterns {
 
 patterns! {
     NO_MATCH = r#"no matches for kind "([^"]+)" in (?:version|group) "([^"]+)""#;
-    NOT_FOUND_BY_ARGO = r"could not find (?:version )?\W?([\w.]+)/(\w+)/(\w+)\W? for requested resource (?:([\w.-]+)/)?([\w.-]+)";
+    NOT_FOUND_BY_ARGO = r"could not find (?:version )?\W?([\w.]+)/(\w+)/(\w+)\W? for requested resource (?:([\w.-]+)/)?([\w.-]*\w)";
     MAPPING = r#"for name: "([^"]*)" namespace: "([^"]*)"(?: from "([^"]*)")?"#;
     IS_INVALID = r#"(?:The )?\b([A-Z]\w+)(?:\.[\w.-]+)? "([^"]+)" is invalid"#;
     TYPED_PATCH = r"typed patch object \((?:([\w.-]+)/)?([\w.-]+); ([\w./-]+), Kind=(\w+)\)";
