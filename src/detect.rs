@@ -14,6 +14,7 @@ use crate::snapshot::Snapshot;
 pub mod access;
 pub mod admission;
 pub mod autoscaling;
+mod cause;
 pub mod container;
 pub mod disruption;
 pub mod gitops;
@@ -57,10 +58,13 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("gitops", gitops::findings),
 ];
 
-/// All findings, one for one root cause.
+/// All findings, one for one root cause, worst first.
 pub fn detect(view: &View<'_>) -> Vec<Finding> {
-    DETECTORS
+    let all = DETECTORS
         .iter()
         .flat_map(|(_, detector)| detector(view))
-        .collect()
+        .collect();
+    let mut findings = cause::one_for_each(all);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    findings
 }

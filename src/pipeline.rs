@@ -15,7 +15,7 @@ use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
 use crate::evidence::{self, Evidence};
-use crate::finding::Finding;
+use crate::finding::{Class, Finding};
 use crate::history;
 use crate::locate::{Check, Problem, Repository, Site, Status};
 use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
@@ -259,6 +259,9 @@ fn case<'a>(
 
 /// Nobody had an answer that lock lets through.
 fn unanswered(finding: &Finding, blocked: &[Blocked]) -> Refusal {
+    if finding.class == Class::Reported {
+        return Refusal::new(Code::NothingWrong, finding.summary.clone());
+    }
     match blocked.first() {
         Some(first) => Refusal::new(
             first.code,
