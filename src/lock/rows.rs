@@ -451,7 +451,9 @@ fn resources_hold(attempt: &Attempt<'_>, resource: &str) -> Result<(), (Code, St
     let Some(written) = attempt.after.and_then(Value::as_str).or(Some("")) else {
         return Ok(());
     };
-    if resource == "memory" && written.ends_with('m') {
+    let is_edited =
+        matches!(attempt.edit.path.0.last(), Some(crate::path::Seg::Key(k)) if k == resource);
+    if resource == "memory" && is_edited && written.ends_with('m') {
         return outside(format!("{written} is a fraction of a byte (rule D07)"));
     }
     let container = container_after(attempt);
