@@ -6,9 +6,9 @@ use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage};
 
 /// Asks one proposer after another; the first answer counts.
 #[derive(Default)]
-pub struct Chain<'p>(pub Vec<&'p dyn Proposer>);
+pub struct Chain(pub Vec<Box<dyn Proposer>>);
 
-impl Proposer for Chain<'_> {
+impl Proposer for Chain {
     fn propose(
         &self,
         case: &Case<'_>,
@@ -18,7 +18,7 @@ impl Proposer for Chain<'_> {
         let mut usage = Usage::default();
         for proposer in &self.0 {
             let proposed = proposer.propose(case, evidence, feedback)?;
-            usage += proposed.usage;
+            usage.add(proposed.usage);
             if proposed.answer.is_some() {
                 let answer = proposed.answer;
                 return Ok(Proposed { answer, usage });
