@@ -18,6 +18,7 @@ pub mod config;
 pub mod detect;
 pub mod dump;
 pub mod edit;
+pub mod eval;
 pub mod evidence;
 pub mod files;
 pub mod finding;

@@ -6,7 +6,9 @@
 use crate::object::ObjectRef;
 
 pub mod lookup;
+pub mod plain;
 pub mod read;
+pub mod readings;
 pub mod tree;
 
 pub use lookup::Trail;

@@ -89,10 +89,7 @@ fn two_thousand_poisoned_objects_stop_nothing() {
             let index = dice.roll(objects.len());
             mutate(&mut objects[index], &mut dice);
         }
-        let objects = objects
-            .into_iter()
-            .filter_map(|o| Object::new(o.value))
-            .collect();
+        let objects = objects.into_iter().filter_map(Object::new).collect();
         let snapshot = Snapshot::new(objects, BTreeMap::new());
         let report = (round % 2 == 0).then_some(&report);
         let now = jiff::Timestamp::from_second(1_777_886_000).unwrap();
