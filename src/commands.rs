@@ -37,7 +37,13 @@ impl Failure {
 macro_rules! unusable {
     ($($error:ty),+) => { $(impl From<$error> for Failure { fn from(e: $error) -> Self { Self::Input(e.to_string()) } })+ };
 }
-unusable!(crate::dump::DumpError, crate::repo::RepoError, crate::config::ConfigError, crate::render::RenderError);
+unusable!(
+    crate::dump::DumpError,
+    crate::repo::RepoError,
+    crate::config::ConfigError,
+    crate::render::RenderError,
+    crate::eval::EvalError
+);
 
 impl From<crate::pipeline::Error> for Failure {
     fn from(e: crate::pipeline::Error) -> Self {

@@ -118,7 +118,10 @@ pub struct ConfigError {
 impl Config {
     /// Parses a configuration; `file` is for messages.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let error = |message: String| ConfigError { file: file.to_owned(), message };
+        let error = |message: String| ConfigError {
+            file: file.to_owned(),
+            message,
+        };
         let mut values = crate::manifest::read_stream(text).map_err(error)?;
         if values.len() > 1 {
             return Err(error("a configuration is one document".to_owned()));
@@ -133,30 +136,49 @@ impl Config {
     pub fn load(operator: Option<&Path>, files: &Files) -> Result<Self, ConfigError> {
         if let Some(path) = operator {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| ConfigError { file: name.clone(), message: format!("cannot be read: {e}") })?;
+            let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
+                file: name.clone(),
+                message: format!("cannot be read: {e}"),
+            })?;
             return Self::parse(&name, &text);
         }
-        let found = REPOSITORY_FILES.iter().find_map(|name| files.get(name).map(|bytes| (*name, bytes)));
-        let Some((name, bytes)) = found else { return Ok(Self::default()) };
+        let found = REPOSITORY_FILES
+            .iter()
+            .find_map(|name| files.get(name).map(|bytes| (*name, bytes)));
+        let Some((name, bytes)) = found else {
+            return Ok(Self::default());
+        };
         let config = Self::parse(name, &String::from_utf8_lossy(bytes))?;
         if config.model.is_some() || config.renderer.is_some() {
             let message = "`model` and `renderer` decide where data goes and what is run; they count only in the operator's file (--config)";
-            return Err(ConfigError { file: name.to_owned(), message: message.to_owned() });
+            return Err(ConfigError {
+                file: name.to_owned(),
+                message: message.to_owned(),
+            });
         }
         Ok(config)
     }
 
     /// The part that lock decides by.
     pub fn policy(&self) -> Policy {
-        Policy { protected_namespaces: self.protected_namespaces.clone(), raise_memory: self.raise_memory }
+        Policy {
+            protected_namespaces: self.protected_namespaces.clone(),
+            raise_memory: self.raise_memory,
+        }
     }
 
     /// The part that locate decides by.
     pub fn locate_policy(&self) -> locate::Policy {
         match self.shared_base {
-            SharedBase::Overlay => locate::Policy { shared_base: locate::SharedBase::Overlay },
-            SharedBase::Base => locate::Policy { shared_base: locate::SharedBase::Base },
-            SharedBase::Refuse => locate::Policy { shared_base: locate::SharedBase::Refuse },
+            SharedBase::Overlay => locate::Policy {
+                shared_base: locate::SharedBase::Overlay,
+            },
+            SharedBase::Base => locate::Policy {
+                shared_base: locate::SharedBase::Base,
+            },
+            SharedBase::Refuse => locate::Policy {
+                shared_base: locate::SharedBase::Refuse,
+            },
         }
     }
 
@@ -175,17 +197,39 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_itself() {
-        let error = Config::parse("k.yaml", "raise_memroy: false\n").unwrap_err().to_string();
-        assert!(error.contains("k.yaml") && error.contains("raise_memroy"), "{error}");
-        assert!(!Config::parse("k.yaml", "raise_memory: false\n").unwrap().raise_memory);
-        assert_eq!(Config::parse("k.yaml", "# nothing\n").unwrap(), Config::default());
+        let error = Config::parse("k.yaml", "raise_memroy: false\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("k.yaml") && error.contains("raise_memroy"),
+            "{error}"
+        );
+        assert!(
+            !Config::parse("k.yaml", "raise_memory: false\n")
+                .unwrap()
+                .raise_memory
+        );
+        assert_eq!(
+            Config::parse("k.yaml", "# nothing\n").unwrap(),
+            Config::default()
+        );
     }
 
     #[test]
     fn a_repository_cannot_choose_model_or_renderer() {
-        for text in ["renderer: ./evil\n", "model: {name: m, base_url: http://evil}\n"] {
-            let files = Files { by_path: BTreeMap::from([(".kubemend.yaml".to_owned(), text.as_bytes().to_vec())]) };
-            assert!(Config::load(None, &files).unwrap_err().message.contains("--config"));
+        for text in [
+            "renderer: ./evil\n",
+            "model: {name: m, base_url: http://evil}\n",
+        ] {
+            let files = Files {
+                by_path: BTreeMap::from([(".kubemend.yaml".to_owned(), text.as_bytes().to_vec())]),
+            };
+            assert!(
+                Config::load(None, &files)
+                    .unwrap_err()
+                    .message
+                    .contains("--config")
+            );
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::finding::Finding;
 use crate::snapshot::Snapshot;
 
 pub mod access;
+pub mod admission;
 pub mod autoscaling;
+mod cause;
 pub mod container;
 pub mod disruption;
 pub mod gitops;
@@ -47,6 +49,7 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("container", container::findings),
     ("scheduling", scheduling::findings),
     ("storage", storage::findings),
+    ("admission", admission::findings),
     ("workload", workload::findings),
     ("network", network::findings),
     ("access", access::findings),
@@ -55,10 +58,13 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("gitops", gitops::findings),
 ];
 
-/// All findings, one for one root cause.
+/// All findings, one for one root cause, worst first.
 pub fn detect(view: &View<'_>) -> Vec<Finding> {
-    DETECTORS
+    let all = DETECTORS
         .iter()
         .flat_map(|(_, detector)| detector(view))
-        .collect()
+        .collect();
+    let mut findings = cause::one_for_each(all);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    findings
 }

@@ -11,23 +11,37 @@
 //! - edges: [`render`]
 
 pub mod case;
+pub mod cli;
 pub mod code;
+pub mod commands;
+pub mod config;
 pub mod detect;
 pub mod dump;
 pub mod edit;
+pub mod eval;
 pub mod evidence;
 pub mod files;
 pub mod finding;
+mod history;
+mod incident;
 pub mod locate;
 pub mod lock;
 pub mod manifest;
 pub mod message;
+pub mod narrow;
+pub mod near;
 pub mod object;
+pub mod output;
 pub mod patch;
 pub mod path;
+pub mod pipeline;
+pub mod placement;
 pub mod propose;
 pub mod quantity;
 pub mod render;
 pub mod repo;
+pub mod report;
 pub mod schema;
 pub mod snapshot;
+pub mod source;
+pub mod terminal;

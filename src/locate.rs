@@ -86,6 +86,25 @@ pub enum Status {
     Skipped,
 }
 
+/// What to do when a line feeds several roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SharedBase {
+    /// A new entry or patch in the environment's own overlay.
+    #[default]
+    Overlay,
+    /// The line itself, for all roots.
+    Base,
+    /// A refusal that lists the roots.
+    Refuse,
+}
+
+/// What the operator decides about places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// What to do when a line feeds several roots.
+    pub shared_base: SharedBase,
+}
+
 /// A repository, indexed and (where there are kustomize roots) rendered.
 #[derive(Debug)]
 pub struct Repository<'r> {
@@ -105,24 +124,119 @@ impl<'r> Repository<'r> {
     pub fn open(
         files: &'r Files,
         renderer: Option<&'r Renderer>,
-        _destination: Option<&str>,
+        destination: Option<&str>,
+        _policy: Policy,
     ) -> Self {
+        let mut desired = Vec::new();
+        for (file, bytes) in files
+            .by_path
+            .iter()
+            .filter(|(f, _)| f.ends_with(".yaml") || f.ends_with(".yml"))
+        {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                continue;
+            };
+            for (document, slice) in crate::manifest::split(text).iter().enumerate() {
+                let Ok(mut value) = crate::manifest::read_value(slice.of(text)) else {
+                    continue;
+                };
+                crate::snapshot::drop_secret_values(&mut value);
+                let Some(mut object) = crate::object::Object::new(value) else {
+                    continue;
+                };
+                let cluster_scoped = matches!(
+                    object.kind(),
+                    "StorageClass"
+                        | "Namespace"
+                        | "ClusterRole"
+                        | "ClusterRoleBinding"
+                        | "PersistentVolume"
+                );
+                if object.namespace().is_none()
+                    && !cluster_scoped
+                    && let (Some(ns), Some(meta)) = (
+                        destination,
+                        object
+                            .value
+                            .get_mut("metadata")
+                            .and_then(|m| m.as_object_mut()),
+                    )
+                {
+                    meta.insert("namespace".to_owned(), ns.into());
+                }
+                desired.push(Desired {
+                    object,
+                    file: file.clone(),
+                    document,
+                    root: None,
+                });
+            }
+        }
         Self {
             files,
             renderer,
-            desired: Vec::new(),
+            desired,
             problems: Vec::new(),
         }
     }
 
     /// Finds the place that writes a field of an object, or where it would be added.
-    pub fn locate(&self, _object: &ObjectRef, _path: &FieldPath) -> Result<Site, Refusal> {
-        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    pub fn locate(&self, object: &ObjectRef, path: &FieldPath) -> Result<Site, Refusal> {
+        let hits: Vec<&Desired> = self
+            .desired
+            .iter()
+            .filter(|d| d.object.reference().same_object(object))
+            .collect();
+        match hits.as_slice() {
+            [one] => Ok(Site {
+                file: one.file.clone(),
+                line: 1,
+                document: one.document,
+                path: path.clone(),
+                inner: None,
+                strategy: Strategy::Direct,
+                root: None,
+                affects: Vec::new(),
+                trail: Vec::new(),
+            }),
+            [] => Err(Refusal::new(
+                crate::code::Code::NotManaged,
+                format!("{object} is in no manifest"),
+            )),
+            many => Err(Refusal::new(
+                crate::code::Code::Ambiguous,
+                format!("{object} is in {} places", many.len()),
+            )),
+        }
     }
 
     /// Turns an edit of an object into edits of files.
-    pub fn plan(&self, _edit: &ProposedEdit) -> Result<Located, Refusal> {
-        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    pub fn plan(&self, edit: &ProposedEdit) -> Result<Located, Refusal> {
+        let site = self.locate(&edit.object, &edit.path)?;
+        let file_edit = FileEdit {
+            document: site.document,
+            path: edit.path.clone(),
+            op: edit.op.clone(),
+            expected: None,
+            inner: None,
+        };
+        let edits = BTreeMap::from([(site.file.clone(), vec![file_edit])]);
+        Ok(Located { site, edits })
+    }
+
+    /// All files that a root reads, itself included.
+    pub fn files_of_root(&self, _root: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The objects that a file's content defines, with the destination namespace filled in.
+    pub fn objects_in(&self, _path: &str, _bytes: &[u8]) -> Vec<crate::object::Object> {
+        Vec::new()
+    }
+
+    /// What one root of another state of the files defines, rendered like `like`'s.
+    pub fn open_root(_files: &Files, _like: &Repository<'_>, _root: &str) -> Vec<Desired> {
+        Vec::new()
     }
 
     /// Renders before and after, and proves that exactly the intended fields of the intended

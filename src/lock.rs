@@ -18,6 +18,8 @@ mod forbidden;
 mod hygiene;
 mod place;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use facts::{KnownGood, equivalent, known_good};
 pub use rows::{RowInfo, row_infos};

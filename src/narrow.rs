@@ -20,31 +20,55 @@ pub struct Narrowed {
 /// Splits findings by what the report names.
 pub fn narrow(findings: Vec<Finding>, view: &View<'_>) -> Narrowed {
     let Some(report) = view.report else {
-        let (listed, chosen) = findings.into_iter().partition(|f| f.severity == Severity::Low);
+        let (listed, chosen) = findings
+            .into_iter()
+            .partition(|f| f.severity == Severity::Low);
         return Narrowed { chosen, listed };
     };
-    let named = mentions(&report.text, report.namespace.as_deref(), view.snapshot, view.desired);
+    let named = mentions(
+        &report.text,
+        report.namespace.as_deref(),
+        view.snapshot,
+        view.desired,
+    );
     let chosen = choose(&findings, report.kind.as_str(), &named, view);
     if chosen.is_empty() {
         let chosen = nothing_found(&named).into_iter().collect();
-        return Narrowed { chosen, listed: findings };
+        return Narrowed {
+            chosen,
+            listed: findings,
+        };
     }
-    let listed = findings.into_iter().filter(|f| !chosen.contains(f)).collect();
+    let listed = findings
+        .into_iter()
+        .filter(|f| !chosen.contains(f))
+        .collect();
     Narrowed { chosen, listed }
 }
 
 /// The first of these circles that holds a finding: the tool's own error, the named objects, what
 /// they depend on, loosely named objects, the named namespaces.
 fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -> Vec<Finding> {
-    let neighbours = |objects: &[ObjectRef]| -> Vec<ObjectRef> { objects.iter().flat_map(|o| related(o, view.snapshot, view.desired)).collect() };
-    let broken_source = |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
+    let neighbours = |objects: &[ObjectRef]| -> Vec<ObjectRef> {
+        objects
+            .iter()
+            .flat_map(|o| related(o, view.snapshot, view.desired))
+            .collect()
+    };
+    let broken_source =
+        |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
     let circles: [&dyn Fn(&Finding) -> bool; 6] = [
         &broken_source,
         &|f| is_about(f, &named.strong),
         &|f| is_about(f, &neighbours(&named.strong)),
         &|f| is_about(f, &named.weak),
         &|f| is_about(f, &neighbours(&named.weak)),
-        &|f| f.object.namespace.as_ref().is_some_and(|ns| named.namespaces.contains(ns)),
+        &|f| {
+            f.object
+                .namespace
+                .as_ref()
+                .is_some_and(|ns| named.namespaces.contains(ns))
+        },
     ];
     for circle in circles {
         let hits: Vec<Finding> = findings.iter().filter(|f| circle(f)).cloned().collect();
@@ -52,20 +76,35 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
             return hits;
         }
     }
-    let nothing_named = named.strong.is_empty() && named.weak.is_empty() && named.namespaces.is_empty();
-    if nothing_named { findings.to_vec() } else { Vec::new() }
+    let nothing_named =
+        named.strong.is_empty() && named.weak.is_empty() && named.namespaces.is_empty();
+    if nothing_named {
+        findings.to_vec()
+    } else {
+        Vec::new()
+    }
 }
 
 fn is_of_source(class: Class) -> bool {
-    matches!(class, Class::InvalidManifest | Class::DeprecatedApi | Class::RenderError)
+    matches!(
+        class,
+        Class::InvalidManifest | Class::DeprecatedApi | Class::RenderError
+    )
 }
 
 fn is_about(finding: &Finding, objects: &[ObjectRef]) -> bool {
-    objects.iter().any(|o| finding.object.same_object(o) || finding.pods.iter().any(|p| p.same_object(o)))
+    objects
+        .iter()
+        .any(|o| finding.object.same_object(o) || finding.pods.iter().any(|p| p.same_object(o)))
 }
 
 /// The report names an object and nothing is wrong with it: that is worth an answer too.
 fn nothing_found(named: &Mentions) -> Option<Finding> {
     let object = named.strong.first()?;
-    Some(Finding::new(Class::Reported, Severity::Low, object.clone(), format!("{object} is reported, and nothing wrong was found with it")))
+    Some(Finding::new(
+        Class::Reported,
+        Severity::Low,
+        object.clone(),
+        format!("{object} is reported, and nothing wrong was found with it"),
+    ))
 }

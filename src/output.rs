@@ -144,9 +144,23 @@ pub struct BlockedEntry {
 /// Turns a run into the public report.
 pub fn report(run: &Run, files: &Files, fingerprint: &dyn Fn(&Finding) -> String) -> Report {
     let results: Vec<ResultEntry> = run.results.iter().map(result).collect();
-    let outcome = results.iter().map(|r| r.outcome).min().unwrap_or(Outcome::None);
-    let listed = run.listed.iter().map(|f| finding(f, fingerprint(f))).collect();
-    Report { version: 1, outcome, results, listed, patch: patch::unified(files, &union(run, files)) }
+    let outcome = results
+        .iter()
+        .map(|r| r.outcome)
+        .min()
+        .unwrap_or(Outcome::None);
+    let listed = run
+        .listed
+        .iter()
+        .map(|f| finding(f, fingerprint(f)))
+        .collect();
+    Report {
+        version: 1,
+        outcome,
+        results,
+        listed,
+        patch: patch::unified(files, &union(run, files)),
+    }
 }
 
 /// All pull requests' edits applied together, file by file. Where two do not fit together, the
@@ -166,7 +180,8 @@ pub fn union(run: &Run, files: &Files) -> BTreeMap<String, Vec<u8>> {
                     *list = together;
                 }
                 Err(_) => {
-                    out.entry(file.clone()).or_insert_with(|| pull_request.mended.changed[file].clone());
+                    out.entry(file.clone())
+                        .or_insert_with(|| pull_request.mended.changed[file].clone());
                 }
             }
         }
@@ -219,14 +234,33 @@ fn result(ended: &Ended) -> ResultEntry {
                 ..entry(Outcome::Pr, None, &pull_request.text)
             }
         }
-        Ending::Question(asked) => ResultEntry { options: options(asked), ..entry(Outcome::Ask, Some(asked.question.code.to_string()), &asked.text) },
-        Ending::Refused { refusal, blocked: b, text } => ResultEntry { blocked: blocked(b), ..entry(Outcome::Refuse, Some(refusal.code.to_string()), text) },
+        Ending::Question(asked) => ResultEntry {
+            options: options(asked),
+            ..entry(
+                Outcome::Ask,
+                Some(asked.question.code.to_string()),
+                &asked.text,
+            )
+        },
+        Ending::Refused {
+            refusal,
+            blocked: b,
+            text,
+        } => ResultEntry {
+            blocked: blocked(b),
+            ..entry(Outcome::Refuse, Some(refusal.code.to_string()), text)
+        },
         Ending::Nothing { text, .. } => entry(Outcome::None, None, text),
     }
 }
 
 fn location(site: &Site) -> Location {
-    Location { file: site.file.clone(), line: site.line, document: site.document, path: site.path.to_string() }
+    Location {
+        file: site.file.clone(),
+        line: site.line,
+        document: site.document,
+        path: site.path.to_string(),
+    }
 }
 
 fn changed(plan: &Plan, site: &Site) -> Vec<ChangedEntry> {
@@ -241,11 +275,24 @@ fn changed(plan: &Plan, site: &Site) -> Vec<ChangedEntry> {
 }
 
 fn blocked(blocked: &[Blocked]) -> Vec<BlockedEntry> {
-    let entry = |b: &Blocked| BlockedEntry { code: b.code.to_string(), path: b.path.clone(), wanted: b.wanted.clone(), reason: b.reason.clone() };
+    let entry = |b: &Blocked| BlockedEntry {
+        code: b.code.to_string(),
+        path: b.path.clone(),
+        wanted: b.wanted.clone(),
+        reason: b.reason.clone(),
+    };
     blocked.iter().map(entry).collect()
 }
 
 fn options(asked: &Asked) -> Vec<OptionEntry> {
     let titles = asked.question.options.iter().map(|o| o.title.clone());
-    titles.zip(&asked.patches).enumerate().map(|(i, (title, patch))| OptionEntry { id: i + 1, title, patch: patch.clone() }).collect()
+    titles
+        .zip(&asked.patches)
+        .enumerate()
+        .map(|(i, (title, patch))| OptionEntry {
+            id: i + 1,
+            title,
+            patch: patch.clone(),
+        })
+        .collect()
 }

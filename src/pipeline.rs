@@ -15,14 +15,14 @@ use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
 use crate::evidence::{self, Evidence};
-use crate::finding::Finding;
+use crate::finding::{Class, Finding};
 use crate::history;
 use crate::locate::{Check, Problem, Repository, Site, Status};
 use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
-use crate::propose::{Answer, ProposeError, Proposal, Proposer, Question, Usage};
+use crate::propose::{Answer, Proposal, ProposeError, Proposer, Question, Usage};
 use crate::repo::Checkout;
 use crate::schema;
 use crate::snapshot::Snapshot;
@@ -151,38 +151,64 @@ pub struct Run {
 
 /// Runs one pass over a snapshot and a repository.
 pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
-    let view = View { snapshot: ctx.snapshot, desired: &ctx.repository.desired, report: ctx.report, now: ctx.now, grace: ctx.grace };
+    let view = View {
+        snapshot: ctx.snapshot,
+        desired: &ctx.repository.desired,
+        report: ctx.report,
+        now: ctx.now,
+        grace: ctx.grace,
+    };
     let Narrowed { chosen, listed } = narrow(detect(&view), &view);
     let mut results = Vec::new();
     let mut usage = Usage::default();
     for finding in &chosen {
-        let (ended, used) = heal_isolated(ctx, finding, &chosen)?;
-        usage.add(used);
+        let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
+        let (ended, used) = heal_isolated(ctx, finding, &others)?;
+        usage += used;
         results.push(ended);
     }
     let results = crate::incident::settle(ctx, results);
-    Ok(Run { results, listed, problems: ctx.repository.problems.clone(), usage })
+    Ok(Run {
+        results,
+        listed,
+        problems: ctx.repository.problems.clone(),
+        usage,
+    })
 }
 
 /// [`heal`], but a panic ends this finding only.
-fn heal_isolated(ctx: &Context<'_>, finding: &Finding, all: &[Finding]) -> Result<(Ended, Usage), Error> {
-    catch_unwind(AssertUnwindSafe(|| heal(ctx, finding, all))).unwrap_or_else(|_| {
-        let refusal = Refusal::new(Code::InternalFault, format!("while handling {}", finding.summary));
-        Ok((refused(ctx, finding, &Evidence::default(), refusal, Vec::new()), Usage::default()))
+fn heal_isolated(
+    ctx: &Context<'_>,
+    finding: &Finding,
+    others: &[Finding],
+) -> Result<(Ended, Usage), Error> {
+    catch_unwind(AssertUnwindSafe(|| heal(ctx, finding, others))).unwrap_or_else(|_| {
+        let refusal = Refusal::new(
+            Code::InternalFault,
+            format!("while handling {}", finding.summary),
+        );
+        Ok((
+            refused(ctx, finding, &Evidence::default(), refusal, Vec::new()),
+            Usage::default(),
+        ))
     })
 }
 
 /// The story of one finding.
-pub fn heal(ctx: &Context<'_>, finding: &Finding, all: &[Finding]) -> Result<(Ended, Usage), Error> {
+pub fn heal(
+    ctx: &Context<'_>,
+    finding: &Finding,
+    others: &[Finding],
+) -> Result<(Ended, Usage), Error> {
     let earlier = history::earlier(ctx, finding);
-    let case = case(ctx, finding, all, &earlier);
+    let case = case(ctx, finding, others, &earlier);
     let evidence = evidence::gather(&case);
     let mut usage = Usage::default();
     let mut feedback = Vec::new();
     let mut blocked: Vec<Blocked> = Vec::new();
     while feedback.len() <= MAX_ROUNDS {
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
-        usage.add(proposed.usage);
+        usage += proposed.usage;
         // untrusted from here …
         let ended = match proposed.answer {
             None => break,
@@ -196,8 +222,12 @@ pub fn heal(ctx: &Context<'_>, finding: &Finding, all: &[Finding]) -> Result<(En
                     blocked.extend(now);
                     continue;
                 }
-                Err(Setback::Refused(refusal)) if is_no_news(refusal.code) => nothing(ctx, finding, &evidence, refusal),
-                Err(Setback::Refused(refusal)) => refused(ctx, finding, &evidence, refusal, Vec::new()),
+                Err(Setback::Refused(refusal)) if is_no_news(refusal.code) => {
+                    nothing(ctx, finding, &evidence, refusal)
+                }
+                Err(Setback::Refused(refusal)) => {
+                    refused(ctx, finding, &evidence, refusal, Vec::new())
+                }
             },
         };
         return Ok((ended, usage));
@@ -211,10 +241,15 @@ fn is_no_news(code: Code) -> bool {
     matches!(code, Code::AlreadyFixed | Code::PendingSync)
 }
 
-fn case<'a>(ctx: &Context<'a>, finding: &'a Finding, all: &'a [Finding], earlier: &'a [Earlier]) -> Case<'a> {
+fn case<'a>(
+    ctx: &Context<'a>,
+    finding: &'a Finding,
+    others: &'a [Finding],
+    earlier: &'a [Earlier],
+) -> Case<'a> {
     Case {
         finding,
-        others: all,
+        others,
         snapshot: ctx.snapshot,
         desired: &ctx.repository.desired,
         earlier,
@@ -225,17 +260,39 @@ fn case<'a>(ctx: &Context<'a>, finding: &'a Finding, all: &'a [Finding], earlier
 
 /// Nobody had an answer that lock lets through.
 fn unanswered(finding: &Finding, blocked: &[Blocked]) -> Refusal {
+    if finding.class == Class::Reported {
+        return Refusal::new(Code::NothingWrong, finding.summary.clone());
+    }
     match blocked.first() {
-        Some(first) => Refusal::new(first.code, format!("{} was wanted at {}, and was blocked: {}", first.wanted, first.path, first.reason)),
+        Some(first) => Refusal::new(
+            first.code,
+            format!(
+                "{} was wanted at {}, and was blocked: {}",
+                first.wanted, first.path, first.reason
+            ),
+        ),
         None => {
-            let detail = if finding.message.is_empty() { finding.reason.clone() } else { finding.message.clone() };
+            let detail = if finding.message.is_empty() {
+                finding.reason.clone()
+            } else {
+                finding.message.clone()
+            };
             Refusal::new(Code::NoSafeFix, format!("{}. {detail}", finding.summary))
         }
     }
 }
 
 fn objections(blocked: &[Blocked]) -> String {
-    blocked.iter().map(|b| format!("{} at {} was blocked ({}): {}", b.wanted, b.path, b.code, b.reason)).collect::<Vec<_>>().join("\n")
+    blocked
+        .iter()
+        .map(|b| {
+            format!(
+                "{} at {} was blocked ({}): {}",
+                b.wanted, b.path, b.code, b.reason
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Why a proposal did not become a fix.
@@ -267,13 +324,27 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     checks.extend(ctx.repository.verify(&changed, &intended)?);
     checks.push(schema_check(case, &plan)?);
     if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
-        return Err(Refusal::new(Code::NotVerifiable, format!("{}: {}", failed.name, failed.detail)).into());
+        return Err(Refusal::new(
+            Code::NotVerifiable,
+            format!("{}: {}", failed.name, failed.detail),
+        )
+        .into());
     }
     let patch = patch::unified(ctx.repository.files, &changed);
-    Ok(Mended { plan, site, edits, changed, checks, patch })
+    Ok(Mended {
+        plan,
+        site,
+        edits,
+        changed,
+        checks,
+        patch,
+    })
 }
 
-fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
+fn sites(
+    ctx: &Context<'_>,
+    plan: &Plan,
+) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
     let mut first = None;
     let mut edits: BTreeMap<String, Vec<FileEdit>> = BTreeMap::new();
     for change in plan.changes() {
@@ -295,44 +366,84 @@ fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Site, BTreeMap<String, Vec<F
 /// The value in Git must be the one that the cluster runs; otherwise something else writes it, or
 /// Git was changed and the change is not applied yet.
 fn anchored(ctx: &Context<'_>, change: &Change) -> Result<(), Refusal> {
-    let Some(before) = &change.before else { return Ok(()) };
-    let Some(live) = ctx.snapshot.get(&change.edit.object) else { return Ok(()) };
-    let Some(live_value) = change.edit.path.get(&live.value) else { return Ok(()) };
+    let Some(before) = &change.before else {
+        return Ok(());
+    };
+    let Some(live) = ctx.snapshot.get(&change.edit.object) else {
+        return Ok(());
+    };
+    let Some(live_value) = change.edit.path.get(&live.value) else {
+        return Ok(());
+    };
     if equivalent(before, live_value) || before.is_null() {
         return Ok(());
     }
     let (git, cluster) = (crate::lock::short(before), crate::lock::short(live_value));
-    let place = format!("{} {}: Git has {git}, the cluster runs {cluster}", change.edit.object, change.edit.path);
+    let place = format!(
+        "{} {}: Git has {git}, the cluster runs {cluster}",
+        change.edit.object, change.edit.path
+    );
     Err(Refusal::new(Code::PendingSync, place))
 }
 
 fn yaml_check(changed: &BTreeMap<String, Vec<u8>>) -> Check {
     let files: Vec<&str> = changed.keys().map(String::as_str).collect();
-    let detail = format!("two independent YAML readers agree before and after; only the planned paths differ in {}", files.join(", "));
-    Check { name: "yaml".to_owned(), status: Status::Pass, detail }
+    let detail = format!(
+        "two independent YAML readers agree before and after; only the planned paths differ in {}",
+        files.join(", ")
+    );
+    Check {
+        name: "yaml".to_owned(),
+        status: Status::Pass,
+        detail,
+    }
 }
 
 /// The changed objects have no schema issue that they did not have before.
 fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
     let mut objects = 0;
     for (i, change) in plan.changes().iter().enumerate() {
-        let seen = plan.changes()[..i].iter().any(|c| c.edit.object == change.edit.object);
-        let Some(before) = case.desired(&change.edit.object).filter(|_| !seen) else { continue };
+        let seen = plan.changes()[..i]
+            .iter()
+            .any(|c| c.edit.object == change.edit.object);
+        let Some(before) = case.desired(&change.edit.object).filter(|_| !seen) else {
+            continue;
+        };
         let mut after = before.object.clone();
-        for c in plan.changes().iter().filter(|c| c.edit.object == change.edit.object) {
+        for c in plan
+            .changes()
+            .iter()
+            .filter(|c| c.edit.object == change.edit.object)
+        {
             crate::lock::apply_op(&mut after.value, &c.edit.path, &c.edit.op);
         }
         schema::validate_change(&before.object, &after).map_err(|issues| {
             let first = issues.first().map(ToString::to_string).unwrap_or_default();
-            Refusal::new(Code::NotVerifiable, format!("{} would be invalid: {first}", change.edit.object))
+            Refusal::new(
+                Code::NotVerifiable,
+                format!("{} would be invalid: {first}", change.edit.object),
+            )
         })?;
         objects += 1;
     }
-    let detail = format!("{objects} changed object(s) against the Kubernetes {} schema: no new issue", schema::VERSION);
-    Ok(Check { name: "schema".to_owned(), status: Status::Pass, detail })
+    let detail = format!(
+        "{objects} changed object(s) against the Kubernetes {} schema: no new issue",
+        schema::VERSION
+    );
+    Ok(Check {
+        name: "schema".to_owned(),
+        status: Status::Pass,
+        detail,
+    })
 }
 
-fn opened(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, proposal: &Proposal, mended: Mended) -> Ended {
+fn opened(
+    ctx: &Context<'_>,
+    finding: &Finding,
+    evidence: &Evidence,
+    proposal: &Proposal,
+    mended: Mended,
+) -> Ended {
     let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
     let text = message::pull_request(&PullRequestParts {
         finding,
@@ -347,29 +458,68 @@ fn opened(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, proposal: &
     });
     let commit = message::commit(&proposal.title, proposal, finding, &fingerprint, evidence);
     let branch = branch(finding, &fingerprint);
-    let ending = Ending::PullRequest(Box::new(PullRequest { text, branch, commit, mended }));
-    Ended { finding: finding.clone(), fingerprint, ending }
+    let ending = Ending::PullRequest(Box::new(PullRequest {
+        text,
+        branch,
+        commit,
+        mended,
+    }));
+    Ended {
+        finding: finding.clone(),
+        fingerprint,
+        ending,
+    }
 }
 
 fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Question) -> Ended {
     let proven = |proposal: &Proposal| mend(ctx, case, proposal).ok().map(|m| m.patch);
-    let patches: Vec<Option<String>> = question.options.iter().map(|o| o.proposal.as_ref().and_then(proven)).collect();
+    let patches: Vec<Option<String>> = question
+        .options
+        .iter()
+        .map(|o| o.proposal.as_ref().and_then(proven))
+        .collect();
     let file = case.manifest().map(|m| m.file.clone());
     let fingerprint = fingerprint(ctx, case.finding, file.as_deref());
     let text = message::question(case.finding, evidence, &question, &patches, &fingerprint);
-    Ended { finding: case.finding.clone(), fingerprint, ending: Ending::Question(Asked { question, patches, text }) }
+    Ended {
+        finding: case.finding.clone(),
+        fingerprint,
+        ending: Ending::Question(Asked {
+            question,
+            patches,
+            text,
+        }),
+    }
 }
 
-fn refused(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: Refusal, blocked: Vec<Blocked>) -> Ended {
+fn refused(
+    ctx: &Context<'_>,
+    finding: &Finding,
+    evidence: &Evidence,
+    refusal: Refusal,
+    blocked: Vec<Blocked>,
+) -> Ended {
     let fingerprint = fingerprint(ctx, finding, None);
     let text = message::refusal(finding, evidence, &refusal, &blocked, &fingerprint);
-    Ended { finding: finding.clone(), fingerprint, ending: Ending::Refused { refusal, blocked, text } }
+    Ended {
+        finding: finding.clone(),
+        fingerprint,
+        ending: Ending::Refused {
+            refusal,
+            blocked,
+            text,
+        },
+    }
 }
 
 fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: Refusal) -> Ended {
     let fingerprint = fingerprint(ctx, finding, None);
     let text = message::refusal(finding, evidence, &refusal, &[], &fingerprint);
-    Ended { finding: finding.clone(), fingerprint, ending: Ending::Nothing { refusal, text } }
+    Ended {
+        finding: finding.clone(),
+        fingerprint,
+        ending: Ending::Nothing { refusal, text },
+    }
 }
 
 /// The identity of a finding: the same problem has the same one in every run.
@@ -393,12 +543,29 @@ pub fn fingerprint(ctx: &Context<'_>, finding: &Finding, file: Option<&str>) -> 
 /// `kubemend/<namespace>/<kind>-<name>-<class>-<fp8>`, at most 120 characters of `[a-z0-9-/]`.
 fn branch(finding: &Finding, fingerprint: &str) -> String {
     let scope = slug(finding.object.namespace.as_deref().unwrap_or("cluster"), 38);
-    let name = slug(&format!("{}-{}-{}", finding.object.kind, finding.object.name, finding.class), 68);
-    format!("kubemend/{scope}/{name}-{}", fingerprint.chars().take(8).collect::<String>())
+    let name = slug(
+        &format!(
+            "{}-{}-{}",
+            finding.object.kind, finding.object.name, finding.class
+        ),
+        68,
+    );
+    format!(
+        "kubemend/{scope}/{name}-{}",
+        fingerprint.chars().take(8).collect::<String>()
+    )
 }
 
 fn slug(text: &str, most: usize) -> String {
     let lower = text.to_lowercase();
-    let dashed: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    dashed.chars().take(most).collect::<String>().trim_matches('-').to_owned()
+    let dashed: String = lower
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    dashed
+        .chars()
+        .take(most)
+        .collect::<String>()
+        .trim_matches('-')
+        .to_owned()
 }

@@ -8,3 +8,15 @@ pub struct Renderer {
     /// Its version, for the proof.
     pub version: String,
 }
+
+/// A renderer that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RenderError(pub String);
+
+impl Renderer {
+    /// The given program, else the first of kustomize and kubectl on PATH; none where neither is.
+    pub fn find(_given: Option<&std::path::Path>) -> Result<Option<Self>, RenderError> {
+        Ok(None)
+    }
+}

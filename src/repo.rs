@@ -254,6 +254,30 @@ impl Checkout {
     }
 }
 
+/// Makes a Git repository of these files, with one commit, and writes them into the folder too.
+pub fn create(root: &Path, files: &[(&str, &str)], message: &str) -> Result<(), RepoError> {
+    let unwritable = |path: &Path, e: &std::io::Error| RepoError::Unreadable {
+        path: path.to_owned(),
+        message: e.to_string(),
+    };
+    let mut options = git2::RepositoryInitOptions::new();
+    options.no_reinit(true).initial_head("main");
+    let git = Repository::init_opts(root, &options)?;
+    let mut index = git.index()?;
+    for (path, text) in files {
+        let file = root.join(path);
+        let folder = file.parent().unwrap_or(root);
+        fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
+        fs::write(&file, text).map_err(|e| unwritable(&file, &e))?;
+        index.add_path(Path::new(path))?;
+    }
+    index.write()?;
+    let tree = git.find_tree(index.write_tree()?)?;
+    let who = Signature::now("kubemend demo", "demo@localhost")?;
+    git.commit(Some("HEAD"), &who, &who, message, &tree, &[])?;
+    Ok(())
+}
+
 fn existing_tip<'g>(
     git: &'g Repository,
     branch: &str,

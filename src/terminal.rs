@@ -1,5 +1,9 @@
 //! The only module that prints: results on standard output, progress and errors on standard error.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the output module"
+)]
 
 use std::io::{IsTerminal, Write as _};
 
@@ -20,7 +24,11 @@ pub fn choose_color(color: Color) {
 /// Prints data on standard output. A closed pipe ends quietly.
 pub fn out(text: &str) {
     let mut stdout = anstream::stdout();
-    if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+    if stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
         std::process::exit(0);
     }
 }
@@ -45,7 +53,9 @@ pub struct Progress {
 impl Progress {
     /// Progress for this run.
     pub fn new(quiet: bool) -> Self {
-        Self { on: !quiet && std::io::stderr().is_terminal() }
+        Self {
+            on: !quiet && std::io::stderr().is_terminal(),
+        }
     }
 
     /// Says what happens now.

@@ -18,7 +18,11 @@ pub(super) fn run(command: &ConfigCommand) -> Result<u8, Failure> {
             let checkout = Checkout::open(repo)?;
             let config = Config::load(config.as_deref(), &checkout.files)?;
             // printed as JSON, which is YAML too
-            terminal::out(&(serde_json::to_string_pretty(&config).map_err(|e| Failure::Input(e.to_string()))? + "\n"));
+            terminal::out(
+                &(serde_json::to_string_pretty(&config)
+                    .map_err(|e| Failure::Input(e.to_string()))?
+                    + "\n"),
+            );
         }
     }
     Ok(0)

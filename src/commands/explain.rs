@@ -21,11 +21,22 @@ pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
     }
     let row = row_infos().find(|r| format!("{:?}", r.unlock).eq_ignore_ascii_case(text));
     let Some(row) = row else {
-        return Err(Failure::Input(format!("unknown code {text:?}; `kubemend explain` lists all of them")));
+        return Err(Failure::Input(format!(
+            "unknown code {text:?}; `kubemend explain` lists all of them"
+        )));
     };
     let classes: Vec<String> = row.classes.iter().map(ToString::to_string).collect();
-    let who = if row.playbook_only { " Only a playbook may use it." } else { "" };
-    terminal::out(&format!("{:?}\n  Allow-list row: {}.{who}\n  For findings of class {}.\n", row.unlock, row.about, classes.join(", ")));
+    let who = if row.playbook_only {
+        " Only a playbook may use it."
+    } else {
+        ""
+    };
+    terminal::out(&format!(
+        "{:?}\n  Allow-list row: {}.{who}\n  For findings of class {}.\n",
+        row.unlock,
+        row.about,
+        classes.join(", ")
+    ));
     Ok(0)
 }
 

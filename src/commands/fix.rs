@@ -4,9 +4,9 @@ use anstyle::AnsiColor;
 
 use crate::case::Report;
 use crate::cli::{FailOn, Fix, Output};
+use crate::commands::Failure;
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
-use crate::commands::Failure;
 use crate::dump;
 use crate::finding::Severity;
 use crate::locate::Repository;
@@ -20,25 +20,45 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     let dump = dump::read(&args.snapshot, args.logs.as_deref())?;
     let (report, time) = report(args)?;
     progress.say("reading the repository");
-    let session = Session::open(&args.repo, args.operator.config.as_deref(), args.operator.renderer.as_deref())?;
-    let namespace = args.namespace.clone().or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
+    let session = Session::open(
+        &args.repo,
+        args.operator.config.as_deref(),
+        args.operator.renderer.as_deref(),
+    )?;
+    let namespace = args
+        .namespace
+        .clone()
+        .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
     progress.say("rendering");
     let policy = session.config.locate_policy();
-    let repository = Repository::open(&session.checkout.files, session.renderer.as_ref(), namespace.as_deref(), policy);
+    let repository = Repository::open(
+        &session.checkout.files,
+        session.renderer.as_ref(),
+        namespace.as_deref(),
+        policy,
+    );
     let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
     let ctx = Context {
         checkout: &session.checkout,
         repository: &repository,
         snapshot: &dump.snapshot,
         report: report.as_ref(),
-        now: args.now.or(time).or(dump.newest).unwrap_or_else(jiff::Timestamp::now),
+        now: args
+            .now
+            .or(time)
+            .or(dump.newest)
+            .unwrap_or_else(jiff::Timestamp::now),
         grace: std::time::Duration::from_secs(session.config.grace_seconds),
         policy: &session.config.policy(),
         proposer: proposer.as_ref(),
     };
     progress.say("diagnosing");
     let run = pipeline::run(&ctx)?;
-    let branches = if args.commit { commit(&session.checkout, &run)? } else { Vec::new() };
+    let branches = if args.commit {
+        commit(&session.checkout, &run)?
+    } else {
+        Vec::new()
+    };
     print(args.output, &ctx, &run, &dump.notes, &branches)?;
     Ok(u8::from(fails(args.fail_on, &run)))
 }
@@ -50,11 +70,21 @@ fn report(args: &Fix) -> Result<(Option<Report>, Option<jiff::Timestamp>), Failu
             let (report, time) = dump::read_trigger(file)?;
             (Some(report), time)
         }
-        (None, Some(text)) => (Some(Report { kind: "user-report".to_owned(), namespace: None, text: text.clone() }), None),
+        (None, Some(text)) => (
+            Some(Report {
+                kind: "user-report".to_owned(),
+                namespace: None,
+                text: text.clone(),
+            }),
+            None,
+        ),
         (None, None) => (None, None),
     };
     let namespace = args.namespace.clone();
-    let report = report.map(|r| Report { namespace: namespace.or(r.namespace.clone()), ..r });
+    let report = report.map(|r| Report {
+        namespace: namespace.or(r.namespace.clone()),
+        ..r
+    });
     Ok((report, time))
 }
 
@@ -63,7 +93,12 @@ fn commit(checkout: &Checkout, run: &Run) -> Result<Vec<String>, Failure> {
     let mut branches = Vec::new();
     for ended in &run.results {
         if let Ending::PullRequest(pull_request) = &ended.ending {
-            checkout.commit(&pull_request.branch, &pull_request.mended.changed, &pull_request.commit, &ended.fingerprint)?;
+            checkout.commit(
+                &pull_request.branch,
+                &pull_request.mended.changed,
+                &pull_request.commit,
+                &ended.fingerprint,
+            )?;
             branches.push(pull_request.branch.clone());
         }
     }
@@ -83,10 +118,18 @@ fn fails(fail_on: FailOn, run: &Run) -> bool {
         FailOn::Critical => Severity::Critical,
     };
     let handled = run.results.iter().map(|r| r.finding.severity);
-    handled.chain(run.listed.iter().map(|f| f.severity)).any(|s| s >= least)
+    handled
+        .chain(run.listed.iter().map(|f| f.severity))
+        .any(|s| s >= least)
 }
 
-fn print(output: Output, ctx: &Context<'_>, run: &Run, notes: &[String], branches: &[String]) -> Result<(), Failure> {
+fn print(
+    output: Output,
+    ctx: &Context<'_>,
+    run: &Run,
+    notes: &[String],
+    branches: &[String],
+) -> Result<(), Failure> {
     let fingerprint = |f: &crate::finding::Finding| pipeline::fingerprint(ctx, f, None);
     let report = output::report(run, &ctx.checkout.files, &fingerprint);
     for note in notes.iter().chain(&ctx.checkout.notes) {
@@ -97,7 +140,8 @@ fn print(output: Output, ctx: &Context<'_>, run: &Run, notes: &[String], branche
     }
     match output {
         Output::Json => {
-            let json = serde_json::to_string_pretty(&report).map_err(|e| Failure::Input(e.to_string()))?;
+            let json =
+                serde_json::to_string_pretty(&report).map_err(|e| Failure::Input(e.to_string()))?;
             terminal::out(&(json + "\n"));
         }
         Output::Patch => terminal::out(&report.patch),
@@ -116,7 +160,10 @@ pub(super) fn text(run: &Run, branches: &[String], full: bool) -> String {
     if !run.listed.is_empty() {
         out += &bold("Listed, not touched\n");
         for finding in &run.listed {
-            out += &format!("  {:?} {} {}\n", finding.severity, finding.class, finding.summary);
+            out += &format!(
+                "  {:?} {} {}\n",
+                finding.severity, finding.class, finding.summary
+            );
         }
         out.push('\n');
     }
@@ -141,7 +188,10 @@ fn one(ended: &Ended, full: bool) -> String {
     let mut out = format!("{} {}\n", paint(color, true, label), bold(&text.title));
     out += &format!("  {} {}\n", ended.finding.class, ended.finding.summary);
     if let Ending::PullRequest(pull_request) = &ended.ending {
-        out += &format!("  {}:{}\n", pull_request.mended.site.file, pull_request.mended.site.line);
+        out += &format!(
+            "  {}:{}\n",
+            pull_request.mended.site.file, pull_request.mended.site.line
+        );
         out += &terminal::diff(&pull_request.mended.patch);
     }
     if full {
@@ -151,7 +201,15 @@ fn one(ended: &Ended, full: bool) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|l| if l.is_empty() { "\n".to_owned() } else { format!("  {l}\n") }).collect()
+    text.lines()
+        .map(|l| {
+            if l.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!("  {l}\n")
+            }
+        })
+        .collect()
 }
 
 /// `2 pull requests, 1 question, 1 refused`.
@@ -161,12 +219,32 @@ fn summary(run: &Run) -> String {
     }
     let count = |f: fn(&Ending) -> bool| run.results.iter().filter(|r| f(&r.ending)).count();
     let parts = [
-        (count(|e| matches!(e, Ending::PullRequest(_))), "pull request", "pull requests"),
-        (count(|e| matches!(e, Ending::Question(_))), "question", "questions"),
-        (count(|e| matches!(e, Ending::Refused { .. })), "refusal", "refusals"),
-        (count(|e| matches!(e, Ending::Nothing { .. })), "already settled", "already settled"),
+        (
+            count(|e| matches!(e, Ending::PullRequest(_))),
+            "pull request",
+            "pull requests",
+        ),
+        (
+            count(|e| matches!(e, Ending::Question(_))),
+            "question",
+            "questions",
+        ),
+        (
+            count(|e| matches!(e, Ending::Refused { .. })),
+            "refusal",
+            "refusals",
+        ),
+        (
+            count(|e| matches!(e, Ending::Nothing { .. })),
+            "already settled",
+            "already settled",
+        ),
         (run.listed.len(), "listed", "listed"),
     ];
-    let words: Vec<String> = parts.iter().filter(|(n, ..)| *n > 0).map(|(n, one, many)| format!("{n} {}", if *n == 1 { one } else { many })).collect();
+    let words: Vec<String> = parts
+        .iter()
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, one, many)| format!("{n} {}", if *n == 1 { one } else { many }))
+        .collect();
     format!("{}\n", words.join(", "))
 }

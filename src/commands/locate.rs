@@ -11,11 +11,27 @@ use crate::object::ObjectRef;
 use crate::terminal::{self, bold};
 
 pub(super) fn run(args: &Locate) -> Result<u8, Failure> {
-    let Some((kind, name)) = args.object.split_once('/').filter(|(k, n)| !k.is_empty() && !n.is_empty()) else {
-        return Err(Failure::Input(format!("{:?} is not KIND/NAME, for example Deployment/web", args.object)));
+    let Some((kind, name)) = args
+        .object
+        .split_once('/')
+        .filter(|(k, n)| !k.is_empty() && !n.is_empty())
+    else {
+        return Err(Failure::Input(format!(
+            "{:?} is not KIND/NAME, for example Deployment/web",
+            args.object
+        )));
     };
-    let session = Session::open(&args.repo, args.operator.config.as_deref(), args.operator.renderer.as_deref())?;
-    let repository = Repository::open(&session.checkout.files, session.renderer.as_ref(), args.namespace.as_deref(), session.config.locate_policy());
+    let session = Session::open(
+        &args.repo,
+        args.operator.config.as_deref(),
+        args.operator.renderer.as_deref(),
+    )?;
+    let repository = Repository::open(
+        &session.checkout.files,
+        session.renderer.as_ref(),
+        args.namespace.as_deref(),
+        session.config.locate_policy(),
+    );
     let object = ObjectRef::new("", kind, args.namespace.as_deref(), name);
     let text = match (repository.locate(&object, &args.field), args.output) {
         (Ok(site), TextOrJson::Text) => describe(&site),
@@ -23,8 +39,12 @@ pub(super) fn run(args: &Locate) -> Result<u8, Failure> {
             "file": site.file, "line": site.line, "document": site.document, "path": site.path, "inner": site.inner,
             "strategy": site.strategy, "root": site.root, "affects": site.affects, "trail": site.trail, "code": null,
         })),
-        (Err(refusal), TextOrJson::Text) => format!("{}\n{}", refusal.message, message::explain(refusal.code)),
-        (Err(refusal), TextOrJson::Json) => pretty(&json!({"file": null, "code": refusal.code, "message": refusal.message})),
+        (Err(refusal), TextOrJson::Text) => {
+            format!("{}\n{}", refusal.message, message::explain(refusal.code))
+        }
+        (Err(refusal), TextOrJson::Json) => {
+            pretty(&json!({"file": null, "code": refusal.code, "message": refusal.message}))
+        }
     };
     terminal::out(&text);
     Ok(0)
@@ -44,7 +64,11 @@ fn describe(site: &Site) -> String {
         out += &format!("  proven in root {root} ({:?})\n", site.strategy);
     }
     if site.affects.len() > 1 {
-        out += &format!("  this line feeds {} roots: {}\n", site.affects.len(), site.affects.join(", "));
+        out += &format!(
+            "  this line feeds {} roots: {}\n",
+            site.affects.len(),
+            site.affects.join(", ")
+        );
     }
     for step in &site.trail {
         out += &format!("  - {step}\n");

@@ -15,10 +15,18 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(repo: &Path, config: Option<&Path>, renderer: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn open(
+        repo: &Path,
+        config: Option<&Path>,
+        renderer: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let checkout = Checkout::open(repo)?;
         let config = Config::load(config, &checkout.files)?;
         let renderer = Renderer::find(renderer.or(config.renderer.as_deref()))?;
-        Ok(Self { checkout, config, renderer })
+        Ok(Self {
+            checkout,
+            config,
+            renderer,
+        })
     }
 }

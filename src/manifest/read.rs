@@ -22,7 +22,16 @@ pub fn read_value(slice: &str) -> Result<Value, Refusal> {
 pub fn read_stream(text: &str) -> Result<Vec<Value>, String> {
     limit(text, MAX_STREAM).map_err(|r| r.message)?;
     let read_one = |slice: super::Slice| {
-        read(slice.of(text)).map_err(|r| format!("document at line {}: {}", slice.line, r.message))
+        read(slice.of(text)).map_err(|r| {
+            // a real dump can outgrow the YAML budget; JSON has no aliases and needs none
+            let large = r.code == Code::InputTooLarge;
+            let hint = if large {
+                "; if this is a real dump, write it with -o json"
+            } else {
+                ""
+            };
+            format!("document at line {}: {}{hint}", slice.line, r.message)
+        })
     };
     let values = super::split(text).into_iter().map(read_one);
     values.filter(|v| !matches!(v, Ok(Value::Null))).collect()

@@ -8,9 +8,12 @@ use crate::finding::Class;
 use crate::propose::Answer;
 
 pub mod access;
+pub mod admission;
 pub mod autoscaling;
+mod build;
 pub mod config;
 pub mod container;
+pub mod disruption;
 pub mod gitops;
 pub mod last_good;
 pub mod manifest;
@@ -19,6 +22,8 @@ pub mod probe;
 pub mod resources;
 pub mod scheduling;
 pub mod storage;
+#[cfg(test)]
+mod testing;
 pub mod workload;
 
 /// One play.
@@ -43,11 +48,13 @@ pub const PLAYBOOK: &[&[Play]] = &[
     probe::PLAYS,
     resources::PLAYS,
     scheduling::PLAYS,
+    admission::PLAYS,
     storage::PLAYS,
     workload::PLAYS,
     network::PLAYS,
     access::PLAYS,
     autoscaling::PLAYS,
+    disruption::PLAYS,
     gitops::PLAYS,
 ];
 

@@ -1,0 +1,173 @@
+//! One finding for one root cause: symptoms give way to what explains them.
+
+use crate::finding::{Class, Finding, MAX_PODS};
+
+/// States that follow from something more specific, where that is known.
+const SYMPTOMS: &[Class] = &[
+    Class::ProgressDeadlineExceeded,
+    Class::StatefulSetStuck,
+    Class::JobBackoffLimit,
+    Class::JobDeadline,
+    Class::CronJobFailing,
+    Class::FailedCreate,
+    Class::CrashLoopBackOff,
+    Class::ApplicationError,
+];
+
+/// States of an object that names the objects it is about in `related`.
+const ABOUT_OTHERS: &[Class] = &[
+    Class::ArgoDegraded,
+    Class::ArgoSyncFailed,
+    Class::FluxKustomizationNotReady,
+    Class::FluxHelmReleaseNotReady,
+    Class::PdbBlocking,
+    Class::UnboundClaim,
+    Class::CronJobFailing,
+    Class::ServiceNoEndpoints,
+];
+
+/// Merges what is the same, and drops what something else explains.
+pub(super) fn one_for_each(findings: Vec<Finding>) -> Vec<Finding> {
+    let merged = findings.into_iter().fold(Vec::new(), merge);
+    let explained = |f: &Finding| merged.iter().any(|other| explains(other, f));
+    merged.iter().filter(|f| !explained(f)).cloned().collect()
+}
+
+fn merge(mut kept: Vec<Finding>, finding: Finding) -> Vec<Finding> {
+    let same = |k: &&mut Finding| {
+        k.class == finding.class
+            && k.object.same_object(&finding.object)
+            && k.container == finding.container
+    };
+    match kept.iter_mut().find(same) {
+        Some(first) => {
+            let fresh = finding
+                .pods
+                .into_iter()
+                .filter(|p| !first.pods.contains(p))
+                .collect::<Vec<_>>();
+            first.pods.extend(fresh);
+            first.pods.truncate(MAX_PODS);
+            first.severity = first.severity.max(finding.severity);
+        }
+        None => kept.push(finding),
+    }
+    kept
+}
+
+/// Whether `cause` is why `effect` is there.
+fn explains(cause: &Finding, effect: &Finding) -> bool {
+    if cause == effect {
+        return false;
+    }
+    let same_object = cause.object.same_object(&effect.object);
+    let symptom = SYMPTOMS.contains(&effect.class) && rank(cause.class) < rank(effect.class);
+    let same_container = cause.container.is_none()
+        || effect.container.is_none()
+        || cause.container == effect.container;
+    if same_object && symptom && same_container {
+        return true;
+    }
+    let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
+    ABOUT_OTHERS.contains(&effect.class) && names_it && !ABOUT_OTHERS.contains(&cause.class)
+}
+
+/// Specific classes come first, then symptoms in the order of the list.
+fn rank(class: Class) -> usize {
+    // the logs of a crashing container say more than the crash alone
+    match class {
+        Class::ApplicationError => 1,
+        Class::CrashLoopBackOff => 2,
+        _ => SYMPTOMS
+            .iter()
+            .position(|s| *s == class)
+            .map_or(0, |p| p + 3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Severity;
+    use crate::object::ObjectRef;
+
+    fn finding(class: Class, name: &str, container: Option<&str>) -> Finding {
+        let object = ObjectRef::new("apps/v1", "Deployment", Some("shop"), name);
+        let mut finding = Finding::new(class, Severity::High, object, "broken");
+        finding.container = container.map(str::to_owned);
+        finding
+    }
+
+    fn classes(findings: Vec<Finding>) -> Vec<Class> {
+        one_for_each(findings).iter().map(|f| f.class).collect()
+    }
+
+    #[test]
+    fn a_symptom_gives_way_to_its_cause_on_the_same_object() {
+        let cause = finding(Class::ImagePullNotFound, "web", Some("app"));
+        let symptom = finding(Class::ProgressDeadlineExceeded, "web", None);
+        assert_eq!(
+            classes(vec![symptom.clone(), cause.clone()]),
+            [Class::ImagePullNotFound]
+        );
+        assert_eq!(
+            classes(vec![symptom.clone()]),
+            [Class::ProgressDeadlineExceeded]
+        );
+        let elsewhere = finding(Class::ImagePullNotFound, "api", Some("app"));
+        assert_eq!(classes(vec![symptom, elsewhere]).len(), 2);
+    }
+
+    #[test]
+    fn two_containers_are_two_causes() {
+        let findings = vec![
+            finding(Class::CrashLoopBackOff, "web", Some("a")),
+            finding(Class::OOMKilled, "web", Some("b")),
+        ];
+        assert_eq!(classes(findings).len(), 2);
+        let findings = vec![
+            finding(Class::CrashLoopBackOff, "web", Some("a")),
+            finding(Class::OOMKilled, "web", Some("a")),
+        ];
+        assert_eq!(classes(findings), [Class::OOMKilled]);
+    }
+
+    #[test]
+    fn many_pods_are_one_finding() {
+        let mut findings = Vec::new();
+        for i in 0..20 {
+            let mut f = finding(Class::OOMKilled, "web", Some("a"));
+            f.pods.push(ObjectRef::new(
+                "v1",
+                "Pod",
+                Some("shop"),
+                &format!("web-{i}"),
+            ));
+            findings.push(f);
+        }
+        let kept = one_for_each(findings);
+        assert_eq!(
+            (kept.len(), kept.first().map(|f| f.pods.len())),
+            (1, Some(MAX_PODS))
+        );
+    }
+
+    #[test]
+    fn an_application_gives_way_to_what_it_names() {
+        let cause = finding(Class::OOMKilled, "web", Some("a"));
+        let mut app = Finding::new(
+            Class::ArgoDegraded,
+            Severity::High,
+            ObjectRef::new(
+                "argoproj.io/v1alpha1",
+                "Application",
+                Some("argocd"),
+                "shop",
+            ),
+            "degraded",
+        );
+        assert_eq!(classes(vec![cause.clone(), app.clone()]).len(), 2);
+        app.related.push(cause.object.clone());
+        assert_eq!(classes(vec![cause, app]), [Class::OOMKilled]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Which existing name a wrong name was meant to be. Pure.
+//!
+//! A slip of the keyboard is evidence; a different member of a series (`zone-a` for `zone-b`,
+//! `data-0` for `data-1`) is not, however near it is.
+
+/// The only candidate that `wrong` is a misspelling of; none if there is none, or several.
+pub fn misspelled<'c>(
+    wrong: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    let mut hits: Vec<&str> = candidates
+        .into_iter()
+        .filter(|c| is_misspelling(wrong, c))
+        .collect();
+    hits.sort_unstable();
+    hits.dedup();
+    match hits.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+/// Whether one text is a likely misspelling of another: equal but for case and separators, or one
+/// slip apart (two in texts of eight characters and more), and not another member of a series.
+pub fn is_misspelling(wrong: &str, right: &str) -> bool {
+    if wrong == right || wrong.len() > 253 || right.len() > 253 {
+        return false;
+    }
+    if folded(wrong) == folded(right) {
+        return true;
+    }
+    let shorter = wrong.chars().count().min(right.chars().count());
+    let allowed = match shorter {
+        0..4 => return false,
+        4..8 => 1,
+        _ => 2,
+    };
+    distance(wrong, right) <= allowed && !is_other_member(wrong, right)
+}
+
+/// Edit distance with neighbouring swaps as one step (optimal string alignment).
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1)
+                .min(rows[i][j - 1] + 1)
+                .min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+fn folded(text: &str) -> String {
+    text.chars()
+        .filter(|c| !matches!(c, '-' | '_' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// `zone-a`/`zone-b`, `v1`/`v2`, `data-0`/`data-10`: what differs is a number or a one-letter word.
+fn is_other_member(a: &str, b: &str) -> bool {
+    let (left, right) = (words(a), words(b));
+    left.len() == right.len()
+        && left.iter().zip(&right).any(|(x, y)| {
+            x != y && (is_number(x) || is_number(y) || (x.len() == 1 && y.len() == 1))
+        })
+}
+
+/// Splits at separators and where digits begin or end.
+fn words(text: &str) -> Vec<String> {
+    let mut out: Vec<String> = vec![String::new()];
+    let mut last: Option<char> = None;
+    for c in text.chars() {
+        let separator = !c.is_alphanumeric();
+        let turns = last.is_some_and(|l| l.is_ascii_digit() != c.is_ascii_digit());
+        if separator || turns {
+            out.push(String::new());
+        }
+        if !separator && let Some(word) = out.last_mut() {
+            word.push(c);
+        }
+        last = (!separator).then_some(c);
+    }
+    out.retain(|w| !w.is_empty());
+    out
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Words that say nothing about whose volume or class a name means.
+const GENERIC: &[&str] = &[
+    "pvc",
+    "claim",
+    "pv",
+    "data",
+    "volume",
+    "vol",
+    "storage",
+    "disk",
+    "persistent",
+    "my",
+    "app",
+    "the",
+    "default",
+    "new",
+    "old",
+];
+
+/// Whether two names share a word that says whose they are, or one is the other with more words.
+pub fn shares_a_word(a: &str, b: &str) -> bool {
+    let (left, right) = (words(a), words(b));
+    left.iter().any(|w| {
+        w.len() > 1 && !is_number(w) && !GENERIC.contains(&w.as_str()) && right.contains(w)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_found() {
+        for (wrong, right) in [
+            ("databse", "database"),
+            ("fast-sdd", "fast-ssd"),
+            ("Standard", "standard"),
+            ("node_type", "node-type"),
+            ("chekcout-data", "checkout-data"),
+        ] {
+            assert!(is_misspelling(wrong, right), "{wrong} {right}");
+        }
+    }
+
+    #[test]
+    fn another_member_of_a_series_or_another_word_is_no_slip() {
+        for (wrong, right) in [
+            ("zone-a", "zone-b"),
+            ("europe-west1", "europe-west2"),
+            ("data-web-0", "data-web-1"),
+            ("arm64", "amd64"),
+            ("ssd", "hdd"),
+            ("linux", "windows"),
+            ("same", "same"),
+            ("gp2", "gp3"),
+        ] {
+            assert!(!is_misspelling(wrong, right), "{wrong} {right}");
+        }
+    }
+
+    #[test]
+    fn two_that_fit_are_none() {
+        assert_eq!(misspelled("cart-dat", ["cart-data", "cart-date"]), None);
+        assert_eq!(
+            misspelled("cart-dat", ["cart-data", "orders"]),
+            Some("cart-data")
+        );
+        assert_eq!(
+            misspelled("cart-dat", ["cart-data", "cart-data"]),
+            Some("cart-data")
+        );
+    }
+
+    #[test]
+    fn generic_words_relate_nothing() {
+        assert!(shares_a_word("orders-pvc", "orders-data-claim"));
+        assert!(!shares_a_word("orders-pvc", "users-pvc"));
+        assert!(!shares_a_word("data", "data-pvc"));
+    }
+}

@@ -1,0 +1,95 @@
+//! The walls between modules: each outside library in its own place, IO and async at the edges.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Production code only: what stands before the test module of a file.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let read = |path: &PathBuf| {
+        let name = path
+            .strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .replace('\\', "/");
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: Vec<&str> = code
+            .lines()
+            .filter(|l| !l.trim_start().starts_with("//"))
+            .collect();
+        (name, code.join("\n"))
+    };
+    files.iter().map(read).collect()
+}
+
+fn collect(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// `what` may be named only in files that start with one of `places`.
+fn only_in(what: &str, places: &[&str]) {
+    let hits: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, text)| text.contains(what) && !places.iter().any(|p| name.starts_with(p)))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(
+        hits.is_empty(),
+        "{what} belongs to {places:?}, but is named in {hits:?}"
+    );
+}
+
+#[test]
+fn each_outside_library_has_one_place() {
+    only_in("git2::", &["repo.rs"]);
+    only_in("granit_parser", &["manifest/"]);
+    only_in("serde_saphyr", &["manifest/"]);
+    only_in("serde_yaml", &["edit/"]);
+    only_in("async_openai", &["propose/llm"]);
+    only_in("reqwest", &["propose/llm"]);
+    only_in("tokio", &["propose/llm"]);
+    only_in("similar::", &["patch.rs", "edit/"]);
+    only_in("flate2", &["schema"]);
+    only_in("anstream", &["terminal.rs"]);
+    only_in("clap", &["cli.rs", "main.rs", "commands/explain.rs"]);
+}
+
+#[test]
+fn only_the_edges_do_io() {
+    only_in("async fn", &["propose/llm"]);
+    only_in(".await", &["propose/llm"]);
+    only_in("process::Command", &["render"]);
+    only_in(
+        "std::env",
+        &["render", "propose/llm", "commands", "cli.rs", "terminal.rs"],
+    );
+    only_in(
+        "fs::",
+        &[
+            "dump.rs",
+            "repo.rs",
+            "config.rs",
+            "render",
+            "propose/llm",
+            "commands",
+            "eval",
+        ],
+    );
+    only_in("println!", &["terminal.rs"]);
+    only_in("Timestamp::now", &["commands"]);
+}
+
+#[test]
+fn only_lock_makes_a_plan() {
+    only_in("Plan {", &["lock.rs"]);
+}

@@ -1,0 +1,7 @@
+//! One test binary for everything that crosses module borders.
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod cli;
+mod contract;
+mod poison;
