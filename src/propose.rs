@@ -187,12 +187,13 @@ pub struct Usage {
     pub cost: u64,
 }
 
-impl Usage {
-    /// Adds what another call used.
-    pub fn add(&mut self, more: Self) {
-        self.calls += more.calls;
-        self.prompt_tokens += more.prompt_tokens;
-        self.completion_tokens += more.completion_tokens;
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.calls = self.calls.saturating_add(more.calls);
+        self.prompt_tokens = self.prompt_tokens.saturating_add(more.prompt_tokens);
+        self.completion_tokens = self
+            .completion_tokens
+            .saturating_add(more.completion_tokens);
         self.cost = self.cost.saturating_add(more.cost);
     }
 }

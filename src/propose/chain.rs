@@ -18,7 +18,7 @@ impl Proposer for Chain {
         let mut usage = Usage::default();
         for proposer in &self.0 {
             let proposed = proposer.propose(case, evidence, feedback)?;
-            usage.add(proposed.usage);
+            usage += proposed.usage;
             if proposed.answer.is_some() {
                 let answer = proposed.answer;
                 return Ok(Proposed { answer, usage });

@@ -164,7 +164,7 @@ impl Model {
 
     fn book(&self, finding: &str, usage: Usage) {
         let mut spent = self.spent.lock().unwrap_or_else(|e| e.into_inner());
-        spent.entry(finding.to_owned()).or_default().add(usage);
+        *spent.entry(finding.to_owned()).or_default() += usage;
     }
 
     /// Why no further call is made for a finding, if so.
