@@ -181,13 +181,47 @@ impl<'r> Repository<'r> {
     }
 
     /// Finds the place that writes a field of an object, or where it would be added.
-    pub fn locate(&self, _object: &ObjectRef, _path: &FieldPath) -> Result<Site, Refusal> {
-        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    pub fn locate(&self, object: &ObjectRef, path: &FieldPath) -> Result<Site, Refusal> {
+        let hits: Vec<&Desired> = self
+            .desired
+            .iter()
+            .filter(|d| d.object.reference().same_object(object))
+            .collect();
+        match hits.as_slice() {
+            [one] => Ok(Site {
+                file: one.file.clone(),
+                line: 1,
+                document: one.document,
+                path: path.clone(),
+                inner: None,
+                strategy: Strategy::Direct,
+                root: None,
+                affects: Vec::new(),
+                trail: Vec::new(),
+            }),
+            [] => Err(Refusal::new(
+                crate::code::Code::NotManaged,
+                format!("{object} is in no manifest"),
+            )),
+            many => Err(Refusal::new(
+                crate::code::Code::Ambiguous,
+                format!("{object} is in {} places", many.len()),
+            )),
+        }
     }
 
     /// Turns an edit of an object into edits of files.
-    pub fn plan(&self, _edit: &ProposedEdit) -> Result<Located, Refusal> {
-        Err(Refusal::new(crate::code::Code::NotManaged, "not built yet"))
+    pub fn plan(&self, edit: &ProposedEdit) -> Result<Located, Refusal> {
+        let site = self.locate(&edit.object, &edit.path)?;
+        let file_edit = FileEdit {
+            document: site.document,
+            path: edit.path.clone(),
+            op: edit.op.clone(),
+            expected: None,
+            inner: None,
+        };
+        let edits = BTreeMap::from([(site.file.clone(), vec![file_edit])]);
+        Ok(Located { site, edits })
     }
 
     /// All files that a root reads, itself included.
