@@ -43,4 +43,5 @@ pub mod repo;
 pub mod report;
 pub mod schema;
 pub mod snapshot;
+pub mod source;
 pub mod terminal;
