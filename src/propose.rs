@@ -198,15 +198,6 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-impl Usage {
-    /// Adds what another call used.
-    pub fn add(&mut self, more: Self) {
-        self.calls += more.calls;
-        self.prompt_tokens += more.prompt_tokens;
-        self.completion_tokens += more.completion_tokens;
-    }
-}
-
 /// An answer, if there is one, and what it cost.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Proposed {

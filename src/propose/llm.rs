@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use serde_json::Value;
 
 use crate::case::Case;
 use crate::code::{Code, Refusal};
+use crate::config::SchemaMode;
 use crate::evidence::Evidence;
 use crate::evidence::redact::{self, Secret};
 use crate::propose::prompt::{self, Prompt};
@@ -28,36 +28,6 @@ mod http;
 mod tape;
 
 pub use tape::Tape;
-
-/// How an endpoint is told the form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SchemaMode {
-    /// `json_schema` with `strict: true`: OpenAI, Azure.
-    #[default]
-    Strict,
-    /// `json_schema` without the promise: Ollama, vLLM, Gemini.
-    JsonSchema,
-    /// `json_object`, the schema in the prompt: older gateways.
-    JsonObject,
-    /// Nothing but the schema in the prompt: anything else.
-    Prompt,
-}
-
-impl FromStr for SchemaMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "strict" => Ok(Self::Strict),
-            "json_schema" => Ok(Self::JsonSchema),
-            "json_object" => Ok(Self::JsonObject),
-            "prompt" => Ok(Self::Prompt),
-            other => Err(format!(
-                "schema mode {other:?}: expected strict, json_schema, json_object or prompt"
-            )),
-        }
-    }
-}
 
 /// Where the model is, and how much it may cost.
 #[derive(Debug, Clone)]

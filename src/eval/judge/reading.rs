@@ -63,10 +63,13 @@ pub fn read(slice: &str) -> Result<Value, String> {
     Reader::default().value(&tree.root)
 }
 
+/// Marks the text of a plain scalar that is neither text nor anything that JSON has.
+const SPECIAL: &str = "!!special ";
+
 /// A scalar as it is printed in a reference or a path.
 pub fn plain_text(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.strip_prefix(SPECIAL).unwrap_or(text).to_owned(),
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
@@ -239,7 +242,7 @@ fn resolve(text: &str) -> Value {
         _ => number(text).unwrap_or_else(|| {
             let special = TIMESTAMP.is_match(text) || NOT_FINITE.is_match(text);
             Value::String(if special {
-                format!("!!special {text}")
+                format!("{SPECIAL}{text}")
             } else {
                 text.to_owned()
             })

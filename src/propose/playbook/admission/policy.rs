@@ -67,7 +67,7 @@ fn pod_security(case: &Case<'_>) -> Answer {
     let title = format!(
         "{object} violates Pod Security {level} of Namespace {namespace}: should its securityContext change, or the policy?"
     );
-    ask(Code::BlockedSecurity, title, diagnosis, options)
+    ask(Code::OwnerDecision, title, diagnosis, options)
 }
 
 /// The violations of the message, one by one: commas inside parentheses and brackets do not part them.
