@@ -227,6 +227,9 @@ pub struct Eval {
     /// Only cases whose name contains this.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
+    /// How often each case is run; more than once shows how steady a model is.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub runs: u8,
     /// How the result is printed.
     #[arg(long, short, value_enum, default_value_t = TextOrJson::Text)]
     pub output: TextOrJson,

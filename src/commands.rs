@@ -41,7 +41,8 @@ unusable!(
     crate::dump::DumpError,
     crate::repo::RepoError,
     crate::config::ConfigError,
-    crate::render::RenderError
+    crate::render::RenderError,
+    crate::eval::EvalError
 );
 
 impl From<crate::pipeline::Error> for Failure {

@@ -10,8 +10,9 @@ use crate::case::Case;
 pub mod redact;
 
 mod cluster;
-mod difference;
+pub(crate) mod difference;
 mod git;
+mod print;
 
 use redact::{Redacted, Redactor};
 
@@ -74,6 +75,10 @@ pub fn gather(case: &Case<'_>) -> Evidence {
     drafts.extend(cluster::drafts(case, &redactor));
     drafts.extend(git::drafts(case, &redactor));
     drafts.retain(|d| !d.text.trim().is_empty());
+    for draft in &mut drafts {
+        draft.text = visible(&draft.text);
+        draft.title = visible(&draft.title);
+    }
     drafts.sort_by_key(|d| d.rank);
     let redactor = redactor.learn(drafts.iter().map(|d| d.text.as_str()), []);
     let items = number(fit(drafts), &redactor);
@@ -142,7 +147,13 @@ fn finding(case: &Case<'_>) -> Vec<Draft> {
         let title = format!("report ({})", report.kind);
         out.push(Draft::new(1, title, report.text.as_str()).cap(2_000));
     }
-    let others: Vec<String> = case.others.iter().map(other).take(8).collect();
+    let others: Vec<String> = case
+        .others
+        .iter()
+        .filter(|o| *o != f)
+        .map(other)
+        .take(8)
+        .collect();
     out.push(Draft::new(9, "other findings of the same run", others.join("\n")).cap(1_000));
     out
 }
@@ -205,6 +216,22 @@ fn capped(text: &str, max: usize, keep: Keep) -> String {
     }
 }
 
+/// Characters that a person does not see, or that change the order of others.
+pub fn is_unseen(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text without characters that are not seen. It comes before redaction: a secret with a
+/// zero-width space inside is a secret.
+pub fn visible(text: &str) -> String {
+    text.chars().filter(|c| !is_unseen(*c)).collect()
+}
+
 fn number(drafts: Vec<Draft>, redactor: &Redactor) -> Vec<Item> {
     drafts
         .into_iter()
@@ -236,7 +263,7 @@ fn yaml(object: &Value, redactor: &Redactor) -> String {
             annotations.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    serde_yaml::to_string(&shown).unwrap_or_default()
+    print::yaml(&shown)
 }
 
 #[cfg(test)]

@@ -162,8 +162,9 @@ pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
     let mut results = Vec::new();
     let mut usage = Usage::default();
     for finding in &chosen {
-        let (ended, used) = heal_isolated(ctx, finding, &chosen)?;
-        usage.add(used);
+        let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
+        let (ended, used) = heal_isolated(ctx, finding, &others)?;
+        usage += used;
         results.push(ended);
     }
     let results = crate::incident::settle(ctx, results);
@@ -179,9 +180,9 @@ pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
 fn heal_isolated(
     ctx: &Context<'_>,
     finding: &Finding,
-    all: &[Finding],
+    others: &[Finding],
 ) -> Result<(Ended, Usage), Error> {
-    catch_unwind(AssertUnwindSafe(|| heal(ctx, finding, all))).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| heal(ctx, finding, others))).unwrap_or_else(|_| {
         let refusal = Refusal::new(
             Code::InternalFault,
             format!("while handling {}", finding.summary),
@@ -197,17 +198,17 @@ fn heal_isolated(
 pub fn heal(
     ctx: &Context<'_>,
     finding: &Finding,
-    all: &[Finding],
+    others: &[Finding],
 ) -> Result<(Ended, Usage), Error> {
     let earlier = history::earlier(ctx, finding);
-    let case = case(ctx, finding, all, &earlier);
+    let case = case(ctx, finding, others, &earlier);
     let evidence = evidence::gather(&case);
     let mut usage = Usage::default();
     let mut feedback = Vec::new();
     let mut blocked: Vec<Blocked> = Vec::new();
     while feedback.len() <= MAX_ROUNDS {
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
-        usage.add(proposed.usage);
+        usage += proposed.usage;
         // untrusted from here …
         let ended = match proposed.answer {
             None => break,
@@ -243,12 +244,12 @@ fn is_no_news(code: Code) -> bool {
 fn case<'a>(
     ctx: &Context<'a>,
     finding: &'a Finding,
-    all: &'a [Finding],
+    others: &'a [Finding],
     earlier: &'a [Earlier],
 ) -> Case<'a> {
     Case {
         finding,
-        others: all,
+        others,
         snapshot: ctx.snapshot,
         desired: &ctx.repository.desired,
         earlier,

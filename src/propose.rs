@@ -12,7 +12,14 @@ use crate::finding::Severity;
 use crate::object::ObjectRef;
 use crate::path::FieldPath;
 
+pub mod chain;
+pub mod llm;
+pub mod model;
 pub mod playbook;
+pub mod prompt;
+pub mod scope;
+pub mod strict;
+pub mod value;
 
 /// A row of the allow-list: the incident class that unlocks a change (guardrails, section 7).
 #[derive(
@@ -176,14 +183,18 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens received.
     pub completion_tokens: u64,
+    /// What it cost, in millionths of a dollar; 0 where no price is known.
+    pub cost: u64,
 }
 
-impl Usage {
-    /// Adds what another call used.
-    pub fn add(&mut self, more: Self) {
-        self.calls += more.calls;
-        self.prompt_tokens += more.prompt_tokens;
-        self.completion_tokens += more.completion_tokens;
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.calls = self.calls.saturating_add(more.calls);
+        self.prompt_tokens = self.prompt_tokens.saturating_add(more.prompt_tokens);
+        self.completion_tokens = self
+            .completion_tokens
+            .saturating_add(more.completion_tokens);
+        self.cost = self.cost.saturating_add(more.cost);
     }
 }
 

@@ -28,8 +28,7 @@ pub const NODES: &str = "nodes";
 
 /// Runs the detectors of this module.
 pub fn findings(view: &View<'_>) -> Vec<Finding> {
-    let mut groups: BTreeMap<(ObjectRef, Reason), Vec<(&Object, Message, String)>> =
-        BTreeMap::new();
+    let mut groups = Groups::new();
     let pods = view.snapshot.of_kind("Pod");
     for pod in pods.filter(|p| waits_for_a_node(p) && is_old(view, p)) {
         let Some(text) = scheduler_text(view, pod) else {
@@ -43,12 +42,29 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         let group = groups.entry((owner, reason)).or_default();
         group.push((pod, message, text));
     }
-    let mut out: Vec<Finding> = groups
+    let mut out: Vec<Finding> = one_for_an_owner(groups)
         .into_iter()
         .filter_map(|((owner, reason), pods)| finding(view, owner, &reason, &pods))
         .collect();
     out.extend(never_looked_at(view));
     out
+}
+
+type Groups<'s> = BTreeMap<(ObjectRef, Reason), Vec<(&'s Object, Message, String)>>;
+
+/// Pods of one owner may fail for different reasons on the way; what most of them say counts.
+fn one_for_an_owner(groups: Groups<'_>) -> Groups<'_> {
+    let mut most: BTreeMap<ObjectRef, (usize, Reason)> = BTreeMap::new();
+    for ((owner, reason), pods) in &groups {
+        let best = most.entry(owner.clone()).or_insert((0, reason.clone()));
+        if pods.len() >= best.0 {
+            *best = (pods.len(), reason.clone());
+        }
+    }
+    let kept = groups
+        .into_iter()
+        .filter(|((owner, reason), _)| most.get(owner).is_some_and(|(_, best)| best == reason));
+    kept.collect()
 }
 
 fn waits_for_a_node(pod: &Object) -> bool {

@@ -7,21 +7,21 @@ use serde_json::Value;
 use crate::path::{FieldPath, Seg};
 
 /// One field that differs.
-pub(super) struct Differing<'v> {
-    pub(super) path: FieldPath,
-    pub(super) before: Option<&'v Value>,
-    pub(super) after: Option<&'v Value>,
+pub(crate) struct Differing<'v> {
+    pub(crate) path: FieldPath,
+    pub(crate) before: Option<&'v Value>,
+    pub(crate) after: Option<&'v Value>,
 }
 
 /// The differing leaves, in the order of the newer version; at most [`MAX`].
-pub(super) fn fields<'v>(before: &'v Value, after: &'v Value) -> Vec<Differing<'v>> {
+pub(crate) fn fields<'v>(before: &'v Value, after: &'v Value) -> Vec<Differing<'v>> {
     let mut out = Vec::new();
     compare(&FieldPath::default(), Some(before), Some(after), &mut out);
     out
 }
 
 /// One line a field: `path: old -> new`.
-pub(super) fn lines(differences: &[Differing<'_>]) -> String {
+pub(crate) fn lines(differences: &[Differing<'_>]) -> String {
     differences
         .iter()
         .map(|d| {
@@ -32,7 +32,7 @@ pub(super) fn lines(differences: &[Differing<'_>]) -> String {
 }
 
 /// The most fields of one comparison.
-pub(super) const MAX: usize = 30;
+pub(crate) const MAX: usize = 30;
 
 fn shown(value: Option<&Value>) -> String {
     let Some(value) = value else {

@@ -312,11 +312,9 @@ fn is_distinctive(value: &str) -> bool {
     ];
     let count = classes.into_iter().filter(|c| *c).count();
     let only_digits = value.bytes().all(|b| b.is_ascii_digit());
-    value.len() >= 8
-        && value.len() <= 256
-        && (count >= 2 || value.len() >= 16)
-        && !only_digits
-        && !(is_name(value) && !value.bytes().any(|b| b.is_ascii_digit()))
+    let word = is_name(value) && !has(u8::is_ascii_digit);
+    let special = count >= 2 || value.len() >= 16;
+    (8..=256).contains(&value.len()) && special && !only_digits && !word
 }
 
 /// Whether a string is random: many different characters, letters and digits mixed, no plain hex

@@ -451,7 +451,9 @@ fn resources_hold(attempt: &Attempt<'_>, resource: &str) -> Result<(), (Code, St
     let Some(written) = attempt.after.and_then(Value::as_str).or(Some("")) else {
         return Ok(());
     };
-    if resource == "memory" && written.ends_with('m') {
+    let is_edited =
+        matches!(attempt.edit.path.0.last(), Some(crate::path::Seg::Key(k)) if k == resource);
+    if resource == "memory" && is_edited && written.ends_with('m') {
         return outside(format!("{written} is a fraction of a byte (rule D07)"));
     }
     let container = container_after(attempt);
@@ -872,7 +874,9 @@ fn toleration(attempt: &Attempt<'_>) -> Judged {
     let Some(after) = attempt.after else {
         return bounds("tolerations are not removed");
     };
-    for t in list_or_one(after) {
+    // an edit of one field of a toleration is judged as the whole toleration that it makes
+    let whole = toleration_path(&attempt.edit.path).get(&attempt.result.value);
+    for t in list_or_one(whole.unwrap_or(after)) {
         let field = |key: &str| t.get(key).and_then(Value::as_str).unwrap_or_default();
         let key = field("key");
         let control_plane = key.starts_with("node-role.kubernetes.io/");
@@ -886,6 +890,14 @@ fn toleration(attempt: &Attempt<'_>) -> Judged {
         }
     }
     Ok(Verdict::Human("D14"))
+}
+
+/// `tolerations[i]`, however deep below it the path goes.
+fn toleration_path(path: &crate::path::FieldPath) -> crate::path::FieldPath {
+    let segs = &path.0;
+    let list = |s: &crate::path::Seg| matches!(s, crate::path::Seg::Key(k) if k == "tolerations");
+    let end = segs.iter().position(list).map_or(segs.len(), |i| i + 2);
+    crate::path::FieldPath(segs.iter().take(end).cloned().collect())
 }
 
 fn ephemeral(attempt: &Attempt<'_>) -> Judged {
@@ -948,7 +960,13 @@ fn storage_class(attempt: &Attempt<'_>) -> Judged {
 fn claims_of_template(attempt: &Attempt<'_>) -> Vec<String> {
     let template = attempt.edit.path.0.iter().find_map(|s| match s {
         crate::path::Seg::Named { value, .. } => Some(value.clone()),
-        _ => None,
+        // a template's name is in its metadata, so plays name it by position
+        crate::path::Seg::Index(index) => {
+            let templates = attempt.manifest.object.list("spec.volumeClaimTemplates");
+            let name = at(templates.get(*index)?, "metadata.name")?;
+            name.as_str().map(str::to_owned)
+        }
+        crate::path::Seg::Key(_) => None,
     });
     let prefix = format!(
         "{}-{}-",

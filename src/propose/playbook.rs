@@ -22,6 +22,8 @@ pub mod probe;
 pub mod resources;
 pub mod scheduling;
 pub mod storage;
+#[cfg(test)]
+mod testing;
 pub mod workload;
 
 /// One play.

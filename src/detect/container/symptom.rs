@@ -249,8 +249,19 @@ impl<'a> Look<'a> {
             .is_some_and(|(r, _)| r == "CrashLoopBackOff");
         let ended = status.last_end()?;
         let once_more = status.restarts() > 0 && status.now_ended().is_some_and(|e| e.code != 0);
+        let of_job = matches!(
+            self.view.snapshot.top_owner(self.pod).kind.as_str(),
+            "Job" | "CronJob"
+        );
         let failed_pod = self.pod.str("status.phase") == Some("Failed")
             && status.now_ended().is_some_and(|e| e.code != 0);
+        // the Job itself says when it gives up; only what is telling counts here
+        if of_job && failed_pod && !matches!(ended.code, 126 | 127) {
+            let log = self.log(container.name);
+            if !text::is_foreign_binary(&log) {
+                return None;
+            }
+        }
         if !(in_loop || once_more || failed_pod) {
             return None;
         }

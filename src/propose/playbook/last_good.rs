@@ -1,6 +1,340 @@
-//! Plays: last_good.
+//! Plays: back to the last template that worked.
 
+use serde_json::Value;
+
+use crate::case::Case;
+use crate::code::Code;
+use crate::finding::{Class, fact};
+use crate::lock::KnownGood;
+use crate::object::list;
 use crate::propose::playbook::Play;
+use crate::propose::playbook::build::{Words, ask, by_hand, proposal};
+use crate::propose::playbook::container::subject::{
+    Subject, after_merge, diagnosis, goods, option, settle, worked_once,
+};
+use crate::propose::{Answer, Proposal, ProposedEdit, Unlock};
+use crate::quantity::Quantity;
+
+mod differ;
+
+use differ::{Difference, differences};
 
 /// The plays of this module.
-pub const PLAYS: &[Play] = &[];
+pub const PLAYS: &[Play] = &[Play {
+    name: "last-healthy-template",
+    about: "puts the implicated fields back to the last revision that worked",
+    classes: &[
+        Class::ImagePullNotFound,
+        Class::ImagePullAuth,
+        Class::ImagePullFailed,
+        Class::ImagePlatform,
+        Class::InvalidImageName,
+        Class::OOMKilled,
+        Class::RunContainerError,
+        Class::CreateContainerError,
+        Class::CrashLoopBackOff,
+        Class::InitContainerFailing,
+        Class::MissingConfig,
+        Class::MissingSecret,
+        Class::LivenessProbeFailing,
+        Class::ReadinessProbeFailing,
+        Class::StartupProbeFailing,
+        Class::CronJobFailing,
+    ],
+    run: last_healthy,
+}];
+
+fn last_healthy(case: &Case<'_>) -> Option<Answer> {
+    let subject = Subject::of(case)?;
+    if worked_once(case) && !is_slow(case.finding.class) {
+        return None;
+    }
+    for good in goods(case) {
+        if subject.container.path.get(&good.object).is_none() {
+            match surplus_init(case, &subject, &good) {
+                Some(answer) => return Some(answer),
+                None => continue,
+            }
+        }
+        let all = differences(&subject.manifest.object, &subject.container, &good.object);
+        if all.is_empty() && serves(&good) {
+            return None; // the same fields work there
+        }
+        match implicated(case, &subject, &all) {
+            Choose::One(chosen) => return Some(restore(case, &subject, &good, chosen)),
+            Choose::Several => return Some(which(case, &subject, &good, &all)),
+            Choose::None => {}
+        }
+    }
+    None
+}
+
+/// Failures that a revision may show only after it has been ready once.
+fn is_slow(class: Class) -> bool {
+    matches!(
+        class,
+        Class::OOMKilled
+            | Class::LivenessProbeFailing
+            | Class::ReadinessProbeFailing
+            | Class::StartupProbeFailing
+    )
+}
+
+fn serves(good: &KnownGood) -> bool {
+    good.object
+        .pointer("/status/availableReplicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(0)
+        > 0
+}
+
+enum Choose<'d> {
+    One(Vec<&'d Difference>),
+    Several,
+    None,
+}
+
+/// Which differences explain this failure.
+fn implicated<'d>(case: &Case<'_>, subject: &Subject<'_>, all: &'d [Difference]) -> Choose<'d> {
+    let of = |groups: &[&str]| -> Vec<&'d Difference> {
+        all.iter().filter(|d| groups.contains(&d.group)).collect()
+    };
+    let some = |hits: Vec<&'d Difference>| match hits.is_empty() {
+        true => Choose::None,
+        false => Choose::One(hits),
+    };
+    match case.finding.class {
+        Class::ImagePullNotFound
+        | Class::ImagePullAuth
+        | Class::ImagePullFailed
+        | Class::ImagePlatform
+        | Class::InvalidImageName => some(of(&["image"])),
+        Class::OOMKilled => some(memory(subject, all)),
+        Class::RunContainerError => some(of(&["program", "image"])),
+        Class::MissingConfig | Class::MissingSecret | Class::CreateContainerError => {
+            some(references(case, subject, all))
+        }
+        Class::LivenessProbeFailing => some(of(&["livenessProbe"])).or_else(|| only(all)),
+        Class::ReadinessProbeFailing => some(of(&["readinessProbe"])).or_else(|| only(all)),
+        Class::StartupProbeFailing => some(of(&["startupProbe"])).or_else(|| only(all)),
+        _ => named_in_log(case, all).or_else(|| only(all)),
+    }
+}
+
+impl Choose<'_> {
+    fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::None => other(),
+            chosen => chosen,
+        }
+    }
+}
+
+/// The only difference; probes and resources do not make a program exit.
+fn only(all: &[Difference]) -> Choose<'_> {
+    let telling: Vec<&Difference> = all
+        .iter()
+        .filter(|d| ["image", "program", "env"].contains(&d.group))
+        .collect();
+    match telling.len() {
+        0 => Choose::None,
+        1 => Choose::One(telling),
+        _ => Choose::Several,
+    }
+}
+
+/// Environment variables that the log names.
+fn named_in_log<'d>(case: &Case<'_>, all: &'d [Difference]) -> Choose<'d> {
+    let log = case.finding.fact(fact::LOG_TAIL).unwrap_or_default();
+    let word = |name: &str| {
+        log.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .any(|w| w == name)
+    };
+    let hits: Vec<&Difference> = all
+        .iter()
+        .filter(|d| d.env.as_deref().is_some_and(word))
+        .collect();
+    if hits.is_empty() {
+        Choose::None
+    } else {
+        Choose::One(hits)
+    }
+}
+
+/// The memory limit, where the earlier one was higher.
+fn memory<'d>(subject: &Subject<'_>, all: &'d [Difference]) -> Vec<&'d Difference> {
+    let now = subject
+        .container
+        .get("resources.limits.memory")
+        .and_then(Quantity::of);
+    let grows = |d: &&Difference| {
+        let before = d.good.as_ref().and_then(Quantity::of);
+        d.group == "memory limit"
+            && matches!((now, before), (Some(now), Some(before)) if before > now)
+    };
+    let limit: Vec<&Difference> = all.iter().filter(grows).collect();
+    limit
+}
+
+/// Environment entries that name the missing object now, and another one before.
+fn references<'d>(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    all: &'d [Difference],
+) -> Vec<&'d Difference> {
+    let Some(missing) = case.finding.fact(fact::MISSING_NAME) else {
+        return Vec::new();
+    };
+    let names_it = |d: &&Difference| {
+        let now = d.env.as_ref().and_then(|name| {
+            list(subject.container.value, "env")
+                .iter()
+                .find(|e| e.get("name").and_then(Value::as_str) == Some(name))
+        });
+        now.is_some_and(|v| v.to_string().contains(&format!("\"{missing}\"")))
+    };
+    all.iter()
+        .filter(names_it)
+        .filter(|d| d.good.is_some())
+        .collect()
+}
+
+fn restore(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: Vec<&Difference>,
+) -> Answer {
+    let proposal = revert(case, subject, good, &chosen);
+    settle(case, proposal, Vec::new())
+}
+
+fn revert(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: &[&Difference],
+) -> Proposal {
+    let what: Vec<&str> = chosen.iter().map(|d| d.what.as_str()).collect();
+    let mut facts = diagnosis(case);
+    facts.extend(
+        chosen
+            .iter()
+            .map(|d| format!("{}: {}", good.basis, d.story)),
+    );
+    let edits: Vec<ProposedEdit> = chosen.iter().flat_map(|d| d.edits(subject, good)).collect();
+    let words = Words {
+        play: "last-healthy-template",
+        title: format!("restore {} of {}", what.join(", "), subject.name()),
+        diagnosis: facts,
+        reason: format!(
+            "{} has the earlier value and worked with it; the change since then is what fails",
+            good.basis
+        ),
+        after_merge: after_merge(&subject.object()),
+    };
+    proposal(words, edits)
+}
+
+/// Several fields changed at once, and nothing says which one broke it.
+fn which(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood, all: &[Difference]) -> Answer {
+    let telling: Vec<&Difference> = all
+        .iter()
+        .filter(|d| ["image", "program", "env"].contains(&d.group))
+        .collect();
+    let mut options: Vec<_> = Vec::new();
+    if telling.len() <= 8 {
+        options.push(option(case, revert(case, subject, good, &telling)));
+    }
+    options.extend(
+        telling
+            .iter()
+            .take(4)
+            .map(|d| option(case, revert(case, subject, good, &[d]))),
+    );
+    options.push(by_hand("keep the change, and mend what it needs"));
+    let mut facts = diagnosis(case);
+    facts.extend(
+        telling
+            .iter()
+            .take(8)
+            .map(|d| format!("{}: {}", good.basis, d.story)),
+    );
+    let title = format!(
+        "{} fails since several fields changed: which of them should go back?",
+        subject.name()
+    );
+    ask(Code::OwnerDecision, title, facts, options)
+}
+
+/// An init container that never ends and that the healthy revision lacks.
+fn surplus_init(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood) -> Option<Answer> {
+    let endless = case.finding.fact("endless").is_some();
+    let template = crate::object::at(&good.object, "spec.template.spec.containers");
+    if !subject.container.init || !endless || template.is_none() {
+        return None;
+    }
+    let proposal = remove_container(case, subject, good);
+    Some(settle(case, proposal, Vec::new()))
+}
+
+/// The removal of a container that the earlier revision lacks.
+pub(super) fn remove_container(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+) -> Proposal {
+    let mut facts = diagnosis(case);
+    facts.push(format!(
+        "{} has no container {} and worked without it",
+        good.basis, subject.container.name
+    ));
+    let strategy = rollout_note(case);
+    facts.extend(strategy.clone());
+    let edit = ProposedEdit {
+        object: subject.object(),
+        path: subject.container.path.clone(),
+        op: crate::propose::Op::Remove,
+        unlock: Unlock::LastHealthyTemplate,
+        basis: good.basis.clone(),
+    };
+    let words = Words {
+        play: "last-healthy-template",
+        title: format!(
+            "remove init container {} from {}",
+            subject.container.name,
+            subject.object()
+        ),
+        diagnosis: facts,
+        reason: format!(
+            "the init container blocks every pod, and {} worked without it",
+            good.basis
+        ),
+        after_merge: after_merge(&subject.object())
+            .into_iter()
+            .chain(strategy)
+            .collect(),
+    };
+    proposal(words, vec![edit])
+}
+
+/// Why no old pod was left: a rollout that may take all of them down at once.
+pub(super) fn rollout_note(case: &Case<'_>) -> Option<String> {
+    let manifest = case.manifest()?;
+    let unavailable = manifest
+        .object
+        .get("spec.strategy.rollingUpdate.maxUnavailable")?;
+    let all = unavailable.as_str() == Some("100%")
+        || unavailable
+            .as_i64()
+            .is_some_and(|n| n >= manifest.object.int("spec.replicas").unwrap_or(1));
+    all.then(|| {
+        format!(
+            "spec.strategy.rollingUpdate.maxUnavailable is {}, so the rollout took every old pod down at once; kubemend does not change rollout strategies by itself (rule D08): a person should set it to 25%",
+            crate::lock::short(unavailable)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,10 @@ use crate::propose::playbook::build::{and, ask, by_hand, refuse};
 use crate::propose::{Answer, Choice};
 
 pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
-    if case.finding.fact(CAUSE) != Some("multi-attach") {
+    // the container detector may have seen it first, without the facts
+    let multi = case.finding.fact(CAUSE) == Some("multi-attach")
+        || case.finding.message.contains("Multi-Attach error");
+    if !multi {
         return None;
     }
     let share = Share::of(case)?;
@@ -35,9 +38,7 @@ impl<'c> Share<'c> {
             Some(manifest) => &manifest.object,
             None => case.snapshot.get(&case.finding.object)?,
         };
-        let namespace = case.finding.object.namespace.as_deref();
-        let claim = case.finding.fact(CLAIM);
-        let claim = claim.and_then(|c| case.snapshot.find("PersistentVolumeClaim", namespace, c));
+        let claim = shared_claim(case);
         Some(Self {
             case,
             object,
@@ -172,5 +173,29 @@ impl<'c> Share<'c> {
             out.push(by_hand(format!("drop the required podAntiAffinity of {name}, so that the pods may share a node (rule D13: a person makes the change)")));
         }
         out
+    }
+}
+
+/// The claim of the finding, else the claim of its first pod that is bound to the volume (or is the
+/// only one that the pod mounts).
+fn shared_claim<'c>(case: &'c Case<'c>) -> Option<&'c Object> {
+    let namespace = case.finding.object.namespace.as_deref();
+    if let Some(name) = case.finding.fact(CLAIM) {
+        return case.snapshot.find("PersistentVolumeClaim", namespace, name);
+    }
+    let pod = case
+        .finding
+        .pods
+        .iter()
+        .find_map(|p| case.snapshot.get(p))?;
+    let claims = claims_of(pod);
+    let live: Vec<&Object> = claims.iter().filter_map(|c| case.snapshot.get(c)).collect();
+    let named = |c: &&&Object| {
+        c.str("spec.volumeName")
+            .is_some_and(|v| !v.is_empty() && case.finding.message.contains(v))
+    };
+    match (live.iter().find(named), live.as_slice()) {
+        (Some(claim), _) | (None, [claim]) => Some(claim),
+        _ => None,
     }
 }

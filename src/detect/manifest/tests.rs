@@ -1,0 +1,210 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::case::Report;
+use crate::object::Object;
+use crate::snapshot::Snapshot;
+
+fn desired(yaml: &str) -> Desired {
+    Desired {
+        object: Object::new(serde_saphyr::from_str(yaml).unwrap()).unwrap(),
+        file: "apps/till.yaml".to_owned(),
+        document: 0,
+        root: None,
+    }
+}
+
+fn found(desired: &[Desired], snapshot: &Snapshot, report: Option<(&str, &str)>) -> Vec<Finding> {
+    let report = report.map(|(kind, text)| Report {
+        kind: kind.to_owned(),
+        namespace: Some("shop".to_owned()),
+        text: text.to_owned(),
+    });
+    findings(&View {
+        snapshot,
+        desired,
+        report: report.as_ref(),
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        grace: Duration::from_secs(300),
+    })
+}
+
+const TILL: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: till, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: till}}
+  template:
+    metadata: {labels: {app: till}}
+    spec: {containers: [{name: till, image: 'till:3', ports: [{containerPort: 80}]}]}
+";
+
+#[test]
+fn every_message_names_kind_and_fault() {
+    use Problem::*;
+    for (text, problem, kind, name, field) in [
+        (
+            r#"Error from server (BadRequest): error when creating "till.yaml": Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.replica""#,
+            UnknownField,
+            "Deployment",
+            "",
+            "spec.replica",
+        ),
+        (
+            r#"error when creating "x/till.yaml": Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field ContainerPort.spec.template.spec.containers.ports.hostPort of type int32"#,
+            WrongType,
+            "Deployment",
+            "",
+            "spec.template.spec.containers.ports.hostPort",
+        ),
+        (
+            r#"The Deployment "till" is invalid: spec.template.metadata.labels: Invalid value: {"app":"x"}: `selector` does not match template `labels`"#,
+            Invalid,
+            "Deployment",
+            "till",
+            "spec.template.metadata.labels",
+        ),
+        (
+            r#"one or more objects failed to apply, reason: Deployment.apps "till" is invalid: spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#,
+            Unsupported,
+            "Deployment",
+            "till",
+            "spec.template.spec.restartPolicy",
+        ),
+        (
+            r#"error: resource mapping not found for name: "till" namespace: "shop" from "till.yaml": no matches for kind "Deployment" in version "apps/v1beta2""#,
+            NoMatch,
+            "Deployment",
+            "till",
+            "",
+        ),
+        (
+            r#"The Kubernetes API could not find extensions/v1beta1/Ingress for requested resource shop/till. Make sure the "Ingress" CRD is installed on the destination cluster."#,
+            NoMatch,
+            "Ingress",
+            "till",
+            "",
+        ),
+        (
+            "Deployment/shop/till dry-run failed: failed to create typed patch object (shop/till; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema",
+            UnknownField,
+            "Deployment",
+            "till",
+            "spec.replica",
+        ),
+        (
+            r#"error validating "till.yaml": error validating data: ValidationError(Deployment.spec.template): unknown field "specs" in io.k8s.api.core.v1.PodTemplateSpec"#,
+            UnknownField,
+            "Deployment",
+            "",
+            "spec.template.specs",
+        ),
+    ] {
+        let read = complaint::read(text, true);
+        assert_eq!(read.len(), 1, "{text}");
+        let c = &read[0];
+        assert_eq!(
+            (c.problem, c.kind.as_deref().unwrap_or_default()),
+            (problem, kind),
+            "{text}"
+        );
+        assert_eq!(c.name.as_deref().unwrap_or_default(), name, "{text}");
+        assert_eq!(c.field.as_deref().unwrap_or_default(), field, "{text}");
+    }
+}
+
+#[test]
+fn templates_are_named_with_their_line() {
+    let read = complaint::read(
+        "Error: template: shop/templates/till.yaml:12:20: executing \"shop/templates/till.yaml\" at <.Values.a.b>: nil pointer evaluating interface {}.b",
+        true,
+    );
+    assert_eq!(read[0].problem, Problem::Render);
+    assert_eq!(read[0].file.as_deref(), Some("shop/templates/till.yaml"));
+    assert_eq!(read[0].line, Some(12));
+}
+
+#[test]
+fn ordinary_reports_are_no_complaints() {
+    for text in [
+        "Requests to the shop end with 503 since noon.",
+        "The till pods crash with exit code 1",
+    ] {
+        assert_eq!(complaint::read(text, false), []);
+    }
+}
+
+#[test]
+fn a_complaint_finds_all_faults_of_its_object() {
+    let bad = TILL
+        .replace("replicas: 2", "replica: 2")
+        .replace("80", "'80'");
+    let text = r#"error when creating "till.yaml": Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.replica""#;
+    let found = found(
+        &[desired(&bad)],
+        &Snapshot::default(),
+        Some(("apply-error", text)),
+    );
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].class, found[0].severity),
+        (Class::InvalidManifest, Severity::High)
+    );
+    assert_eq!(found[0].fact(fact::ISSUES), Some("2"));
+    assert_eq!(found[0].fact(fact::FIELD), Some("spec.replica"));
+}
+
+#[test]
+fn what_runs_in_spite_of_a_fault_is_only_listed() {
+    let live = Object::new(serde_saphyr::from_str(TILL).unwrap()).unwrap();
+    let snapshot = Snapshot::new(vec![live], BTreeMap::new());
+    let bad = [desired(&TILL.replace("replicas: 2", "replica: 2"))];
+    assert_eq!(found(&bad, &snapshot, None)[0].severity, Severity::Low);
+    assert_eq!(
+        found(&bad, &Snapshot::default(), None)[0].severity,
+        Severity::High
+    );
+    assert_eq!(found(&[desired(TILL)], &snapshot, None), []);
+}
+
+#[test]
+fn a_removed_version_is_a_class_of_its_own() {
+    let old = desired(&TILL.replace("apps/v1", "apps/v1beta2"));
+    let text = r#"resource mapping not found for name: "till" namespace: "shop" from "till.yaml": no matches for kind "Deployment" in version "apps/v1beta2""#;
+    let found = found(&[old], &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].class, Class::DeprecatedApi);
+}
+
+#[test]
+fn a_complaint_about_nothing_in_git_is_still_a_finding() {
+    let text = r#"The ConfigMap "Till" is invalid: metadata.name: Invalid value: "Till": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters"#;
+    let found = found(&[], &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object.to_string(), "ConfigMap Till");
+}
+
+#[test]
+fn a_field_alone_finds_its_object() {
+    let bad = [desired(&TILL.replace("80", "'80'"))];
+    let text = "json: cannot unmarshal string into Go struct field ContainerPort.spec.template.spec.containers.ports.containerPort of type int32";
+    let found = found(&bad, &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object.name, "till");
+}
+
+#[test]
+fn a_message_that_is_not_understood_is_a_finding_with_its_file() {
+    let text = "Error from server (NotFound): error when creating \"till.yaml\": namespaces \"shop\" not found";
+    let found = found(&[], &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].class, found[0].fact(fact::FILE)),
+        (Class::InvalidManifest, Some("till.yaml"))
+    );
+}
