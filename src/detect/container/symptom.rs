@@ -214,7 +214,14 @@ impl<'a> Look<'a> {
                     .fact("limit", limit),
             );
         }
+        // a start that failed and then worked, or one restart by a probe, is history
+        if !status.is_down() && status.restarts() < 2 {
+            return None;
+        }
         if ended.reason == "StartError" || ended.reason == "ContainerCannotRun" {
+            if !status.is_down() {
+                return None;
+            }
             return not_started(container, ended.reason, ended.message);
         }
         self.probe_kill(container, status, &ended)
