@@ -12,6 +12,7 @@ pub mod redact;
 mod cluster;
 pub(crate) mod difference;
 mod git;
+mod print;
 
 use redact::{Redacted, Redactor};
 
@@ -146,7 +147,13 @@ fn finding(case: &Case<'_>) -> Vec<Draft> {
         let title = format!("report ({})", report.kind);
         out.push(Draft::new(1, title, report.text.as_str()).cap(2_000));
     }
-    let others: Vec<String> = case.others.iter().map(other).take(8).collect();
+    let others: Vec<String> = case
+        .others
+        .iter()
+        .filter(|o| *o != f)
+        .map(other)
+        .take(8)
+        .collect();
     out.push(Draft::new(9, "other findings of the same run", others.join("\n")).cap(1_000));
     out
 }
@@ -256,7 +263,7 @@ fn yaml(object: &Value, redactor: &Redactor) -> String {
             annotations.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    serde_yaml::to_string(&shown).unwrap_or_default()
+    print::yaml(&shown)
 }
 
 #[cfg(test)]

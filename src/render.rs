@@ -87,8 +87,9 @@ impl Renderer {
         }
         let version = ask(&program, &["version"]).and_then(|text| plain_version(&text));
         let Some(version) = version else {
-            let message =
-                format!("{program} is neither kustomize nor kubectl: it names no version of its own");
+            let message = format!(
+                "{program} is neither kustomize nor kubectl: it names no version of its own"
+            );
             return Err(RenderError(message));
         };
         Ok(Self::new(
@@ -107,11 +108,7 @@ impl Renderer {
 
     /// Renders the kustomization in `dir`. Only `files` exist for it: paths with `/`, relative, and
     /// without `..`.
-    pub fn render(
-        &self,
-        files: &BTreeMap<&str, &[u8]>,
-        dir: &str,
-    ) -> Result<String, RenderError> {
+    pub fn render(&self, files: &BTreeMap<&str, &[u8]>, dir: &str) -> Result<String, RenderError> {
         let jail = tempfile::Builder::new()
             .prefix("kubemend-render-")
             .tempdir()
@@ -122,9 +119,7 @@ impl Renderer {
         std::fs::create_dir_all(&home).map_err(|e| RenderError(format!("no home: {e}")))?;
         let target = tree.join(relative(dir)?);
         let output = self.run(&target, &home)?;
-        output.map_err(|message| {
-            RenderError(message.replace(&format!("{}/", tree.display()), ""))
-        })
+        output.map_err(|message| RenderError(message.replace(&format!("{}/", tree.display()), "")))
     }
 
     /// The output, or what the tool said when it failed.
@@ -234,14 +229,13 @@ fn relative(path: &str) -> Result<PathBuf, RenderError> {
         let message = format!("{path:?} leads out of the repository");
         return Err(RenderError(message));
     }
-    Ok(path.split('/').filter(|p| !p.is_empty() && *p != ".").collect())
+    Ok(path
+        .split('/')
+        .filter(|p| !p.is_empty() && *p != ".")
+        .collect())
 }
 
-fn write_tree(
-    tree: &Path,
-    files: &BTreeMap<&str, &[u8]>,
-    limit: usize,
-) -> Result<(), RenderError> {
+fn write_tree(tree: &Path, files: &BTreeMap<&str, &[u8]>, limit: usize) -> Result<(), RenderError> {
     let size: usize = files.values().map(|bytes| bytes.len()).sum();
     if size > limit {
         let message = format!("the root reads {size} bytes, the limit is {limit}");
@@ -387,7 +381,8 @@ mod tests {
     /// A stand-in for kustomize: answers `version`, else runs the given shell text.
     fn fake(dir: &Path, body: &str) -> Renderer {
         let program = dir.join("kustomize");
-        let text = format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo v9.9.9; exit; fi\n{body}\n");
+        let text =
+            format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo v9.9.9; exit; fi\n{body}\n");
         std::fs::write(&program, text).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         Renderer::find(Some(&program)).unwrap().unwrap()
@@ -474,7 +469,12 @@ mod tests {
         ] {
             assert!(is_remote(remote), "{remote}");
         }
-        for local in ["../base", "deployment.yaml", "github.com.yaml", "a/b@c.yaml"] {
+        for local in [
+            "../base",
+            "deployment.yaml",
+            "github.com.yaml",
+            "a/b@c.yaml",
+        ] {
             assert!(!is_remote(local), "{local}");
         }
     }

@@ -12,6 +12,7 @@ use crate::snapshot::Snapshot;
 mod relations;
 mod words;
 
+pub(crate) use relations::names_host;
 pub use relations::{Known, related};
 use words::{Word, words};
 

@@ -59,8 +59,8 @@ fn quoted(line: &str) -> Option<Value> {
 /// repeated keys).
 fn structure(line: &str) -> Option<Value> {
     let json: Value = serde_json::from_str(line).ok()?;
-    let yaml: Value = serde_yaml::from_str(line).ok()?;
-    (json == yaml && depth(&json) <= 16).then_some(json)
+    let yaml = crate::manifest::read_stream(line).ok()?;
+    (yaml == [json.clone()] && depth(&json) <= 16).then_some(json)
 }
 
 fn depth(value: &Value) -> usize {
