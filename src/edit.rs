@@ -6,6 +6,17 @@ use crate::code::Refusal;
 use crate::path::FieldPath;
 use crate::propose::Op;
 
+mod doc;
+mod emit;
+mod engine;
+mod guard;
+mod literal;
+mod model;
+pub mod proof;
+mod region;
+mod second;
+mod splice;
+
 /// One edit of one document of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileEdit {
@@ -48,9 +59,22 @@ pub struct Edited {
 }
 
 /// Applies edits to one file, all or nothing, and proves that exactly they happened.
-pub fn apply(_source: &[u8], _edits: &[FileEdit]) -> Result<Edited, Refusal> {
-    Err(Refusal::new(
-        crate::code::Code::UnsupportedShape,
-        "not built yet",
-    ))
+///
+/// All paths and indexes mean the file as it is before the edits. A set of the value that is there
+/// already leaves the bytes as they are and is not among the changes.
+pub fn apply(source: &[u8], edits: &[FileEdit]) -> Result<Edited, Refusal> {
+    let edited = unproven(source, edits)?;
+    proof::check(source, edits, &edited.bytes)?;
+    Ok(edited)
+}
+
+/// The engine without its proof, to measure it and to show that the proof is needed.
+#[doc(hidden)]
+pub fn unproven(source: &[u8], edits: &[FileEdit]) -> Result<Edited, Refusal> {
+    let text = guard::text(source)?;
+    let (text, changed) = engine::run(text, edits, 0)?;
+    Ok(Edited {
+        bytes: text.into_bytes(),
+        changed,
+    })
 }

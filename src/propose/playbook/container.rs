@@ -6,7 +6,11 @@ use crate::propose::playbook::Play;
 mod command;
 mod crash;
 mod image;
+#[cfg(test)]
+pub(super) mod stage;
 pub(super) mod subject;
+#[cfg(test)]
+mod tests;
 
 /// The plays of this module.
 pub const PLAYS: &[Play] = &[
