@@ -15,6 +15,7 @@ pub mod cli;
 pub mod code;
 pub mod commands;
 pub mod config;
+pub mod destination;
 pub mod detect;
 pub mod dump;
 pub mod edit;

@@ -223,17 +223,23 @@ impl<'r> Repository<'r> {
 
     /// Turns an edit of an object into edits of files.
     pub fn plan(&self, edit: &ProposedEdit) -> Result<Located, Refusal> {
-        let mut planned = self.plan_all(std::slice::from_ref(edit))?;
-        match planned.pop() {
-            Some(located) => Ok(located),
-            None => Err(Refusal::new(Code::UnknownWriter, "nothing was planned")),
-        }
+        let planned = self.plan_all(std::slice::from_ref(edit))?;
+        plan::only(planned)
     }
 
     /// Turns edits into edits of files, one answer an edit. Edits that need a new patch of the same
     /// object share it: the same file edit is then in the answer of each of them.
     pub fn plan_all(&self, edits: &[ProposedEdit]) -> Result<Vec<Located>, Refusal> {
-        plan::plan_all(self, edits)
+        plan::plan_all(self, None, edits)
+    }
+
+    /// The same for an object of one root, where several roots render it.
+    pub fn plan_in(&self, root: &str, edit: &ProposedEdit) -> Result<Located, Refusal> {
+        plan::only(plan::plan_all(
+            self,
+            Some(root),
+            std::slice::from_ref(edit),
+        )?)
     }
 
     /// All files that a root reads, itself included.
@@ -284,7 +290,34 @@ impl<'r> Repository<'r> {
         changed: &BTreeMap<String, Vec<u8>>,
         intended: &[ProposedEdit],
     ) -> Result<Vec<Check>, Refusal> {
-        verify::verify(self, changed, intended)
+        verify::verify(self, None, changed, intended)
+    }
+
+    /// The same for objects of one root, where several roots render them.
+    pub fn verify_in(
+        &self,
+        root: &str,
+        changed: &BTreeMap<String, Vec<u8>>,
+        intended: &[ProposedEdit],
+    ) -> Result<Vec<Check>, Refusal> {
+        verify::verify(self, Some(root), changed, intended)
+    }
+
+    /// [`Self::find`], or [`Self::find_in`] where a root is given.
+    fn find_one(&self, root: Option<&str>, object: &ObjectRef) -> Result<usize, Refusal> {
+        match root {
+            Some(root) => self.find_in(root, object),
+            None => self.find(object),
+        }
+    }
+
+    /// How many leaves change in each root that reads a changed file; roots without a change are
+    /// left out.
+    pub fn effects(
+        &self,
+        changed: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<BTreeMap<String, usize>, Refusal> {
+        verify::effects(self, changed)
     }
 
     /// Renders a root with some files replaced.

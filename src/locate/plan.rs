@@ -19,12 +19,14 @@ use crate::propose::{Op, ProposedEdit};
 /// Plans all edits; those that need an overlay are planned together.
 pub(super) fn plan_all(
     repository: &Repository<'_>,
+    root: Option<&str>,
     edits: &[ProposedEdit],
 ) -> Result<Vec<Located>, Refusal> {
     let mut targets = Vec::new();
     let mut wanted: Vec<Overlay> = Vec::new();
     for edit in edits {
-        let target = repository.target(&edit.object, &edit.path)?;
+        let i = repository.find_one(root, &edit.object)?;
+        let target = repository.target_of(i, &edit.path)?;
         refuse_secret(edit)?;
         refuse_nothing_to_do(edit, &target)?;
         let in_place = in_place_is_allowed(repository, &target)?;
@@ -41,6 +43,13 @@ pub(super) fn plan_all(
             false => overlay::located(repository, &target, &written),
         })
         .collect()
+}
+
+/// The answer for the only edit.
+pub(super) fn only(mut planned: Vec<Located>) -> Result<Located, Refusal> {
+    planned
+        .pop()
+        .ok_or_else(|| Refusal::new(Code::UnknownWriter, "nothing was planned"))
 }
 
 fn refuse_secret(edit: &ProposedEdit) -> Result<(), Refusal> {

@@ -20,14 +20,34 @@ use crate::propose::{Op, ProposedEdit};
 /// Proves a set of changed files against the edits that they are meant to be.
 pub(super) fn verify(
     repository: &Repository<'_>,
+    root: Option<&str>,
     changed: &BTreeMap<String, Vec<u8>>,
     intended: &[ProposedEdit],
 ) -> Result<Vec<Check>, Refusal> {
-    let proof = Proof::new(repository, changed, intended)?;
+    let proof = Proof::new(repository, root, changed, intended)?;
     let mut checks = Vec::new();
     checks.extend(proof.documents()?);
     checks.extend(proof.renderings()?);
     Ok(checks)
+}
+
+/// How many leaves change in each root.
+pub(super) fn effects(
+    repository: &Repository<'_>,
+    changed: &BTreeMap<String, Vec<u8>>,
+) -> Result<BTreeMap<String, usize>, Refusal> {
+    let proof = Proof::new(repository, None, changed, &[])?;
+    let mut found = BTreeMap::new();
+    for root in proof.roots() {
+        let (Ok(before), after) = (repository.baseline(&root), proof.render(&root)?) else {
+            continue;
+        };
+        let leaves = differences(before, &after).len();
+        if leaves > 0 {
+            found.insert(root, leaves);
+        }
+    }
+    Ok(found)
 }
 
 struct Proof<'p> {
@@ -51,12 +71,13 @@ struct Outcome {
 impl<'p> Proof<'p> {
     fn new(
         repository: &'p Repository<'p>,
+        root: Option<&str>,
         changed: &'p BTreeMap<String, Vec<u8>>,
         intended: &'p [ProposedEdit],
     ) -> Result<Self, Refusal> {
         let mut edits = Vec::new();
         for edit in intended {
-            let i = repository.find(&edit.object)?;
+            let i = repository.find_one(root, &edit.object)?;
             edits.extend(repository.sources.get(i).map(|s| (edit, s.clone())));
         }
         let structural = changed.keys().any(|f| NAMES.contains(&base_name(f)));
@@ -124,18 +145,19 @@ impl<'p> Proof<'p> {
         Err(Refusal::new(Code::NotVerifiable, message))
     }
 
+    /// The roots that read a changed file, before or after the change.
+    fn roots(&self) -> BTreeSet<String> {
+        let mut roots = BTreeSet::new();
+        for file in self.changed.keys() {
+            roots.extend(self.repository.index.readers(file));
+            roots.extend(self.index.iter().flat_map(|i| i.readers(file)));
+        }
+        roots
+    }
+
     /// Every root that reads a changed file, before and after.
     fn renderings(&self) -> Result<Option<Check>, Refusal> {
-        let roots: BTreeSet<String> = self
-            .changed
-            .keys()
-            .flat_map(|file| {
-                let now = self.index.as_ref().map(|i| i.readers(file));
-                let mut readers = self.repository.index.readers(file);
-                readers.extend(now.unwrap_or_default());
-                readers
-            })
-            .collect();
+        let roots = self.roots();
         if roots.is_empty() {
             return Ok(None);
         }

@@ -196,7 +196,7 @@ impl<'c, 'w> Shortage<'c, 'w> {
         let what: Vec<String> = edits.iter().map(|e| describe(self.waiting, e)).collect();
         let words = Words {
             play: PLAY,
-            title: format!("lower {} of {}", and(&what), self.waiting.name()),
+            title: format!("lower {} in {}", and(&what), self.waiting.name()),
             diagnosis: self.diagnosis(),
             reason,
             after_merge: self.waiting.after_merge(),
