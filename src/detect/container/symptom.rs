@@ -423,17 +423,14 @@ impl<'a> Look<'a> {
         )
     }
 
-    /// A volume cannot be mounted or attached, so no container starts.
+    /// A volume cannot be mounted, so no container starts.
     fn mount(&self) -> Option<Symptom> {
         if !self.waits_for_start() {
             return None;
         }
-        let told = |reason: &str| {
-            let mut events = self.events.iter().rev();
-            events.find(|e| e.reason == reason && self.is_of_this_wait(e))
-        };
-        if let Some(e) = told("FailedAttachVolume") {
-            return Some(volume_symptom(Class::FailedAttachVolume, e, "attached"));
+        let attaches = |e: &&Event| e.reason == "FailedAttachVolume" && self.is_of_this_wait(e);
+        if self.events.iter().copied().any(|e| attaches(&e)) {
+            return None; // the attachment itself is the finding
         }
         let mut mounts = self
             .events
@@ -447,7 +444,7 @@ impl<'a> Look<'a> {
         }
         match text::missing(&event.message) {
             Some(missing) => Some(self.missing(None, "FailedMount", &event.message, missing)),
-            None => Some(volume_symptom(Class::FailedMount, event, "mounted")),
+            None => Some(volume_symptom(event)),
         }
     }
 
@@ -565,16 +562,16 @@ fn projected_source(volume: &Value, missing: &text::Missing) -> Option<String> {
     })
 }
 
-fn volume_symptom(class: Class, event: &Event, done: &str) -> Symptom {
+fn volume_symptom(event: &Event) -> Symptom {
     let volume = text::volume(&event.message).unwrap_or_default();
     let name = if volume.is_empty() {
         "a volume".to_owned()
     } else {
         format!("volume {volume}")
     };
-    Symptom::bare(class, &event.reason, &event.message)
+    Symptom::bare(Class::FailedMount, &event.reason, &event.message)
         .clause(format!(
-            "{name} cannot be {done}: {}",
+            "{name} cannot be mounted: {}",
             text::one_line(&event.message, 240)
         ))
         .detail(&volume)

@@ -56,20 +56,6 @@ pub(super) fn volume(case: &Case<'_>) -> Option<Answer> {
     let message = case.finding.message.as_str();
     let facts = diagnosis(case);
     let name = case.finding.fact("volume").unwrap_or_default();
-    if message.contains("Multi-Attach") || message.contains("already exclusively attached") {
-        let title = format!(
-            "Volume {name} is attached to another node: which pod of {} may have it?",
-            case.finding.object
-        );
-        let options = vec![
-            by_hand(
-                "let the old pod go first: strategy Recreate, or one replica (rule D08: a person changes it)",
-            ),
-            by_hand("use a volume that several nodes may mount (ReadWriteMany)"),
-            by_hand("if the old node is gone, remove its VolumeAttachment by hand"),
-        ];
-        return Some(ask(Code::OwnerDecision, title, facts, options));
-    }
     let host = [
         "hostPath type check failed",
         "not a directory",
