@@ -146,8 +146,8 @@ impl Index {
         }
         let next = words.get(i + 1).map(|w| w.text.to_ascii_lowercase());
         let joined = next
-            .filter(|n| words::kind_of(n).is_some())
-            .map(|n| format!("{name}-{}", n.trim_end_matches('s')));
+            .and_then(|n| words::kind_of(&n))
+            .map(|kind| format!("{name}-{}", kind.to_ascii_lowercase()));
         for (key, context) in [(Some(&name), true), (joined.as_ref(), false)] {
             let Some(candidates) = key.and_then(|k| self.by_name.get(k)) else {
                 continue;
@@ -336,6 +336,7 @@ mod tests {
         assert!(strong("the invoices of shop are late").is_empty());
         assert!(strong("everything in shop is slow").is_empty());
         assert!(strong("a Service is down").is_empty());
+        assert!(strong("the shop ingress is slow").is_empty());
     }
 
     #[test]
