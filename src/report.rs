@@ -341,6 +341,7 @@ mod tests {
         assert!(strong("the invoices of shop are late").is_empty());
         assert!(strong("everything in shop is slow").is_empty());
         assert!(strong("a Service is down").is_empty());
+        assert!(strong("the shop ingress is slow").is_empty());
     }
 
     #[test]
