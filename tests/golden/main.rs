@@ -5,6 +5,7 @@
 
 mod answers;
 mod round_trip;
+mod traps;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,12 @@ use serde_json::Value;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let missing = if !corpus().is_dir() {
-        Some("corpus not present")
-    } else if RENDERER.is_none() {
-        Some("neither kustomize nor kubectl on PATH or in KUBEMEND_RENDERER")
-    } else {
-        None
-    };
+    let no_tool = RENDERER
+        .is_none()
+        .then_some("neither kustomize nor kubectl on PATH or in KUBEMEND_RENDERER");
+    let missing = no_tool.or((!corpus().is_dir()).then_some("corpus not present"));
     let all = std::env::var("KUBEMEND_GOLDEN").is_ok_and(|v| v == "all");
-    let trials = vec![
+    let mut trials = vec![
         trial("origins", missing, answers::origins),
         trial("broken_roots", missing, answers::broken_roots),
         trial("fields", missing, answers::fields),
@@ -38,6 +36,10 @@ fn main() -> ExitCode {
             || round_trip::run(None),
         ),
     ];
+    let traps = traps::ALL
+        .iter()
+        .map(|(name, run)| trial(&format!("trap_{name}"), no_tool, *run));
+    trials.extend(traps);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
