@@ -22,7 +22,9 @@ use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
-use crate::propose::{Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Usage};
+use crate::propose::{
+    Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Unlock, Usage,
+};
 use crate::repo::Checkout;
 use crate::schema;
 use crate::snapshot::Snapshot;
@@ -158,8 +160,14 @@ pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
         now: ctx.now,
         grace: ctx.grace,
     };
-    let Narrowed { chosen, listed } = narrow(detect(&view), &view);
-    let mut results = Vec::new();
+    let (mut results, findings) = crate::sources::settle(ctx, detect(&view));
+    let Narrowed { chosen, listed } = match results.is_empty() {
+        true => narrow(findings, &view),
+        false => Narrowed {
+            chosen: Vec::new(),
+            listed: findings,
+        },
+    };
     let mut usage = Usage::default();
     for finding in &chosen {
         let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
@@ -401,6 +409,13 @@ fn anchored(ctx: &Context<'_>, change: &Change) -> Result<(), Refusal> {
     let Some(before) = &change.before else {
         return Ok(());
     };
+    // what the API server refused, or read through another version, is not what runs
+    if matches!(
+        change.edit.unlock,
+        Unlock::InvalidManifest | Unlock::DeprecatedApi
+    ) {
+        return Ok(());
+    }
     let Some(live) = ctx.snapshot.get(&change.edit.object) else {
         return Ok(());
     };
