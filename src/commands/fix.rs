@@ -196,7 +196,16 @@ fn one(ended: &Ended, full: bool) -> String {
         Ending::Question(asked) => &asked.text,
         Ending::Refused { text, .. } | Ending::Nothing { text, .. } => text,
     };
-    let mut out = format!("{} {}\n", paint(color, true, label), bold(&text.title));
+    let code = match &ended.ending {
+        Ending::Question(asked) => format!(" {}", asked.question.code),
+        Ending::Refused { refusal, .. } => format!(" {}", refusal.code),
+        _ => String::new(),
+    };
+    let mut out = format!(
+        "{}{code} {}\n",
+        paint(color, true, label),
+        bold(&text.title)
+    );
     out += &format!("  {} {}\n", ended.finding.class, ended.finding.summary);
     if let Ending::PullRequest(pull_request) = &ended.ending {
         out += &format!(
