@@ -45,4 +45,5 @@ pub mod report;
 pub mod schema;
 pub mod snapshot;
 pub mod source;
+mod sources;
 pub mod terminal;

@@ -6,6 +6,7 @@ use crate::detect::View;
 use crate::finding::{Class, Finding, MAX_PODS, Severity};
 use crate::object::{Object, ObjectRef};
 
+mod status;
 mod symptom;
 pub mod text;
 
@@ -149,10 +150,10 @@ fn evicted(view: &View<'_>, pod: &Object) -> Option<Symptom> {
     let when = pod
         .list("status.conditions")
         .iter()
-        .filter_map(|c| symptom::time(c.get("lastTransitionTime")))
+        .filter_map(|c| status::time(c.get("lastTransitionTime")))
         .max()
-        .or_else(|| symptom::time(pod.get("status.startTime")));
-    let age = when.and_then(|t| symptom::seconds_between(t, view.now));
+        .or_else(|| status::time(pod.get("status.startTime")));
+    let age = when.and_then(|t| status::seconds_between(t, view.now));
     if replaced && age.is_none_or(|age| age > 3_600) {
         return None;
     }

@@ -318,7 +318,28 @@ fn surplus_init(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood) -> Opt
         return None;
     }
     let proposal = remove_container(case, subject, good);
-    Some(settle(case, proposal, Vec::new()))
+    match rollout_note(case) {
+        None => Some(settle(case, proposal, Vec::new())),
+        // half a fix would look like the whole one
+        Some(note) => Some(both_or_one(case, proposal, note)),
+    }
+}
+
+/// The container can go by proof, the strategy only by a person.
+fn both_or_one(case: &Case<'_>, removal: Proposal, note: String) -> Answer {
+    let mut facts = diagnosis(case);
+    facts.push(note);
+    let title = format!(
+        "{}: shall the container go, and the rollout strategy become safe?",
+        removal.title
+    );
+    let options = vec![
+        option(case, removal),
+        by_hand(
+            "the same, and spec.strategy.rollingUpdate.maxUnavailable to 25% (rule D08: a person changes it)",
+        ),
+    ];
+    ask(Code::OwnerDecision, title, facts, options)
 }
 
 /// The removal of a container that the earlier revision lacks.
