@@ -13,9 +13,13 @@ mod guard;
 mod literal;
 mod model;
 pub mod proof;
+#[cfg(test)]
+mod properties;
 mod region;
 mod second;
 mod splice;
+#[cfg(test)]
+mod tests;
 
 /// One edit of one document of a file.
 #[derive(Debug, Clone, PartialEq)]

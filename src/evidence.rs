@@ -2,6 +2,8 @@
 //!
 //! Nothing leaves this module that did not go through [`redact`].
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -83,6 +85,14 @@ pub fn gather(case: &Case<'_>) -> Evidence {
     let redactor = redactor.learn(drafts.iter().map(|d| d.text.as_str()), []);
     let items = number(fit(drafts), &redactor);
     Evidence { items, redactor }
+}
+
+/// The names of the objects of one kind that a value refers to.
+pub(crate) fn referenced(value: &Value, kind: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    cluster::collect(value, &mut all, 0);
+    let wanted = all.into_iter().filter(|(k, _)| k == kind);
+    wanted.map(|(_, name)| name).collect()
 }
 
 /// A piece of evidence before it is redacted and numbered. Private: a draft may hold secrets.

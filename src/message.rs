@@ -327,26 +327,29 @@ pub fn clean(text: &str) -> String {
 
 /// Foreign text as one line of Markdown that can neither mention, link, embed, nor close anything.
 pub fn prose(text: &str) -> String {
-    let text = one_line(text);
-    let mut out = String::with_capacity(text.len());
-    for (i, word) in text.split(' ').enumerate() {
-        if i > 0 {
-            out.push(' ');
+    let mut text = one_line(text);
+    // a code span of the text's own could be closed by ours, and let its inside out
+    let odd = text.matches('`').count() % 2 == 1;
+    if odd || text.split(' ').any(is_risky) {
+        text = text.replace('`', "'");
+    }
+    let shown = |word| {
+        if is_risky(word) {
+            code(word)
+        } else {
+            word.to_owned()
         }
-        let risky = word.contains(['@', '<', '[', ']', '!', '\\', '&'])
+    };
+    text.split(' ').map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a word could mention, link, embed, close or escape something.
+fn is_risky(word: &str) -> bool {
+    word.len() > 1
+        && (word.contains(['@', '<', '[', ']', '!', '\\', '&'])
             || word.contains("://")
             || word.contains("www.")
-            || has_number_reference(word);
-        if risky && word.len() > 1 {
-            out.push_str(&code(word));
-        } else {
-            out.push_str(word);
-        }
-    }
-    if out.matches('`').count() % 2 == 1 {
-        out = out.replace('`', "'");
-    }
-    out
+            || has_number_reference(word))
 }
 
 fn has_number_reference(word: &str) -> bool {

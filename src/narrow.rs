@@ -62,7 +62,9 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     let broken_source =
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
     let firm = |f: &Finding| f.class != Class::ApplicationError;
-    let circles: [&dyn Fn(&Finding) -> bool; 7] = [
+    let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
+    let circles: [&dyn Fn(&Finding) -> bool; 8] = [
+        &complained,
         &broken_source,
         &|f| firm(f) && is_about(f, &named.strong),
         &|f| firm(f) && is_about(f, &near),

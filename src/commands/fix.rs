@@ -7,6 +7,7 @@ use crate::cli::{FailOn, Fix, Output};
 use crate::commands::Failure;
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
+use crate::destination;
 use crate::dump;
 use crate::finding::Severity;
 use crate::locate::Repository;
@@ -31,12 +32,22 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
     progress.say("rendering");
     let policy = session.config.locate_policy();
-    let repository = Repository::open(
-        &session.checkout.files,
-        session.renderer.as_ref(),
-        namespace.as_deref(),
-        policy,
-    );
+    let open = |namespace: Option<&str>| {
+        Repository::open(
+            &session.checkout.files,
+            session.renderer.as_ref(),
+            namespace,
+            policy,
+        )
+    };
+    let mut notes = dump.notes.clone();
+    let mut repository = open(namespace.as_deref());
+    if namespace.is_none()
+        && let Some((found, count)) = destination::infer(&repository.desired, &dump.snapshot)
+    {
+        notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
+        repository = open(Some(&found));
+    }
     let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
     let ctx = Context {
         checkout: &session.checkout,
@@ -59,7 +70,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     } else {
         Vec::new()
     };
-    print(args.output, &ctx, &run, &dump.notes, &branches)?;
+    print(args.output, &ctx, &run, &notes, &branches)?;
     Ok(u8::from(fails(args.fail_on, &run)))
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{Eval, ProposerArgs, ProposerChoice};
+use crate::cli::{ProposerArgs, ProposerChoice};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::evidence::redact::Secret;
@@ -24,18 +24,6 @@ impl Chosen {
     pub(super) fn from_fix(args: &ProposerArgs) -> Self {
         Self {
             who: args.proposer,
-            model: args.model.clone(),
-            base_url: args.base_url.clone(),
-            record: args.record.clone(),
-            replay: args.replay.clone(),
-        }
-    }
-}
-
-impl Chosen {
-    pub(super) fn from_eval(args: &Eval) -> Self {
-        Self {
-            who: ProposerChoice::Model,
             model: args.model.clone(),
             base_url: args.base_url.clone(),
             record: args.record.clone(),

@@ -196,6 +196,11 @@ fn removal(trail: &Trail<'_>) -> (usize, usize) {
         entries => entries.iter().map(|e| e.key.outer).collect(),
     };
     let own = own_start(parent, node);
+    let before = starts.iter().rev().find(|s| **s < own);
+    if let (true, Some(before)) = (parent.is_flow(), before) {
+        // In brackets the comma before goes too.
+        return (*before, node.end);
+    }
     match (starts.len(), starts.first() == Some(&own), starts.get(1)) {
         (1, ..) => (
             ancestors

@@ -143,7 +143,7 @@ fn policy_text(policy: &Object, subject: &Object) -> String {
             } else {
                 let text = rules.map(Value::to_string).unwrap_or_default();
                 let short: String = text.chars().take(300).collect();
-                format!("its {} rules are {short}", d.key())
+                format!("its {} rules are `{short}`", d.key())
             }
         })
         .collect();
@@ -413,10 +413,29 @@ fn from_report<'a>(view: &View<'a>, known: &Known<'a>) -> Vec<Blocked<'a>> {
         [named.strong, named.weak].concat()
     };
     let mut out = Vec::new();
-    for workload in objects.iter().take(20).flat_map(|o| workloads(o, known)) {
+    for workload in objects
+        .iter()
+        .take(20)
+        .flat_map(|o| workloads(o, known))
+        .filter(|w| all_ready(view, w))
+    {
         out.extend(around(known, workload, &report.text));
     }
     out
+}
+
+/// Pods that do not even run have another trouble than a policy.
+fn all_ready(view: &View<'_>, workload: &Object) -> bool {
+    let ready = |pod: &&Object| {
+        pod.list("status.conditions").iter().all(|c| {
+            let field = |key: &str| c.get(key).and_then(Value::as_str);
+            field("type") != Some("Ready") || field("status") == Some("True")
+        })
+    };
+    view.snapshot
+        .pods_of(&workload.reference())
+        .iter()
+        .all(ready)
 }
 
 fn speaks_of_traffic(text: &str) -> bool {

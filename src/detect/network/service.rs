@@ -29,6 +29,8 @@ pub(crate) struct Near<'a> {
     pub differing: Vec<(String, String, Option<String>)>,
     /// Keys of the selector that fit.
     pub shared: usize,
+    /// Whether one of these says which application it is.
+    pub shares_identity: bool,
     /// Whether Service and workload are called alike.
     pub alike: bool,
     /// Whether the pods declare the target ports; none when they declare no port at all.
@@ -200,6 +202,7 @@ fn near<'a>(service: &Object, workload: &'a Object) -> Near<'a> {
         workload,
         differing: Vec::new(),
         shared: 0,
+        shares_identity: false,
         alike: called_alike(service.name(), workload),
         ports: ports_agree(service, workload),
     };
@@ -207,6 +210,7 @@ fn near<'a>(service: &Object, workload: &'a Object) -> Near<'a> {
         let have = labels.and_then(|l| l.get(key)).and_then(Value::as_str);
         if have.is_some() && have == want.as_str() {
             near.shared += 1;
+            near.shares_identity |= IDENTITY.contains(&key.as_str());
         } else {
             near.differing
                 .push((key.clone(), shown(want), have.map(str::to_owned)));

@@ -98,6 +98,7 @@ fn each_breach_of_the_contract_refuses_the_answer() {
         changed("/edits/0/op", json!("replace")).to_string(),
         changed("/edits/0/value", Value::Null).to_string(),
         changed("/edits/0/value", json!("[REDACTED:12ab***]")).to_string(),
+        changed("/edits", json!([good()["edits"][0], good()["edits"][0]])).to_string(),
         changed("/no_safe_fix", json!("there is none")).to_string(),
         good()
             .to_string()

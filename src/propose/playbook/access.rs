@@ -97,7 +97,7 @@ fn granted(grant: &Grant<'_>, denial: &Denial) -> String {
     };
     let place = format!("{binding} binds the account to {}", role.reference());
     match nearest_rule(role, denial) {
-        Some((index, what)) => format!("{place}; in its rules[{index}] {what}"),
+        Some((index, what)) => format!("{place}; in its `rules[{index}]` {what}"),
         None => format!(
             "{place}, which has no rule for {}; the rule to add is {}",
             denial.resource,
@@ -261,7 +261,7 @@ fn binding_line(denial: &Denial, role: &Object) -> String {
         "ClusterRoleBinding"
     };
     format!(
-        "a {kind} {{roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {}, name: {}}}, subjects: [{{kind: ServiceAccount, name: {}, namespace: {}}}]}}",
+        "a {kind} `{{roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {}, name: {}}}, subjects: [{{kind: ServiceAccount, name: {}, namespace: {}}}]}}`",
         role.kind(),
         role.name(),
         denial.account,
@@ -271,12 +271,12 @@ fn binding_line(denial: &Denial, role: &Object) -> String {
 
 fn rule_line(denial: &Denial) -> String {
     format!(
-        "{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{}\"]}}",
+        "`{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [\"{}\"]}}`",
         denial.group, denial.resource, denial.verb
     )
 }
 
 fn joined(rule: &Value, key: &str) -> String {
     let items = list(rule, key).iter().filter_map(Value::as_str);
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+    format!("`[{}]`", items.collect::<Vec<_>>().join(", "))
 }

@@ -46,8 +46,8 @@ pub const PLAYS: &[Play] = &[
     },
     Play {
         name: "volume-error",
-        about: "explains why a volume cannot be mounted or attached",
-        classes: &[Class::FailedMount, Class::FailedAttachVolume],
+        about: "explains why a volume cannot be mounted",
+        classes: &[Class::FailedMount],
         run: crash::volume,
     },
     Play {

@@ -9,6 +9,8 @@ mod backend;
 mod policy;
 mod ports;
 mod selector;
+#[cfg(test)]
+mod tests;
 
 /// The plays of this module.
 pub const PLAYS: &[Play] = &[

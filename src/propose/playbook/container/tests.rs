@@ -227,3 +227,45 @@ fn a_full_dev_shm_is_named() {
     let words = stage.words();
     assert!(words.contains("emptyDir with medium Memory"), "{words}");
 }
+
+#[test]
+fn a_field_that_git_has_changed_already_waits_for_the_sync() {
+    let live = "image: registry.test/web:1.4.l";
+    let mut stage = pull(GOOD, live, NOT_FOUND);
+    stage.git = deployment(GOOD);
+    let words = stage.words();
+    assert!(words.starts_with("refuse PendingSync"), "{words}");
+}
+
+#[test]
+fn an_endless_init_container_that_is_new_goes() {
+    let new = "image: registry.test/web:1.4.0";
+    let with_init = |text: String| {
+        text.replace(
+            "      containers:\n",
+            "      initContainers:\n      - {name: wait, image: busybox, command: [sleep, infinity]}\n      containers:\n",
+        )
+    };
+    let init_pod = pod(new, "state: {waiting: {reason: PodInitializing}}")
+        .replace("phase: Running", "phase: Pending")
+        .replace("  containers:\n", "  initContainers:\n  - {name: wait, image: busybox, command: [sleep, infinity]}\n  containers:\n")
+        .replace(
+            "  containerStatuses:",
+            "  initContainerStatuses:\n  - {name: wait, ready: false, started: true, restartCount: 0, state: {running: {startedAt: '2026-01-05T10:00:10Z'}}}\n  containerStatuses:",
+        );
+    let git = with_init(deployment(new));
+    let dump = docs(&[
+        git.clone(),
+        replica_set(1, 0, new),
+        with_init(replica_set(2, 0, new)),
+        init_pod,
+    ]);
+    let stage = Stage::new(&dump, &git);
+    assert_eq!(stage.classes(), [Class::InitContainerFailing]);
+    assert_eq!(
+        stage.fix(),
+        ["spec.template.spec.initContainers[name=wait] -"]
+    );
+    let without = Stage::new(&dump.replace("name: web-r1", "name: other-r1").replace("name: web, uid: d1, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers", "name: x, uid: nobody, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers"), &git);
+    assert!(without.words().starts_with("ask OwnerDecision"));
+}

@@ -333,3 +333,14 @@ fn an_immutable_field_is_a_refusal_of_its_own() {
     assert_eq!(refusal.code, Code::BlockedImmutable);
     assert!(refusal.message.contains("apps/till.yaml"));
 }
+
+#[test]
+fn text_without_quotes_in_a_moved_block_is_a_question() {
+    let bad = TILL.replace("env: [{name: A, value: x}]", "envs: [{name: A, value: 1}]");
+    let question = question(answer(&bad));
+    assert!(
+        question.title.contains("env[name=A].value"),
+        "{}",
+        question.title
+    );
+}

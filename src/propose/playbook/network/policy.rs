@@ -22,7 +22,11 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
         options.push(by_hand(format!(
             "add to {} (or to a new policy beside it; needs approval, rule E01): {}",
             finding.object,
-            rules.join("; ")
+            rules
+                .iter()
+                .map(|r| format!("`{r}`"))
+                .collect::<Vec<_>>()
+                .join("; ")
         )));
     }
     options.push(by_hand(format!(

@@ -72,9 +72,10 @@ fn is_one_key_off(near: &Near<'_>) -> bool {
     let slip = have
         .as_deref()
         .is_some_and(|h| near::is_misspelling(want, h));
+    // labels like part-of or environment are shared by everything, so a shared key proves nothing
     match near.shared {
         0 => (near.alike && near.ports == Some(true)) || slip || renamed_key(near).is_some(),
-        _ => true,
+        _ => near.alike || slip || (near.ports == Some(true) && near.shares_identity),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::quantity::Quantity;
 
 fn container(limit: &str) -> String {
     format!(
-        "image: registry.test/web:1\nresources: {{limits: {{memory: {limit}}}, requests: {{memory: 32Mi}}}}"
+        "image: registry.test/web:1\nresources: {{limits: {{memory: {limit}}}, requests: {{memory: 8Mi}}}}"
     )
 }
 
