@@ -129,6 +129,10 @@ fn mend_with(
     Ok(changed.into_iter().map(|(f, b)| (f, text(b))).collect())
 }
 
+fn paths(changed: &BTreeMap<String, String>) -> Vec<&str> {
+    changed.keys().map(String::as_str).collect()
+}
+
 fn same<T: PartialEq + std::fmt::Debug>(found: T, wanted: T) -> Outcome {
     if found == wanted {
         return Ok(());
@@ -463,13 +467,10 @@ fn shared_base_policies() -> Outcome {
     );
     let wanted = [edit(web(), MEMORY, Op::Set(json!("128Mi")))];
     let overlay = mend(&f, &wanted).map_err(text)?;
-    same(
-        overlay.keys().collect::<Vec<_>>(),
-        vec!["prod/kustomization.yaml"],
-    )?;
+    same(paths(&overlay), vec!["prod/kustomization.yaml"])?;
     let policy = |shared_base| Policy { shared_base };
     let base = mend_with(&f, &wanted, policy(SharedBase::Base)).map_err(text)?;
-    same(base.keys().collect::<Vec<_>>(), vec!["base/web.yaml"])?;
+    same(paths(&base), vec!["base/web.yaml"])?;
     let refused = mend_with(&f, &wanted, policy(SharedBase::Refuse)).map_err(|r| r.code);
     same(refused, Err(Code::SharedBase))?;
     let image = mend(
@@ -505,10 +506,7 @@ fn one_base_twice_in_one_root() -> Outcome {
     ]);
     let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "a-web");
     let changed = mend(&f, &[edit(a, MEMORY, Op::Set(json!("128Mi")))]).map_err(text)?;
-    same(
-        changed.keys().collect::<Vec<_>>(),
-        vec!["all/kustomization.yaml"],
-    )
+    same(paths(&changed), vec!["all/kustomization.yaml"])
 }
 
 fn absent_field() -> Outcome {
@@ -531,10 +529,7 @@ fn absent_field() -> Outcome {
         "resources: [../base]\nnamespace: shop\n",
     );
     let changed = mend(&f, &[edit(web(), probe, Op::Add(probe_value))]).map_err(text)?;
-    same(
-        changed.keys().collect::<Vec<_>>(),
-        vec!["prod/kustomization.yaml"],
-    )
+    same(paths(&changed), vec!["prod/kustomization.yaml"])
 }
 
 fn whole_subtree() -> Outcome {
