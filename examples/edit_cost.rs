@@ -13,8 +13,12 @@ use kubemend::manifest::{Tree, split};
 use kubemend::path::FieldPath;
 use kubemend::propose::Op;
 
-const CLASSES: [(&str, usize); 4] =
-    [("< 5 KB", 5_000), ("5-50 KB", 50_000), ("50 KB-1 MB", 1_000_000), ("> 1 MB", usize::MAX)];
+const CLASSES: [(&str, usize); 4] = [
+    ("< 5 KB", 5_000),
+    ("5-50 KB", 50_000),
+    ("50 KB-1 MB", 1_000_000),
+    ("> 1 MB", usize::MAX),
+];
 
 #[derive(Default)]
 struct Times {
@@ -23,19 +27,29 @@ struct Times {
 }
 
 fn main() {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "../shared/corpus".to_owned());
+    let folder = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "../shared/corpus".to_owned());
     let mut files = Vec::new();
     yaml_files(Path::new(&folder), &mut files);
     let mut classes: Vec<Times> = CLASSES.iter().map(|_| Times::default()).collect();
     let mut all = Times::default();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(file) else { continue };
-        let class = CLASSES.iter().position(|(_, most)| text.len() < *most).unwrap();
+        let Ok(text) = std::fs::read_to_string(file) else {
+            continue;
+        };
+        let class = CLASSES
+            .iter()
+            .position(|(_, most)| text.len() < *most)
+            .unwrap();
         for edit in edits(&text, 40) {
             measure(&text, &edit, &mut [&mut classes[class], &mut all]);
         }
     }
-    println!("{:12} {:>7}  engine p50/mean/p99 µs     proof p50/mean/p99 µs", "size", "edits");
+    println!(
+        "{:12} {:>7}  engine p50/mean/p99 µs     proof p50/mean/p99 µs",
+        "size", "edits"
+    );
     for ((name, _), times) in CLASSES.iter().zip(&mut classes) {
         row(name, times);
     }
@@ -45,7 +59,11 @@ fn main() {
         for edit in edits(text, 20) {
             measure(text, &edit, &mut [&mut times]);
         }
-        println!("{name}: {} lines, {} KB", text.lines().count(), text.len() / 1000);
+        println!(
+            "{name}: {} lines, {} KB",
+            text.lines().count(),
+            text.len() / 1000
+        );
         row(name, &mut times);
     };
     lines("one document", &list(358));
@@ -70,7 +88,12 @@ fn edits(text: &str, most: usize) -> Vec<FileEdit> {
         .iter()
         .enumerate()
         .filter_map(|(d, s)| Some((d, Tree::parse(s.of(text)).ok()?)))
-        .flat_map(|(d, tree)| tree.scalars().into_iter().map(|(p, _)| (d, p)).collect::<Vec<_>>())
+        .flat_map(|(d, tree)| {
+            tree.scalars()
+                .into_iter()
+                .map(|(p, _)| (d, p))
+                .collect::<Vec<_>>()
+        })
         .collect();
     let stride = sites.len().div_ceil(most).max(1);
     let edit = |(document, path): (usize, FieldPath)| FileEdit {
@@ -86,7 +109,9 @@ fn edits(text: &str, most: usize) -> Vec<FileEdit> {
 fn measure(text: &str, edit: &FileEdit, into: &mut [&mut Times]) {
     let edits = std::slice::from_ref(edit);
     let start = Instant::now();
-    let Ok(edited) = edit::unproven(text.as_bytes(), edits) else { return };
+    let Ok(edited) = edit::unproven(text.as_bytes(), edits) else {
+        return;
+    };
     let engine = start.elapsed();
     let start = Instant::now();
     let proven = proof::check(text.as_bytes(), edits, &edited.bytes);
@@ -101,25 +126,43 @@ fn measure(text: &str, edit: &FileEdit, into: &mut [&mut Times]) {
 
 fn row(name: &str, times: &mut Times) {
     let count = times.engine.len();
-    println!("{name:12} {count:>7}  {:26} {}", figures(&mut times.engine), figures(&mut times.proof));
+    println!(
+        "{name:12} {count:>7}  {:26} {}",
+        figures(&mut times.engine),
+        figures(&mut times.proof)
+    );
 }
 
 fn figures(times: &mut [Duration]) -> String {
     times.sort();
-    let Some(last) = times.last() else { return "-".to_owned() };
-    let at = |percent: usize| times.get(times.len() * percent / 100).unwrap_or(last).as_micros();
+    let Some(last) = times.last() else {
+        return "-".to_owned();
+    };
+    let at = |percent: usize| {
+        times
+            .get(times.len() * percent / 100)
+            .unwrap_or(last)
+            .as_micros()
+    };
     let mean = times.iter().sum::<Duration>().as_micros() / times.len() as u128;
     format!("{} / {mean} / {}", at(50), at(99))
 }
 
 fn list(count: usize) -> String {
     let body: String = deployment(0).lines().map(|l| format!("  {l}\n")).collect();
-    let items: String = (0..count).map(|i| body.replacen("  ", "- ", 1).replace("web-0", &format!("web-{i}"))).collect();
+    let items: String = (0..count)
+        .map(|i| {
+            body.replacen("  ", "- ", 1)
+                .replace("web-0", &format!("web-{i}"))
+        })
+        .collect();
     format!("apiVersion: v1\nkind: List\nitems:\n{items}")
 }
 
 fn documents(count: usize) -> String {
-    (0..count).map(|i| format!("---\n{}", deployment(i))).collect()
+    (0..count)
+        .map(|i| format!("---\n{}", deployment(i)))
+        .collect()
 }
 
 fn deployment(index: usize) -> String {

@@ -109,7 +109,12 @@ pub fn run(dir: &Path, settings: &Settings<'_>, runner: &Runner<'_>) -> Result<R
         }
         (settings.progress)(&id);
         match run_case(&folder, settings, runner) {
-            Ok(case) => cases.push(case),
+            Ok(Ok(case)) => cases.push(case),
+            Ok(Err(reason)) => skipped.push(Skipped {
+                id,
+                reason,
+                broken: false,
+            }),
             Err(reason) => skipped.push(Skipped {
                 id,
                 reason,
@@ -156,12 +161,18 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// Runs one case; the inner error says why it is left out, the outer one what is broken.
 fn run_case(
     folder: &Path,
     settings: &Settings<'_>,
     runner: &Runner<'_>,
-) -> Result<CaseReport, String> {
+) -> Result<Result<CaseReport, String>, String> {
     let (definition, known) = load(folder)?;
+    if settings.oracle && !definition.accepts(Outcome::Pr) {
+        return Ok(Err(
+            "no pull request is right here, so there is no answer to apply".to_owned(),
+        ));
+    }
     let mut runs = Vec::new();
     for _ in 0..settings.runs.max(1) {
         let place = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
@@ -169,14 +180,14 @@ fn run_case(
         let input = neutral_copy(folder, place.path(), gold)?;
         runs.push(grade::grade(&definition, &known, &runner(&input)));
     }
-    Ok(CaseReport {
+    Ok(Ok(CaseReport {
         id: name_of(folder),
         class: definition.class,
         expect: definition.expect,
         also_accepted: definition.also_accepted,
         weak: definition.weak,
         runs,
-    })
+    }))
 }
 
 /// Reads a case's known answer and its repositories.

@@ -2,6 +2,8 @@
 //!
 //! Nothing leaves this module that did not go through [`redact`].
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +14,7 @@ pub mod redact;
 mod cluster;
 pub(crate) mod difference;
 mod git;
+mod print;
 
 use redact::{Redacted, Redactor};
 
@@ -84,6 +87,14 @@ pub fn gather(case: &Case<'_>) -> Evidence {
     Evidence { items, redactor }
 }
 
+/// The names of the objects of one kind that a value refers to.
+pub(crate) fn referenced(value: &Value, kind: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    cluster::collect(value, &mut all, 0);
+    let wanted = all.into_iter().filter(|(k, _)| k == kind);
+    wanted.map(|(_, name)| name).collect()
+}
+
 /// A piece of evidence before it is redacted and numbered. Private: a draft may hold secrets.
 struct Draft {
     /// Order, and what is kept when space is short: the lower the better.
@@ -146,7 +157,13 @@ fn finding(case: &Case<'_>) -> Vec<Draft> {
         let title = format!("report ({})", report.kind);
         out.push(Draft::new(1, title, report.text.as_str()).cap(2_000));
     }
-    let others: Vec<String> = case.others.iter().map(other).take(8).collect();
+    let others: Vec<String> = case
+        .others
+        .iter()
+        .filter(|o| *o != f)
+        .map(other)
+        .take(8)
+        .collect();
     out.push(Draft::new(9, "other findings of the same run", others.join("\n")).cap(1_000));
     out
 }
@@ -256,7 +273,7 @@ fn yaml(object: &Value, redactor: &Redactor) -> String {
             annotations.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    serde_yaml::to_string(&shown).unwrap_or_default()
+    print::yaml(&shown)
 }
 
 #[cfg(test)]

@@ -1,15 +1,44 @@
 //! locate: from an object and a field to the one proven place in Git.
 
-use std::collections::BTreeMap;
+//!
+//! Attribution may be heuristic, verification may not: [`Repository::locate`] says where a field is
+//! written, [`Repository::plan`] chooses where to change it, and [`Repository::verify`] renders the
+//! changed files and proves that nothing else moved.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use self::dye::Attribution;
+use self::index::{Definition, Index};
+use self::rendered::{Rendered, shown};
 use crate::case::Desired;
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::edit::FileEdit;
 use crate::files::Files;
-use crate::object::ObjectRef;
+use crate::object::{Object, ObjectRef};
 use crate::path::FieldPath;
 use crate::propose::ProposedEdit;
 use crate::render::Renderer;
+use crate::snapshot::drop_secret_values;
+
+mod diff;
+mod dye;
+mod find;
+mod flip;
+mod image;
+mod index;
+mod kustomization;
+mod overlay;
+mod places;
+mod plan;
+mod rendered;
+pub(crate) mod scope;
+mod target;
+mod verify;
+mod write;
 
 /// How a place is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -112,10 +141,27 @@ pub struct Repository<'r> {
     pub files: &'r Files,
     /// What renders kustomize, if anything does.
     pub renderer: Option<&'r Renderer>,
-    /// What every root and plain file defines.
+    /// What every root and plain file defines. A root that does not build is here as its own
+    /// kustomization, named like its directory.
     pub desired: Vec<Desired>,
     /// What could not be read.
     pub problems: Vec<Problem>,
+    policy: Policy,
+    destination: Option<String>,
+    index: Index,
+    /// Where each of `desired` comes from.
+    sources: Vec<Source>,
+    renders: BTreeMap<String, Result<Vec<Rendered>, Refusal>>,
+    dyes: Mutex<BTreeMap<String, Arc<Attribution>>>,
+}
+
+/// Where an object comes from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// A document as it is.
+    Plain(Definition),
+    /// An object of a root's rendering, by its position.
+    Rendered { root: String, object: usize },
 }
 
 impl<'r> Repository<'r> {
@@ -125,127 +171,354 @@ impl<'r> Repository<'r> {
         files: &'r Files,
         renderer: Option<&'r Renderer>,
         destination: Option<&str>,
-        _policy: Policy,
+        policy: Policy,
     ) -> Self {
-        let mut desired = Vec::new();
-        for (file, bytes) in files
-            .by_path
-            .iter()
-            .filter(|(f, _)| f.ends_with(".yaml") || f.ends_with(".yml"))
-        {
-            let Ok(text) = std::str::from_utf8(bytes) else {
-                continue;
-            };
-            for (document, slice) in crate::manifest::split(text).iter().enumerate() {
-                let Ok(mut value) = crate::manifest::read_value(slice.of(text)) else {
-                    continue;
-                };
-                crate::snapshot::drop_secret_values(&mut value);
-                let Some(mut object) = crate::object::Object::new(value) else {
-                    continue;
-                };
-                let cluster_scoped = matches!(
-                    object.kind(),
-                    "StorageClass"
-                        | "Namespace"
-                        | "ClusterRole"
-                        | "ClusterRoleBinding"
-                        | "PersistentVolume"
-                );
-                if object.namespace().is_none()
-                    && !cluster_scoped
-                    && let (Some(ns), Some(meta)) = (
-                        destination,
-                        object
-                            .value
-                            .get_mut("metadata")
-                            .and_then(|m| m.as_object_mut()),
-                    )
-                {
-                    meta.insert("namespace".to_owned(), ns.into());
-                }
-                desired.push(Desired {
-                    object,
-                    file: file.clone(),
-                    document,
-                    root: None,
-                });
-            }
+        let mut repository = Self::indexed(files, renderer, destination, policy);
+        let roots: Vec<String> = repository.index.roots.keys().cloned().collect();
+        repository.renders = roots
+            .into_par_iter()
+            .map(|root| (root.clone(), repository.render(&root, &BTreeMap::new())))
+            .collect();
+        repository.define();
+        repository
+    }
+
+    /// The same repository under another policy, without rendering anything again.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        let dyes = self.dyes.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            files: self.files,
+            renderer: self.renderer,
+            desired: self.desired.clone(),
+            problems: self.problems.clone(),
+            policy,
+            destination: self.destination.clone(),
+            index: self.index.clone(),
+            sources: self.sources.clone(),
+            renders: self.renders.clone(),
+            dyes: Mutex::new(dyes.clone()),
         }
+    }
+
+    fn indexed(
+        files: &'r Files,
+        renderer: Option<&'r Renderer>,
+        destination: Option<&str>,
+        policy: Policy,
+    ) -> Self {
+        let index = Index::new(files);
         Self {
             files,
             renderer,
-            desired,
-            problems: Vec::new(),
+            desired: Vec::new(),
+            problems: index.problems.clone(),
+            policy,
+            destination: destination.map(str::to_owned),
+            index,
+            sources: Vec::new(),
+            renders: BTreeMap::new(),
+            dyes: Mutex::default(),
         }
     }
 
     /// Finds the place that writes a field of an object, or where it would be added.
     pub fn locate(&self, object: &ObjectRef, path: &FieldPath) -> Result<Site, Refusal> {
-        let hits: Vec<&Desired> = self
-            .desired
-            .iter()
-            .filter(|d| d.object.reference().same_object(object))
-            .collect();
-        match hits.as_slice() {
-            [one] => Ok(Site {
-                file: one.file.clone(),
-                line: 1,
-                document: one.document,
-                path: path.clone(),
-                inner: None,
-                strategy: Strategy::Direct,
-                root: None,
-                affects: Vec::new(),
-                trail: Vec::new(),
-            }),
-            [] => Err(Refusal::new(
-                crate::code::Code::NotManaged,
-                format!("{object} is in no manifest"),
-            )),
-            many => Err(Refusal::new(
-                crate::code::Code::Ambiguous,
-                format!("{object} is in {} places", many.len()),
-            )),
-        }
+        let target = self.target(object, path)?;
+        Ok(self.site(&target))
+    }
+
+    /// The same for an object of one root, where several roots render it.
+    pub fn locate_in(
+        &self,
+        root: &str,
+        object: &ObjectRef,
+        path: &FieldPath,
+    ) -> Result<Site, Refusal> {
+        let target = self.target_of(self.find_in(root, object)?, path)?;
+        Ok(self.site(&target))
     }
 
     /// Turns an edit of an object into edits of files.
     pub fn plan(&self, edit: &ProposedEdit) -> Result<Located, Refusal> {
-        let site = self.locate(&edit.object, &edit.path)?;
-        let file_edit = FileEdit {
-            document: site.document,
-            path: edit.path.clone(),
-            op: edit.op.clone(),
-            expected: None,
-            inner: None,
-        };
-        let edits = BTreeMap::from([(site.file.clone(), vec![file_edit])]);
-        Ok(Located { site, edits })
+        let planned = self.plan_all(std::slice::from_ref(edit))?;
+        plan::only(planned)
+    }
+
+    /// Turns edits into edits of files, one answer an edit. Edits that need a new patch of the same
+    /// object share it: the same file edit is then in the answer of each of them.
+    pub fn plan_all(&self, edits: &[ProposedEdit]) -> Result<Vec<Located>, Refusal> {
+        plan::plan_all(self, None, edits)
+    }
+
+    /// The same for an object of one root, where several roots render it.
+    pub fn plan_in(&self, root: &str, edit: &ProposedEdit) -> Result<Located, Refusal> {
+        plan::only(plan::plan_all(
+            self,
+            Some(root),
+            std::slice::from_ref(edit),
+        )?)
     }
 
     /// All files that a root reads, itself included.
-    pub fn files_of_root(&self, _root: &str) -> Vec<String> {
-        Vec::new()
+    pub fn files_of_root(&self, root: &str) -> Vec<String> {
+        let closure = self.index.roots.get(root);
+        closure.map_or_else(Vec::new, |c| c.files.keys().cloned().collect())
+    }
+
+    /// The roots, with the reason for each that does not build.
+    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<&Refusal>)> {
+        self.renders
+            .iter()
+            .map(|(root, outcome)| (root.as_str(), outcome.as_ref().err()))
     }
 
     /// The objects that a file's content defines, with the destination namespace filled in.
-    pub fn objects_in(&self, _path: &str, _bytes: &[u8]) -> Vec<crate::object::Object> {
-        Vec::new()
+    pub fn objects_in(&self, path: &str, bytes: &[u8]) -> Vec<Object> {
+        let files = Files {
+            by_path: BTreeMap::from([(path.to_owned(), bytes.to_vec())]),
+        };
+        let index = Index::new(&files);
+        let definitions = index.definitions(path);
+        definitions
+            .iter()
+            .filter_map(|d| Some(self.named(Object::new(index.object(d)?.clone())?)))
+            .collect()
     }
 
     /// What one root of another state of the files defines, rendered like `like`'s.
-    pub fn open_root(_files: &Files, _like: &Repository<'_>, _root: &str) -> Vec<Desired> {
-        Vec::new()
+    pub fn open_root(files: &Files, like: &Repository<'_>, root: &str) -> Vec<Desired> {
+        let mut repository = Repository::indexed(
+            files,
+            like.renderer,
+            like.destination.as_deref(),
+            like.policy,
+        );
+        let render = repository.render(root, &BTreeMap::new());
+        repository.renders.insert(root.to_owned(), render);
+        repository.define();
+        let of_root = |d: &Desired| d.root.as_deref() == Some(root);
+        repository.desired.into_iter().filter(of_root).collect()
     }
 
     /// Renders before and after, and proves that exactly the intended fields of the intended
     /// objects changed, in exactly the intended roots.
     pub fn verify(
         &self,
-        _changed: &BTreeMap<String, Vec<u8>>,
-        _intended: &[ProposedEdit],
+        changed: &BTreeMap<String, Vec<u8>>,
+        intended: &[ProposedEdit],
     ) -> Result<Vec<Check>, Refusal> {
-        Ok(Vec::new())
+        verify::verify(self, None, changed, intended)
+    }
+
+    /// The same for objects of one root, where several roots render them.
+    pub fn verify_in(
+        &self,
+        root: &str,
+        changed: &BTreeMap<String, Vec<u8>>,
+        intended: &[ProposedEdit],
+    ) -> Result<Vec<Check>, Refusal> {
+        verify::verify(self, Some(root), changed, intended)
+    }
+
+    /// [`Self::find`], or [`Self::find_in`] where a root is given.
+    fn find_one(&self, root: Option<&str>, object: &ObjectRef) -> Result<usize, Refusal> {
+        match root {
+            Some(root) => self.find_in(root, object),
+            None => self.find(object),
+        }
+    }
+
+    /// How many leaves change in each root that reads a changed file; roots without a change are
+    /// left out.
+    pub fn effects(
+        &self,
+        changed: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<BTreeMap<String, usize>, Refusal> {
+        verify::effects(self, changed)
+    }
+
+    /// Renders a root with some files replaced.
+    fn render(
+        &self,
+        root: &str,
+        changed: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Vec<Rendered>, Refusal> {
+        let Some(renderer) = self.renderer else {
+            let message = format!("root {} needs kustomize", shown(root));
+            return Err(Refusal::new(Code::RendererMissing, message));
+        };
+        let closure = self.index.roots.get(root).ok_or_else(|| {
+            let message = format!("{} is no kustomize root", shown(root));
+            Refusal::new(Code::RenderFailed, message)
+        })?;
+        rendered::render(renderer, self.files, closure, root, changed)
+    }
+
+    /// Who writes what in a root; made when it is asked for the first time.
+    fn attribution(&self, root: &str) -> Result<Arc<Attribution>, Refusal> {
+        let lock = || self.dyes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(root) {
+            return Ok(known.clone());
+        }
+        let baseline = self.baseline(root)?;
+        let Some(closure) = self.index.roots.get(root) else {
+            return Ok(Arc::default());
+        };
+        let places = places::places(&self.index, self.files, closure);
+        let made = Arc::new(Attribution::new(self.files, places, baseline, |changed| {
+            self.render(root, changed).map_err(|r| r.message)
+        }));
+        lock().insert(root.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// What a root renders as it is.
+    fn baseline(&self, root: &str) -> Result<&[Rendered], Refusal> {
+        match self.renders.get(root) {
+            Some(Ok(objects)) => Ok(objects),
+            Some(Err(refusal)) => Err(refusal.clone()),
+            None => Err(Refusal::new(
+                Code::NotRendered,
+                format!("{} was not rendered", shown(root)),
+            )),
+        }
+    }
+
+    /// Fills `desired` from plain files and renderings.
+    fn define(&mut self) {
+        let mut found: Vec<(Desired, Source)> = Vec::new();
+        for definition in &self.index.plain {
+            if let Some(value) = self.index.object(definition) {
+                found.extend(self.plain(definition, value.clone(), None));
+            }
+        }
+        let mut problems = Vec::new();
+        for (root, outcome) in &self.renders {
+            match outcome {
+                Ok(objects) => found.extend(self.rendered_objects(root, objects)),
+                Err(refusal) => {
+                    problems.push(Problem {
+                        place: shown(root).to_owned(),
+                        message: refusal.to_string(),
+                    });
+                    found.extend(self.broken_root(root, refusal));
+                }
+            }
+        }
+        self.problems.extend(problems);
+        (self.desired, self.sources) = found.into_iter().unzip();
+    }
+
+    fn plain(
+        &self,
+        definition: &Definition,
+        value: Value,
+        root: Option<&str>,
+    ) -> Option<(Desired, Source)> {
+        let desired = Desired {
+            object: self.named(Object::new(value)?),
+            file: definition.file.clone(),
+            document: definition.document,
+            root: root.map(str::to_owned),
+        };
+        Some((desired, Source::Plain(definition.clone())))
+    }
+
+    fn rendered_objects(&self, root: &str, objects: &[Rendered]) -> Vec<(Desired, Source)> {
+        let one = |(i, rendered): (usize, &Rendered)| {
+            let definition = self.definition(root, rendered);
+            let file = definition.as_ref().map(|d| d.file.clone());
+            let desired = Desired {
+                object: self.named(rendered.object.clone()),
+                file: file.or_else(|| rendered.origin.clone()).unwrap_or_default(),
+                document: definition.map_or(0, |d| d.document),
+                root: Some(root.to_owned()),
+            };
+            let source = Source::Rendered {
+                root: root.to_owned(),
+                object: i,
+            };
+            (desired, source)
+        };
+        objects.iter().enumerate().map(one).collect()
+    }
+
+    /// The kustomization of a root that does not build, so that it can be found and mended.
+    fn broken_root(&self, root: &str, refusal: &Refusal) -> Option<(Desired, Source)> {
+        let k = self.index.kustomizations.get(root)?;
+        if refusal.code != Code::RenderFailed || !k.value.is_object() {
+            return None;
+        }
+        let mut value = k.value.clone();
+        let map = value.as_object_mut()?;
+        let kind = ("kind", "Kustomization");
+        let version = ("apiVersion", "kustomize.config.k8s.io/v1beta1");
+        for (key, text) in [version, kind] {
+            map.entry(key).or_insert_with(|| Value::from(text));
+        }
+        map.insert(
+            "metadata".to_owned(),
+            serde_json::json!({"name": shown(root)}),
+        );
+        let definition = Definition {
+            file: k.file.clone(),
+            document: 0,
+            prefix: FieldPath::default(),
+        };
+        self.plain(&definition, value, Some(root))
+    }
+
+    /// The object with the destination namespace where it names none, and without secret values.
+    fn named(&self, mut object: Object) -> Object {
+        drop_secret_values(&mut object.value);
+        let cluster = scope::is_cluster_scoped(object.kind())
+            || self.index.cluster_kinds.contains(object.kind())
+            || object.api_version().starts_with("kustomize.config.k8s.io/");
+        if let Some(destination) = &self.destination
+            && !cluster
+            && object.namespace().is_none()
+            && let Some(metadata) = object
+                .value
+                .get_mut("metadata")
+                .and_then(Value::as_object_mut)
+        {
+            metadata.insert("namespace".to_owned(), Value::from(destination.as_str()));
+        }
+        object
+    }
+
+    /// The document that a rendered object is made of: of the origin's documents the one of the
+    /// same kind whose name is in the rendered name.
+    fn definition(&self, root: &str, rendered: &Rendered) -> Option<Definition> {
+        if rendered.generated {
+            return None;
+        }
+        let origin = rendered.origin.as_deref()?;
+        let of_kind: Vec<Definition> = self
+            .index
+            .listed(root)
+            .into_iter()
+            .filter(|d| d.file == origin)
+            .filter(|d| {
+                self.kind_and_name(d)
+                    .is_some_and(|(k, _)| k == rendered.object.kind())
+            })
+            .collect();
+        let name = rendered.object.name();
+        let score = |d: &&Definition| match self.kind_and_name(d) {
+            Some((_, n)) if n == name => usize::MAX,
+            Some((_, n)) if name.contains(n) => n.len(),
+            _ => 0,
+        };
+        let best = of_kind.iter().max_by_key(score)?;
+        (score(&best) > 0 || of_kind.len() == 1).then(|| best.clone())
+    }
+
+    fn kind_and_name(&self, definition: &Definition) -> Option<(&str, &str)> {
+        let value = self.index.object(definition)?;
+        let kind = value.get("kind")?.as_str()?;
+        let name = value.pointer("/metadata/name").and_then(Value::as_str);
+        Some((kind, name.unwrap_or_default()))
     }
 }

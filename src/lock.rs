@@ -124,6 +124,8 @@ struct Attempt<'a> {
     case: &'a Case<'a>,
     source: &'a Source,
     policy: &'a Policy,
+    /// All edits of the proposal.
+    siblings: &'a [ProposedEdit],
 }
 
 /// Locks a proposal: every edit passes both gates, or is blocked.
@@ -221,6 +223,7 @@ fn judge(
         case,
         source: &proposal.source,
         policy,
+        siblings: &proposal.edits,
     };
     forbidden::check(&attempt).map_err(|(code, reason)| block(code, reason))?;
     hygiene::check(&attempt).map_err(|(code, reason)| block(code, reason))?;

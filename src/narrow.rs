@@ -48,6 +48,9 @@ pub fn narrow(findings: Vec<Finding>, view: &View<'_>) -> Narrowed {
 
 /// The first of these circles that holds a finding: the tool's own error, the named objects, what
 /// they depend on, loosely named objects, the named namespaces.
+///
+/// A named application that logs errors may only suffer from what it depends on, so its own error
+/// counts behind those.
 fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -> Vec<Finding> {
     let neighbours = |objects: &[ObjectRef]| -> Vec<ObjectRef> {
         objects
@@ -55,14 +58,19 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
             .flat_map(|o| related(o, view.snapshot, view.desired))
             .collect()
     };
+    let (near, near_weak) = (neighbours(&named.strong), neighbours(&named.weak));
     let broken_source =
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
-    let circles: [&dyn Fn(&Finding) -> bool; 6] = [
+    let firm = |f: &Finding| f.class != Class::ApplicationError;
+    let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
+    let circles: [&dyn Fn(&Finding) -> bool; 8] = [
+        &complained,
         &broken_source,
-        &|f| is_about(f, &named.strong),
-        &|f| is_about(f, &neighbours(&named.strong)),
+        &|f| firm(f) && is_about(f, &named.strong),
+        &|f| firm(f) && is_about(f, &near),
+        &|f| is_about(f, &named.strong) || is_about(f, &near),
         &|f| is_about(f, &named.weak),
-        &|f| is_about(f, &neighbours(&named.weak)),
+        &|f| is_about(f, &near_weak),
         &|f| {
             f.object
                 .namespace

@@ -22,7 +22,9 @@ use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
-use crate::propose::{Answer, Proposal, ProposeError, Proposer, Question, Usage};
+use crate::propose::{
+    Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Unlock, Usage,
+};
 use crate::repo::Checkout;
 use crate::schema;
 use crate::snapshot::Snapshot;
@@ -147,10 +149,13 @@ pub struct Run {
     pub problems: Vec<Problem>,
     /// What the proposers used up.
     pub usage: Usage,
+    /// Findings without an answer, because infrastructure did not give one.
+    pub silent: Vec<String>,
 }
 
-/// Runs one pass over a snapshot and a repository.
-pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
+/// Runs one pass over a snapshot and a repository. What does not get an answer is told in
+/// [`Run::silent`], and does not stop the rest.
+pub fn run(ctx: &Context<'_>) -> Run {
     let view = View {
         snapshot: ctx.snapshot,
         desired: &ctx.repository.desired,
@@ -158,22 +163,34 @@ pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
         now: ctx.now,
         grace: ctx.grace,
     };
-    let Narrowed { chosen, listed } = narrow(detect(&view), &view);
-    let mut results = Vec::new();
-    let mut usage = Usage::default();
+    let (mut results, findings) = crate::sources::settle(ctx, detect(&view));
+    let Narrowed { chosen, listed } = match results.is_empty() {
+        true => narrow(findings, &view),
+        false => Narrowed {
+            chosen: Vec::new(),
+            listed: findings,
+        },
+    };
+    let (mut usage, mut silent) = (Usage::default(), Vec::new());
     for finding in &chosen {
         let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
-        let (ended, used) = heal_isolated(ctx, finding, &others)?;
-        usage += used;
-        results.push(ended);
+        match heal_isolated(ctx, finding, &others) {
+            Ok((ended, used)) => {
+                usage += used;
+                results.push(ended);
+            }
+            Err(error) => silent.push(format!("{}: {error}", finding.object)),
+        }
     }
     let results = crate::incident::settle(ctx, results);
-    Ok(Run {
+    let problems = ctx.repository.problems.clone();
+    Run {
         results,
         listed,
-        problems: ctx.repository.problems.clone(),
+        problems,
         usage,
-    })
+        silent,
+    }
 }
 
 /// [`heal`], but a panic ends this finding only.
@@ -206,6 +223,7 @@ pub fn heal(
     let mut usage = Usage::default();
     let mut feedback = Vec::new();
     let mut blocked: Vec<Blocked> = Vec::new();
+    let mut wanted: Option<Proposal> = None;
     while feedback.len() <= MAX_ROUNDS {
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
         usage += proposed.usage;
@@ -220,6 +238,7 @@ pub fn heal(
                 Err(Setback::Blocked(now)) => {
                     feedback.push(objections(&now));
                     blocked.extend(now);
+                    wanted = Some(proposal);
                     continue;
                 }
                 Err(Setback::Refused(refusal)) if is_no_news(refusal.code) => {
@@ -231,6 +250,9 @@ pub fn heal(
             },
         };
         return Ok((ended, usage));
+    }
+    if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
+        return Ok((asked(ctx, &case, &evidence, question), usage));
     }
     let refusal = unanswered(finding, &blocked);
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
@@ -256,6 +278,33 @@ fn case<'a>(
         report: ctx.report,
         now: ctx.now,
     }
+}
+
+/// A fix whose only fault is a value outside the bounds: a person may want exactly that.
+fn beyond_bounds(wanted: &Proposal, blocked: &[Blocked]) -> Option<Question> {
+    if blocked.is_empty() || blocked.iter().any(|b| b.code != Code::OutOfBounds) {
+        return None;
+    }
+    let mut diagnosis = wanted.diagnosis.clone();
+    let reasons = blocked.iter().map(|b| {
+        Claim::fact(format!(
+            "{} at {} is outside what may be changed by itself: {}",
+            b.wanted, b.path, b.reason
+        ))
+    });
+    diagnosis.extend(reasons);
+    let by_hand = |b: &Blocked| Choice {
+        title: format!("by hand: {} at {}", b.wanted, b.path),
+        proposal: None,
+    };
+    let mut options: Vec<Choice> = blocked.iter().map(by_hand).collect();
+    options.dedup();
+    Some(Question {
+        code: Code::OutOfBounds,
+        title: format!("Is this change wanted: {}?", wanted.title),
+        diagnosis,
+        options,
+    })
 }
 
 /// Nobody had an answer that lock lets through.
@@ -369,6 +418,13 @@ fn anchored(ctx: &Context<'_>, change: &Change) -> Result<(), Refusal> {
     let Some(before) = &change.before else {
         return Ok(());
     };
+    // what the API server refused, or read through another version, is not what runs
+    if matches!(
+        change.edit.unlock,
+        Unlock::InvalidManifest | Unlock::DeprecatedApi
+    ) {
+        return Ok(());
+    }
     let Some(live) = ctx.snapshot.get(&change.edit.object) else {
         return Ok(());
     };

@@ -12,6 +12,7 @@ use crate::snapshot::Snapshot;
 mod relations;
 mod words;
 
+pub(crate) use relations::names_host;
 pub use relations::{Known, related};
 use words::{Word, words};
 
@@ -145,8 +146,8 @@ impl Index {
         }
         let next = words.get(i + 1).map(|w| w.text.to_ascii_lowercase());
         let joined = next
-            .filter(|n| words::kind_of(n).is_some())
-            .map(|n| format!("{name}-{}", n.trim_end_matches('s')));
+            .and_then(|n| words::kind_of(&n))
+            .map(|kind| format!("{name}-{}", kind.to_ascii_lowercase()));
         for (key, context) in [(Some(&name), true), (joined.as_ref(), false)] {
             let Some(candidates) = key.and_then(|k| self.by_name.get(k)) else {
                 continue;
@@ -284,6 +285,7 @@ mod tests {
             "{apiVersion: apps/v1, kind: Deployment, metadata: {name: invoice, namespace: shop}}",
             "{apiVersion: apps/v1, kind: Deployment, metadata: {name: invoice, namespace: other}}",
             "{apiVersion: v1, kind: Pod, metadata: {name: storefront-7d9f-abcde, namespace: shop, labels: {pod-template-hash: 7d9f}, ownerReferences: [{controller: true, kind: ReplicaSet, apiVersion: apps/v1, name: storefront-7d9f, uid: r1}]}}",
+            "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: ledger-ingress, namespace: shop}}",
             "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: public, namespace: shop}, spec: {rules: [{host: shop.example.org}]}}",
         ];
         let objects = docs
@@ -328,6 +330,10 @@ mod tests {
             strong("https://shop.example.org/invoice answers 503"),
             ["Ingress shop/public"]
         );
+        assert_eq!(
+            strong("through the ledger ingress nothing works"),
+            ["Ingress shop/ledger-ingress"]
+        );
     }
 
     #[test]
@@ -335,6 +341,7 @@ mod tests {
         assert!(strong("the invoices of shop are late").is_empty());
         assert!(strong("everything in shop is slow").is_empty());
         assert!(strong("a Service is down").is_empty());
+        assert!(strong("the shop ingress is slow").is_empty());
     }
 
     #[test]

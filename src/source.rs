@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 
 use crate::case::Report;
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::detect::manifest::complaint::{self, Complaint, Problem};
+use crate::detect::manifest::fact;
 use crate::edit::FileEdit;
 use crate::files::Files;
 use crate::finding::{Class, Finding, Severity};
+use crate::manifest;
 use crate::object::ObjectRef;
 use crate::propose::{Claim, Question};
 
@@ -63,15 +65,55 @@ pub struct Fix {
 pub fn faults(files: &Files, report: Option<&Report>, broken: &[String]) -> Vec<Fault> {
     let complaints = complaints(report);
     let mut out = kustomization::faults(files, &complaints, broken);
-    if out.is_empty() && !complaints.is_empty() {
+    if out.is_empty() {
         out = chart::faults(files, &complaints);
+    }
+    if out.is_empty() {
+        out = complaints.iter().filter_map(|c| syntax(files, c)).collect();
     }
     out
 }
 
+/// A file that is no YAML, with the line that the reader stopped at.
+fn syntax(files: &Files, complaint: &Complaint) -> Option<Fault> {
+    let said = complaint.file.as_deref()?.trim_start_matches("./");
+    let mut hits = files.by_path.keys().filter(|p| {
+        *p == said || p.ends_with(&format!("/{said}")) || said.ends_with(&format!("/{p}"))
+    });
+    let path = hits.next().filter(|_| hits.next().is_none())?;
+    let text = text(files, path)?;
+    let broken = manifest::split(text)
+        .into_iter()
+        .find_map(|s| manifest::read_value(s.of(text)).err())?;
+    let line = complaint
+        .line
+        .and_then(|l| text.lines().nth(l.saturating_sub(1)).map(|t| (l, t)));
+    let quoted = line
+        .map(|(l, t)| format!(" Line {l} is: {}", t.trim_end()))
+        .unwrap_or_default();
+    let object = ObjectRef::new("", "File", None, path);
+    let finding = finding(
+        Class::RenderError,
+        object,
+        format!("{path} is no valid YAML"),
+        Some(complaint),
+    );
+    let message = format!("{path} is no valid YAML: {}.{quoted}", broken.message);
+    Some(Fault {
+        finding,
+        answer: Answer::Refuse(Refusal::new(Code::NotYaml, message)),
+    })
+}
+
 /// Whether a fault tells the story of a finding that a detector made of the report alone.
 pub fn supersedes(fault: &Fault, finding: &Finding) -> bool {
-    finding.class == Class::RenderError || finding.object.same_object(&fault.finding.object)
+    let mended = match (&fault.answer, finding.fact(fact::DEFINED_IN)) {
+        (Answer::Fix(fix), Some(file)) => fix.edits.contains_key(file),
+        _ => false,
+    };
+    mended
+        || finding.class == Class::RenderError
+        || finding.object.same_object(&fault.finding.object)
 }
 
 fn complaints(report: Option<&Report>) -> Vec<Complaint> {

@@ -207,9 +207,11 @@ fn mutated(base: &Files, random: &mut Random) -> Files {
     files
 }
 
-/// JSON is YAML.
+/// JSON is YAML. What JSON has not (a date) loses the mark that the reading gave it.
 fn written(documents: &[Value]) -> String {
-    documents.iter().map(|d| format!("---\n{d}\n")).collect()
+    let texts = documents.iter().map(|d| format!("---\n{d}\n"));
+    let text: String = texts.collect();
+    text.replace("!!special ", "").replace("!!binary ", "")
 }
 
 fn mutated_documents(mut documents: Vec<Value>, random: &mut Random) -> Vec<Value> {

@@ -7,6 +7,7 @@ use crate::cli::{FailOn, Fix, Output};
 use crate::commands::Failure;
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
+use crate::destination;
 use crate::dump;
 use crate::finding::Severity;
 use crate::locate::Repository;
@@ -31,12 +32,22 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
     progress.say("rendering");
     let policy = session.config.locate_policy();
-    let repository = Repository::open(
-        &session.checkout.files,
-        session.renderer.as_ref(),
-        namespace.as_deref(),
-        policy,
-    );
+    let open = |namespace: Option<&str>| {
+        Repository::open(
+            &session.checkout.files,
+            session.renderer.as_ref(),
+            namespace,
+            policy,
+        )
+    };
+    let mut notes = dump.notes.clone();
+    let mut repository = open(namespace.as_deref());
+    if namespace.is_none()
+        && let Some((found, count)) = destination::infer(&repository.desired, &dump.snapshot)
+    {
+        notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
+        repository = open(Some(&found));
+    }
     let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
     let ctx = Context {
         checkout: &session.checkout,
@@ -53,13 +64,16 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         proposer: proposer.as_ref(),
     };
     progress.say("diagnosing");
-    let run = pipeline::run(&ctx)?;
+    let run = pipeline::run(&ctx);
     let branches = if args.commit {
         commit(&session.checkout, &run)?
     } else {
         Vec::new()
     };
-    print(args.output, &ctx, &run, &dump.notes, &branches)?;
+    print(args.output, &ctx, &run, &notes, &branches)?;
+    if !run.silent.is_empty() {
+        return Err(Failure::Infrastructure(run.silent.join("\n")));
+    }
     Ok(u8::from(fails(args.fail_on, &run)))
 }
 
@@ -185,7 +199,16 @@ fn one(ended: &Ended, full: bool) -> String {
         Ending::Question(asked) => &asked.text,
         Ending::Refused { text, .. } | Ending::Nothing { text, .. } => text,
     };
-    let mut out = format!("{} {}\n", paint(color, true, label), bold(&text.title));
+    let code = match &ended.ending {
+        Ending::Question(asked) => format!(" {}", asked.question.code),
+        Ending::Refused { refusal, .. } => format!(" {}", refusal.code),
+        _ => String::new(),
+    };
+    let mut out = format!(
+        "{}{code} {}\n",
+        paint(color, true, label),
+        bold(&text.title)
+    );
     out += &format!("  {} {}\n", ended.finding.class, ended.finding.summary);
     if let Ending::PullRequest(pull_request) = &ended.ending {
         out += &format!(
@@ -214,7 +237,7 @@ fn indent(text: &str) -> String {
 
 /// `2 pull requests, 1 question, 1 refused`.
 fn summary(run: &Run) -> String {
-    if run.results.is_empty() {
+    if run.results.is_empty() && run.silent.is_empty() {
         return "Nothing found.\n".to_owned();
     }
     let count = |f: fn(&Ending) -> bool| run.results.iter().filter(|r| f(&r.ending)).count();
@@ -240,6 +263,7 @@ fn summary(run: &Run) -> String {
             "already settled",
         ),
         (run.listed.len(), "listed", "listed"),
+        (run.silent.len(), "without an answer", "without an answer"),
     ];
     let words: Vec<String> = parts
         .iter()

@@ -182,14 +182,52 @@ static PRIORITY: LazyLock<Regex> =
 static RUNTIME: LazyLock<Regex> = LazyLock::new(|| regex(r#"RuntimeClass "([^"]+)" not found"#));
 
 fn finding(owner: ObjectRef, text: &str) -> Finding {
-    let first = |pattern: &Regex| Some(pattern.captures(text)?.get(1)?.as_str().to_owned());
-    let make = |class, cause: &str, words: String| {
-        let summary = format!("{owner}: pods are refused: {words}");
-        let mut finding = Finding::new(class, Severity::High, owner.clone(), summary);
-        finding.reason = "FailedCreate".to_owned();
-        finding.message = text.to_owned();
-        finding.with_fact(CAUSE, cause)
-    };
+    let refusal = quota(text)
+        .or_else(|| by_policy(text))
+        .or_else(|| missing_object(text))
+        .unwrap_or_else(|| Refusal::new(Class::FailedCreate, "other", text.to_owned()));
+    let summary = format!("{owner}: pods are refused: {}", refusal.words);
+    let mut finding = Finding::new(refusal.class, Severity::High, owner, summary);
+    finding.reason = "FailedCreate".to_owned();
+    finding.message = text.to_owned();
+    finding = finding.with_fact(CAUSE, refusal.cause);
+    refusal
+        .facts
+        .into_iter()
+        .fold(finding, |finding, (name, value)| {
+            finding.with_fact(name, value)
+        })
+}
+
+/// What a refusal message means.
+struct Refusal {
+    class: Class,
+    cause: &'static str,
+    words: String,
+    facts: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    fn new(class: Class, cause: &'static str, words: String) -> Self {
+        Self {
+            class,
+            cause,
+            words,
+            facts: Vec::new(),
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.facts.push((name, value.into()));
+        self
+    }
+}
+
+fn first(pattern: &Regex, text: &str) -> Option<String> {
+    Some(pattern.captures(text)?.get(1)?.as_str().to_owned())
+}
+
+fn quota(text: &str) -> Option<Refusal> {
     if let Some(found) = MUST.captures(text) {
         let part = |i: usize| found.get(i).map_or("", |m| m.as_str());
         let (resources, containers) = must_specify(part(2));
@@ -197,66 +235,91 @@ fn finding(owner: ObjectRef, text: &str) -> Finding {
             "ResourceQuota {} demands that {resources} is declared",
             part(1)
         );
-        return make(Class::QuotaRejected, "must-specify", words)
-            .with_fact(QUOTA, part(1))
-            .with_fact(RESOURCES, resources)
-            .with_fact(CONTAINERS, containers);
-    }
-    if let Some(found) = EXCEEDED.captures(text) {
-        let part = |i: usize| found.get(i).map_or("", |m| m.as_str()).trim();
-        let words = format!(
-            "ResourceQuota {} is exceeded: requested {}, used {}, limited {}",
-            part(1),
-            part(2),
-            part(3),
-            part(4)
+        let refusal = Refusal::new(Class::QuotaRejected, "must-specify", words);
+        return Some(
+            refusal
+                .with(QUOTA, part(1))
+                .with(RESOURCES, resources)
+                .with(CONTAINERS, containers),
         );
-        return make(Class::QuotaRejected, "exceeded", words)
-            .with_fact(QUOTA, part(1))
-            .with_fact(RESOURCES, names(part(2)))
-            .with_fact(REQUESTED, part(2))
-            .with_fact(USED, part(3))
-            .with_fact(LIMITED, part(4));
     }
-    if let Some(level) = first(&POD_SECURITY) {
+    let found = EXCEEDED.captures(text)?;
+    let part = |i: usize| found.get(i).map_or("", |m| m.as_str()).trim();
+    let words = format!(
+        "ResourceQuota {} is exceeded: requested {}, used {}, limited {}",
+        part(1),
+        part(2),
+        part(3),
+        part(4)
+    );
+    let refusal = Refusal::new(Class::QuotaRejected, "exceeded", words)
+        .with(QUOTA, part(1))
+        .with(RESOURCES, names(part(2)));
+    Some(
+        refusal
+            .with(REQUESTED, part(2))
+            .with(USED, part(3))
+            .with(LIMITED, part(4)),
+    )
+}
+
+fn by_policy(text: &str) -> Option<Refusal> {
+    if let Some(level) = first(&POD_SECURITY, text) {
         let words = format!("they violate PodSecurity {level:?}");
-        return make(Class::PodSecurityRejected, "pod-security", words).with_fact(LEVEL, level);
-    }
-    if let Some(name) = first(&ACCOUNT) {
-        let words = format!("ServiceAccount {name} not found");
-        return make(Class::MissingServiceAccount, "service-account", words)
-            .with_fact(fact::MISSING_KIND, "ServiceAccount")
-            .with_fact(fact::MISSING_NAME, name);
+        let refusal = Refusal::new(Class::PodSecurityRejected, "pod-security", words);
+        return Some(refusal.with(LEVEL, level));
     }
     if LIMIT_RANGE.is_match(text) {
-        return make(Class::LimitRangeRejected, "limit-range", text.to_owned());
+        return Some(Refusal::new(
+            Class::LimitRangeRejected,
+            "limit-range",
+            text.to_owned(),
+        ));
     }
-    if let Some(name) = first(&BROKEN_WEBHOOK) {
-        return make(
+    if let Some(name) = first(&BROKEN_WEBHOOK, text) {
+        let words = format!("admission webhook {name} does not answer");
+        return Some(Refusal::new(
             Class::AdmissionRejected,
             "broken-webhook",
-            format!("admission webhook {name} does not answer"),
-        );
+            words,
+        ));
     }
-    if let Some(name) = first(&WEBHOOK).or_else(|| first(&POLICY)) {
-        return make(
+    let name = first(&WEBHOOK, text).or_else(|| first(&POLICY, text))?;
+    let words = format!("{name} denies them: {text}");
+    Some(Refusal::new(Class::AdmissionRejected, "policy", words))
+}
+
+/// A ServiceAccount or class that the pods name and that is not there.
+fn missing_object(text: &str) -> Option<Refusal> {
+    let kinds = [
+        (
+            &ACCOUNT,
+            Class::MissingServiceAccount,
+            "service-account",
+            "ServiceAccount",
+        ),
+        (
+            &PRIORITY,
             Class::AdmissionRejected,
-            "policy",
-            format!("{name} denies them: {text}"),
-        );
-    }
-    for (pattern, kind) in [(&PRIORITY, "PriorityClass"), (&RUNTIME, "RuntimeClass")] {
-        if let Some(name) = first(pattern) {
-            return make(
-                Class::AdmissionRejected,
-                "missing-class",
-                format!("{kind} {name} not found"),
-            )
-            .with_fact(fact::MISSING_KIND, kind)
-            .with_fact(fact::MISSING_NAME, name);
-        }
-    }
-    make(Class::FailedCreate, "other", text.to_owned())
+            "missing-class",
+            "PriorityClass",
+        ),
+        (
+            &RUNTIME,
+            Class::AdmissionRejected,
+            "missing-class",
+            "RuntimeClass",
+        ),
+    ];
+    kinds.into_iter().find_map(|(pattern, class, cause, kind)| {
+        let name = first(pattern, text)?;
+        let refusal = Refusal::new(class, cause, format!("{kind} {name} not found"));
+        Some(
+            refusal
+                .with(fact::MISSING_KIND, kind)
+                .with(fact::MISSING_NAME, name),
+        )
+    })
 }
 
 /// `limits.cpu for: a,b; limits.memory for: a` or the older `limits.cpu,limits.memory`.

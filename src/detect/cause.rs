@@ -68,6 +68,10 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
     if same_object && symptom && same_container {
         return true;
     }
+    let names_effect = cause.related.iter().any(|r| r.same_object(&effect.object));
+    if SYMPTOMS.contains(&effect.class) && rank(cause.class) == 0 && names_effect {
+        return true;
+    }
     let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
     ABOUT_OTHERS.contains(&effect.class) && names_it && !ABOUT_OTHERS.contains(&cause.class)
 }
@@ -150,6 +154,20 @@ mod tests {
             (kept.len(), kept.first().map(|f| f.pods.len())),
             (1, Some(MAX_PODS))
         );
+    }
+
+    #[test]
+    fn a_claim_explains_the_workload_that_waits_for_it() {
+        let symptom = finding(Class::ProgressDeadlineExceeded, "web", None);
+        let mut claim = Finding::new(
+            Class::PvcPending,
+            Severity::High,
+            ObjectRef::new("v1", "PersistentVolumeClaim", Some("shop"), "data"),
+            "pending",
+        );
+        assert_eq!(classes(vec![symptom.clone(), claim.clone()]).len(), 2);
+        claim.related.push(symptom.object.clone());
+        assert_eq!(classes(vec![symptom, claim]), [Class::PvcPending]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::detect::View;
 use crate::finding::{Class, Finding, MAX_PODS, Severity};
 use crate::object::{Object, ObjectRef};
 
+mod status;
 mod symptom;
 pub mod text;
 
@@ -35,7 +36,19 @@ struct Group<'a> {
 fn counts(view: &View<'_>, pod: &Object) -> bool {
     let leaving = pod.get("metadata.deletionTimestamp").is_some();
     let done = pod.str("status.phase") == Some("Succeeded");
-    !leaving && !done && !is_of_settled_job(view, pod)
+    !leaving && !done && !is_of_settled_job(view, pod) && !is_replaced(view, pod)
+}
+
+/// A failed pod that stays behind after its owner has made another one.
+fn is_replaced(view: &View<'_>, pod: &Object) -> bool {
+    let failed = pod.str("status.phase") == Some("Failed");
+    let evicted = pod.str("status.reason") == Some("Evicted");
+    let owner = view.snapshot.top_owner(pod);
+    let makes_others = matches!(
+        owner.kind.as_str(),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
+    );
+    failed && !evicted && makes_others && view.snapshot.get(&owner).is_some_and(is_available)
 }
 
 /// A pod of a Job that has ended well, or of a Job that its CronJob has followed up with another.
@@ -137,10 +150,10 @@ fn evicted(view: &View<'_>, pod: &Object) -> Option<Symptom> {
     let when = pod
         .list("status.conditions")
         .iter()
-        .filter_map(|c| symptom::time(c.get("lastTransitionTime")))
+        .filter_map(|c| status::time(c.get("lastTransitionTime")))
         .max()
-        .or_else(|| symptom::time(pod.get("status.startTime")));
-    let age = when.and_then(|t| symptom::seconds_between(t, view.now));
+        .or_else(|| status::time(pod.get("status.startTime")));
+    let age = when.and_then(|t| status::seconds_between(t, view.now));
     if replaced && age.is_none_or(|age| age > 3_600) {
         return None;
     }
@@ -196,6 +209,3 @@ fn severity(view: &View<'_>, group: &Group<'_>) -> Severity {
         Severity::High
     }
 }
-
-#[cfg(test)]
-mod tests;

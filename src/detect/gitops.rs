@@ -1,9 +1,340 @@
-//! Findings: gitops.
+//! Findings: what Argo CD and Flux say about their own objects.
+
+use serde_json::Value;
 
 use crate::detect::View;
-use crate::finding::Finding;
+use crate::finding::{Class, Finding, Severity};
+use crate::object::{Object, ObjectRef};
+
+/// The most resources that one finding lists.
+const MAX_RELATED: usize = 50;
 
 /// Runs the detectors of this module.
-pub fn findings(_view: &View<'_>) -> Vec<Finding> {
-    Vec::new()
+pub fn findings(view: &View<'_>) -> Vec<Finding> {
+    view.snapshot
+        .objects()
+        .iter()
+        .filter_map(|o| match (o.reference().group(), o.kind()) {
+            ("argoproj.io", "Application") => argo(o),
+            ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
+                flux(o, Class::FluxKustomizationNotReady)
+            }
+            ("helm.toolkit.fluxcd.io", "HelmRelease") => flux(o, Class::FluxHelmReleaseNotReady),
+            ("source.toolkit.fluxcd.io", _) => flux(o, Class::FluxSourceNotReady),
+            _ => None,
+        })
+        .collect()
+}
+
+// -- Argo CD
+
+fn argo(app: &Object) -> Option<Finding> {
+    comparison(app)
+        .or_else(|| sync(app))
+        .or_else(|| degraded(app))
+}
+
+fn comparison(app: &Object) -> Option<Finding> {
+    let errors = ["ComparisonError", "InvalidSpecError", "UnknownError"];
+    let (kind, message) = app.list("status.conditions").iter().find_map(|c| {
+        let kind = text(c, "type");
+        errors.contains(&kind).then(|| (kind, text(c, "message")))
+    })?;
+    Some(finding(
+        app,
+        Class::ArgoComparisonError,
+        kind,
+        message,
+        "cannot be compared",
+    ))
+}
+
+fn sync(app: &Object) -> Option<Finding> {
+    let failed_phase = matches!(
+        app.str("status.operationState.phase"),
+        Some("Failed" | "Error")
+    );
+    let condition = app
+        .list("status.conditions")
+        .iter()
+        .find(|c| text(c, "type") == "SyncError")
+        .map(|c| text(c, "message"));
+    if !failed_phase && condition.is_none() {
+        return None;
+    }
+    let results = app.list("status.operationState.syncResult.resources");
+    let failed: Vec<&Value> = results
+        .iter()
+        .filter(|r| {
+            text(r, "status") == "SyncFailed" || matches!(text(r, "hookPhase"), "Failed" | "Error")
+        })
+        .collect();
+    let parts: Vec<String> = failed
+        .iter()
+        .take(5)
+        .map(|r| format!("{}: {}", reference(r), one_line(text(r, "message"))))
+        .collect();
+    let message = if parts.is_empty() {
+        app.str("status.operationState.message")
+            .filter(|_| failed_phase)
+            .or(condition)
+            .unwrap_or_default()
+            .to_owned()
+    } else {
+        parts.join("; ")
+    };
+    let mut out = finding(
+        app,
+        Class::ArgoSyncFailed,
+        "SyncFailed",
+        &message,
+        "failed to sync",
+    );
+    let failed = failed.iter().map(|r| reference(r));
+    out.related = failed.take(MAX_RELATED).collect();
+    Some(out)
+}
+
+fn degraded(app: &Object) -> Option<Finding> {
+    let health = app.str("status.health.status")?;
+    if !matches!(health, "Degraded" | "Missing") {
+        return None;
+    }
+    let bad: Vec<&Value> = app
+        .list("status.resources")
+        .iter()
+        .filter(|r| {
+            let status = r.get("health").map(|h| text(h, "status"));
+            matches!(status, Some("Degraded" | "Missing"))
+        })
+        .collect();
+    let parts: Vec<String> = bad
+        .iter()
+        .take(5)
+        .map(|r| {
+            let health = r.get("health");
+            let get = |key: &str| health.map(|h| text(h, key)).unwrap_or_default();
+            format!(
+                "{} is {} ({})",
+                reference(r),
+                get("status"),
+                one_line(get("message"))
+            )
+        })
+        .collect();
+    let message = match app.str("status.health.message") {
+        Some(message) if parts.is_empty() => message.to_owned(),
+        _ => parts.join("; "),
+    };
+    let what = format!("is {health}");
+    let mut out = finding(app, Class::ArgoDegraded, health, &message, &what);
+    out.related = bad.iter().map(|r| reference(r)).take(MAX_RELATED).collect();
+    if out.related.is_empty() {
+        // older versions keep no health of resources in the Application
+        let all = app.list("status.resources").iter().map(reference);
+        out.related = all.take(MAX_RELATED).collect();
+    }
+    Some(out)
+}
+
+// -- Flux
+
+fn flux(object: &Object, class: Class) -> Option<Finding> {
+    if object.get("spec.suspend").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    let conditions = object.list("status.conditions");
+    let is = |c: &&Value, kind: &str, status: &str| {
+        text(c, "type") == kind && text(c, "status") == status
+    };
+    let stalled = conditions.iter().find(|c| is(c, "Stalled", "True"));
+    let ready = conditions.iter().find(|c| is(c, "Ready", "False"));
+    let condition = ready.or(stalled)?;
+    let reason = text(condition, "reason");
+    // still at work
+    if stalled.is_none() && matches!(reason, "Progressing" | "ProgressingWithRetry") {
+        return None;
+    }
+    let message = text(condition, "message");
+    let mut out = finding(object, class, reason, message, "is not ready");
+    out.related = match class {
+        Class::FluxKustomizationNotReady => inventory(object),
+        _ => Vec::new(),
+    };
+    if let Some(waits) = waits_for(object, reason, message) {
+        out.related.push(waits);
+    }
+    Some(out)
+}
+
+/// Flux inventory ids are `namespace_name_group_Kind`.
+fn inventory(object: &Object) -> Vec<ObjectRef> {
+    let entries = object.list("status.inventory.entries").iter();
+    let found = entries.filter_map(|e| {
+        let parts: Vec<&str> = text(e, "id").split('_').collect();
+        let [ns, name, group, kind] = parts.as_slice() else {
+            return None;
+        };
+        let version = text(e, "v");
+        let api = if group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{group}/{version}")
+        };
+        Some(ObjectRef::new(&api, kind, Some(ns), name))
+    });
+    found.take(MAX_RELATED).collect()
+}
+
+/// The object of Flux that this one waits for: its source, or a dependency.
+fn waits_for(object: &Object, reason: &str, message: &str) -> Option<ObjectRef> {
+    let ns = object.namespace();
+    if reason == "DependencyNotReady" {
+        let named = object
+            .list("spec.dependsOn")
+            .iter()
+            .find(|d| message.contains(text(d, "name")))?;
+        let place = Some(text(named, "namespace"))
+            .filter(|n| !n.is_empty())
+            .or(ns);
+        return Some(ObjectRef::new(
+            object.api_version(),
+            object.kind(),
+            place,
+            text(named, "name"),
+        ));
+    }
+    let of_source = matches!(
+        reason,
+        "ArtifactFailed" | "SourceNotReady" | "ArtifactNotFound"
+    ) || message.contains("Source artifact not found")
+        || message.contains("SourceRef");
+    let source = object
+        .get("spec.sourceRef")
+        .or_else(|| object.get("spec.chart.spec.sourceRef"))
+        .or_else(|| object.get("spec.chartRef"))
+        .filter(|_| of_source)?;
+    let place = Some(text(source, "namespace"))
+        .filter(|n| !n.is_empty())
+        .or(ns);
+    Some(ObjectRef::new(
+        "source.toolkit.fluxcd.io/v1",
+        text(source, "kind"),
+        place,
+        text(source, "name"),
+    ))
+}
+
+// -- both
+
+fn finding(object: &Object, class: Class, reason: &str, message: &str, what: &str) -> Finding {
+    let reference = object.reference();
+    let message = one_line(message);
+    let because = if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", message.chars().take(600).collect::<String>())
+    };
+    let mut out = Finding::new(
+        class,
+        Severity::High,
+        reference.clone(),
+        format!("{reference} {what} ({reason}){because}"),
+    );
+    out.reason = reason.to_owned();
+    out.message = message;
+    out
+}
+
+fn reference(resource: &Value) -> ObjectRef {
+    let (group, version) = (text(resource, "group"), text(resource, "version"));
+    let api = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    let ns = Some(text(resource, "namespace"));
+    ObjectRef::new(&api, text(resource, "kind"), ns, text(resource, "name"))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Snapshot;
+    use std::collections::BTreeMap;
+
+    fn found(doc: &str) -> Vec<Finding> {
+        let object = Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap();
+        let snapshot = Snapshot::new(vec![object], BTreeMap::new());
+        findings(&View {
+            snapshot: &snapshot,
+            desired: &[],
+            report: None,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            grace: std::time::Duration::ZERO,
+        })
+    }
+
+    fn class(doc: &str) -> Option<Class> {
+        found(doc).first().map(|f| f.class)
+    }
+
+    const APP: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a, namespace: argocd}\nstatus: ";
+
+    #[test]
+    fn argo_states_are_told_apart() {
+        let app = |status: &str| class(&format!("{APP}{status}"));
+        assert_eq!(app("{health: {status: Healthy}}"), None);
+        assert_eq!(app("{health: {status: Progressing}}"), None);
+        assert_eq!(
+            app("{health: {status: Degraded}}"),
+            Some(Class::ArgoDegraded)
+        );
+        assert_eq!(
+            app("{operationState: {phase: Failed, message: x}, health: {status: Degraded}}"),
+            Some(Class::ArgoSyncFailed)
+        );
+        assert_eq!(
+            app("{conditions: [{type: ComparisonError, message: 'app path does not exist'}]}"),
+            Some(Class::ArgoComparisonError)
+        );
+    }
+
+    #[test]
+    fn a_degraded_application_names_its_resources() {
+        let doc = format!(
+            "{APP}{{health: {{status: Degraded}}, resources: [{{group: apps, version: v1, kind: Deployment, namespace: s, name: web, health: {{status: Degraded, message: boom}}}}, {{version: v1, kind: Service, namespace: s, name: web}}]}}"
+        );
+        let all = found(&doc);
+        let first = all.first().unwrap();
+        assert_eq!(first.related.len(), 1);
+        assert!(
+            first
+                .summary
+                .contains("Deployment s/web is Degraded (boom)")
+        );
+    }
+
+    #[test]
+    fn flux_is_a_finding_when_it_says_so() {
+        let doc = |suspend: bool, status: &str, reason: &str| {
+            format!(
+                "{{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {{name: a, namespace: f}}, spec: {{suspend: {suspend}}}, status: {{conditions: [{{type: Ready, status: '{status}', reason: {reason}, message: m}}]}}}}"
+            )
+        };
+        let want = Some(Class::FluxHelmReleaseNotReady);
+        assert_eq!(class(&doc(false, "False", "InstallFailed")), want);
+        assert_eq!(class(&doc(true, "False", "InstallFailed")), None);
+        assert_eq!(class(&doc(false, "True", "Succeeded")), None);
+        assert_eq!(class(&doc(false, "False", "Progressing")), None);
+    }
 }

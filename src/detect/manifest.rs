@@ -25,6 +25,8 @@ pub mod fact {
     pub const FILE: &str = "complaintFile";
     /// The line in that file.
     pub const LINE: &str = "complaintLine";
+    /// The file that defines the object.
+    pub const DEFINED_IN: &str = "definedIn";
     /// Number of schema issues of the object.
     pub const ISSUES: &str = "issues";
 }
@@ -140,10 +142,32 @@ fn names(complaint: &Complaint, desired: &Desired, view: &View<'_>) -> bool {
     if complaint.name.is_some() {
         return complaint.kind.is_some() || in_file;
     }
+    if complaint.kind.is_none() && complaint.file.is_none() {
+        let issues = schema::check(object);
+        let field = complaint.field.as_deref().map(without_items);
+        return field.is_some_and(|f| {
+            issues
+                .iter()
+                .any(|i| without_items(&i.path.to_string()) == f)
+        });
+    }
     // without a name the file has to be the same, and the object has to have a fault
     in_file
         && (complaint.file.is_some() || complaint.kind.is_some())
         && !schema::check(object).is_empty()
+}
+
+/// `spec.containers[0].image` and `spec.containers[name=a].image` without the items.
+fn without_items(path: &str) -> String {
+    let mut depth = 0_usize;
+    path.chars()
+        .filter(|c| {
+            depth += usize::from(*c == '[');
+            let outside = depth == 0;
+            depth = depth.saturating_sub(usize::from(*c == ']'));
+            outside
+        })
+        .collect()
 }
 
 fn same_file(said: &str, is: &str) -> bool {
@@ -165,7 +189,8 @@ fn of_object(desired: &Desired, complaint: Option<&Complaint>, view: &View<'_>) 
     };
     let class = class_of(&issues);
     let mut finding = Finding::new(class, severity, object, summary(desired, &issues))
-        .with_fact(fact::ISSUES, issues.len().to_string());
+        .with_fact(fact::ISSUES, issues.len().to_string())
+        .with_fact(fact::DEFINED_IN, desired.file.clone());
     if let Some(complaint) = complaint {
         finding = explained(finding, complaint);
     }
@@ -240,7 +265,8 @@ fn severity(object: &ObjectRef, complaint: Option<&Complaint>, view: &View<'_>) 
         Existence::Unknown if view.report.is_some_and(|r| r.kind == "apply-error") => {
             Severity::High
         }
-        Existence::Unknown => Severity::Medium,
+        // the dump does not list the kind: it may run, and nobody complains
+        Existence::Unknown => Severity::Low,
     }
 }
 

@@ -163,65 +163,75 @@ fn missing(finding: Finding, kind: &str, pod: &Object, name: &str) -> Finding {
 
 /// The class, a stable word for the cause, and what to say.
 fn describe(reason: &Reason, message: &Message) -> (Class, &'static str, String) {
-    let placement = |cause, words: &str| (Class::UnschedulablePlacement, cause, words.to_owned());
-    let infrastructure = |words: String| (Class::UnschedulablePlacement, "infrastructure", words);
-    match reason {
-        Reason::Resource(_) => (
-            Class::UnschedulableResources,
-            "resource",
-            format!("no node has enough {}", message.resources().join(" and ")),
-        ),
-        Reason::Selector => placement("selector", "no node meets the node selector or affinity"),
-        Reason::NodeName => placement("node-name", "no node has the name in spec.nodeName"),
-        Reason::PodAntiAffinity => placement(
-            "anti-affinity",
-            "the required podAntiAffinity rules out every node",
-        ),
-        Reason::PodAffinity => placement(
-            "pod-affinity",
-            "no node runs the pods that the required podAffinity names",
-        ),
-        Reason::Spread => placement(
-            "spread",
-            "the topology spread constraints rule out every node",
-        ),
-        Reason::Taint(taint) => (
-            Class::UnschedulableTaint,
-            "taint",
-            format!("every fitting node has a taint that the pod does not tolerate: {taint}"),
-        ),
+    let resources = || message.resources().join(" and ");
+    let (class, cause, words) = match reason {
+        Reason::Resource(_) => {
+            let words = format!("no node has enough {}", resources());
+            return (Class::UnschedulableResources, "resource", words);
+        }
+        Reason::Taint(taint) => {
+            let words =
+                format!("every fitting node has a taint that the pod does not tolerate: {taint}");
+            return (Class::UnschedulableTaint, "taint", words);
+        }
+        Reason::ClaimNotFound(name) => {
+            let words = format!("PersistentVolumeClaim {name} not found");
+            return (Class::ClaimNotFound, "claim", words);
+        }
+        Reason::ClassNotFound(name) => {
+            return (
+                Class::UnboundClaim,
+                "class",
+                format!("StorageClass {name} not found"),
+            );
+        }
         Reason::HostPort => (
             Class::HostPortConflict,
             "host-port",
-            "no node has the wanted host port free".to_owned(),
+            "no node has the wanted host port free",
         ),
         Reason::UnboundClaims => (
             Class::UnboundClaim,
             "unbound",
-            "a PersistentVolumeClaim is not bound".to_owned(),
+            "a PersistentVolumeClaim is not bound",
         ),
-        Reason::ClaimNotFound(name) => (
-            Class::ClaimNotFound,
-            "claim",
-            format!("PersistentVolumeClaim {name} not found"),
+        other => {
+            let (cause, words) = placement(other);
+            (Class::UnschedulablePlacement, cause, words)
+        }
+    };
+    (class, cause, words.to_owned())
+}
+
+fn placement(reason: &Reason) -> (&'static str, &str) {
+    match reason {
+        Reason::Selector => ("selector", "no node meets the node selector or affinity"),
+        Reason::NodeName => ("node-name", "no node has the name in spec.nodeName"),
+        Reason::PodAntiAffinity => (
+            "anti-affinity",
+            "the required podAntiAffinity rules out every node",
         ),
-        Reason::ClassNotFound(name) => (
-            Class::UnboundClaim,
-            "class",
-            format!("StorageClass {name} not found"),
+        Reason::PodAffinity => (
+            "pod-affinity",
+            "no node runs the pods that the required podAffinity names",
         ),
-        Reason::VolumeNodeAffinity => placement(
+        Reason::Spread => (
+            "spread",
+            "the topology spread constraints rule out every node",
+        ),
+        Reason::VolumeNodeAffinity => (
             "volume-node",
             "the volume is bound to a node or zone that the pod cannot use",
         ),
-        Reason::VolumeUnavailable => placement("volume", "no persistent volume fits the claim"),
-        Reason::VolumeConflict => placement(
+        Reason::VolumeUnavailable => ("volume", "no persistent volume fits the claim"),
+        Reason::VolumeConflict => (
             "volume-conflict",
             "the volume is in use, or the node holds too many volumes",
         ),
-        Reason::Cordoned => infrastructure("every node is cordoned".to_owned()),
-        Reason::TooManyPods => infrastructure("every node holds as many pods as it may".to_owned()),
-        Reason::Other(text) => infrastructure(text.clone()),
+        Reason::Cordoned => ("infrastructure", "every node is cordoned"),
+        Reason::TooManyPods => ("infrastructure", "every node holds as many pods as it may"),
+        Reason::Other(text) => ("infrastructure", text),
+        _ => ("infrastructure", "no node takes them"),
     }
 }
 

@@ -73,6 +73,9 @@ fn workloads_behind(view: &View<'_>, object: &ObjectRef) -> Vec<ObjectRef> {
 
 /// A workload that does not get the replicas that it wants, though nothing more is known of why.
 fn stuck(view: &View<'_>, workload: &Object) -> Option<Finding> {
+    if workload.get("spec.paused").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
     let (class, wanted, ready) = match workload.kind() {
         "Deployment" => {
             let late = workload.list("status.conditions").iter().any(|c| {

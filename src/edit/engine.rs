@@ -131,6 +131,9 @@ fn add_goal<'e>(
             return Err(stale(doc, &trail, expected));
         }
     }
+    if let (true, Action::Set(Value::String(text))) = (exists, &action) {
+        keeps_spelling(doc, trail.node(), text)?;
+    }
     match goals.iter().find(|g| g.path == path) {
         Some(Goal {
             action: Action::Set(a),
@@ -148,6 +151,25 @@ fn add_goal<'e>(
             goals.push(Goal { path, action });
             Ok(())
         }
+    }
+}
+
+/// A value that only becomes text has to keep its spelling: `yes` is not meant as `"true"`, nor
+/// `0x1F` as `"31"`.
+fn keeps_spelling(doc: &Doc<'_>, node: &Node, text: &str) -> Result<(), Refusal> {
+    let Ok(found) = readings::of_node(&doc.tree, node, Reading::Go) else {
+        return Ok(());
+    };
+    let spelling = found.to_string();
+    let retyped = (found.is_boolean() || found.is_number()) && spelling == text;
+    match node.text() {
+        Some(spelled) if retyped && spelled != text => Err(Refusal::new(
+            Code::AmbiguousScalar,
+            format!(
+                "{spelled} is written without quotes and read as {text}; quote the text that is meant"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -494,4 +516,35 @@ fn primitive(doc: &Doc<'_>, step: &Step) -> Result<Splice, Refusal> {
     };
     guard::place(doc, &trail, &splice)?;
     Ok(splice)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_becomes_text_keeps_its_spelling() {
+        let set = |value: &str| FileEdit {
+            document: 0,
+            path: FieldPath::keys(["a"]),
+            op: Op::Set(json!(value)),
+            expected: None,
+            inner: None,
+        };
+        assert!(run("a: true\n", &[set("true")], 0).is_ok());
+        assert!(run("a: 80\n", &[set("80")], 0).is_ok());
+        assert!(run("a: 80\n", &[set("http")], 0).is_ok());
+        for (file, value) in [
+            ("a: yes\n", "true"),
+            ("a: 0x1F\n", "31"),
+            ("a: 1_000\n", "1000"),
+        ] {
+            let Err(refusal) = run(file, &[set(value)], 0) else {
+                panic!("{file} became {value}");
+            };
+            assert_eq!(refusal.code, Code::AmbiguousScalar);
+        }
+    }
 }

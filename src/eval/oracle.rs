@@ -42,9 +42,12 @@ pub struct KnownEdit {
 }
 
 impl Oracle {
-    /// The difference between a repository and its known answer.
+    /// The difference between a repository and its known answer; nothing where none is known.
     pub fn new(before: &Files, gold: &Files) -> Self {
         let mut oracle = Self::default();
+        if gold.by_path.is_empty() {
+            return oracle;
+        }
         let names: BTreeSet<&String> = before.by_path.keys().chain(gold.by_path.keys()).collect();
         let mut old = BTreeMap::new();
         let mut new = BTreeMap::new();
@@ -85,8 +88,8 @@ impl Oracle {
             .extend(added.map(|(_, object)| existence(object, "is new")));
     }
 
-    /// The answer to one finding.
-    pub fn answer(&self, case: &Case<'_>) -> Option<Answer> {
+    /// The answer to one finding; each round claims the next rows of the allow-list that fit.
+    pub fn answer(&self, case: &Case<'_>, round: usize) -> Option<Answer> {
         if let Some(refusal) = self.inexpressible.first() {
             return Some(Answer::Refuse(refusal.clone()));
         }
@@ -98,7 +101,7 @@ impl Oracle {
             object: as_rendered(case, &edit.object),
             path: edit.path.clone(),
             op: edit.op.clone(),
-            unlock: unlock(class, &edit.object.kind, &edit.path),
+            unlock: unlock(class, &edit.object.kind, &edit.path, round),
             basis: "the known answer of the case".to_owned(),
         });
         Some(Answer::Fix(Proposal {
@@ -130,9 +133,8 @@ impl Proposer for Oracle {
         _evidence: &Evidence,
         feedback: &[String],
     ) -> Result<Proposed, ProposeError> {
-        let answer = feedback.is_empty().then(|| self.answer(case)).flatten();
         Ok(Proposed {
-            answer,
+            answer: self.answer(case, feedback.len()),
             usage: Usage::default(),
         })
     }
@@ -287,16 +289,17 @@ fn named(x: &[Value], y: &[Value], path: &FieldPath, out: &mut Vec<(FieldPath, O
     }
 }
 
-/// The row of the allow-list that fits the path and serves the finding's class; else one that fits
-/// the path; lock will say that it does not serve the class.
-fn unlock(class: Class, kind: &str, path: &FieldPath) -> Unlock {
+/// The row of the allow-list that fits the path and serves the finding's class, in the order of
+/// their precision; where none does, one that fits the path: lock will say what is wrong with it.
+fn unlock(class: Class, kind: &str, path: &FieldPath, round: usize) -> Unlock {
     let rows = rows_for(kind, path);
     let serves = |unlock: &Unlock| {
         row_infos().any(|row| row.unlock == *unlock && row.classes.contains(&class))
     };
-    let fitting = rows.iter().copied().find(serves);
-    let first = rows.first().copied();
-    fitting.or(first).unwrap_or(Unlock::InvalidManifest)
+    let serving: Vec<Unlock> = rows.iter().copied().filter(serves).collect();
+    let last = serving.len().saturating_sub(1);
+    let chosen = serving.get(round.min(last)).or(rows.first());
+    chosen.copied().unwrap_or(Unlock::InvalidManifest)
 }
 
 /// The rows that may fit a path, the more precise ones first.
@@ -341,7 +344,12 @@ fn rows_for(kind: &str, path: &FieldPath) -> Vec<Unlock> {
         }
         _ => &[],
     };
-    let general = [LastHealthyTemplate, InvalidManifest, DeprecatedApi];
+    let general = [
+        LastHealthyTemplate,
+        CrashLoopAfterChange,
+        InvalidManifest,
+        DeprecatedApi,
+    ];
     by_path.iter().copied().chain(general).collect()
 }
 

@@ -372,7 +372,7 @@ const REFERENCES: &[(&str, &str)] = &[
 ];
 
 /// Walks an object for names of other objects.
-fn collect(value: &Value, out: &mut BTreeSet<(String, String)>, depth: usize) {
+pub(super) fn collect(value: &Value, out: &mut BTreeSet<(String, String)>, depth: usize) {
     if depth > 40 || out.len() >= 60 {
         return;
     }

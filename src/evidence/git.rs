@@ -1,10 +1,12 @@
 //! Evidence from Git: the manifest, what changed in it, and what ran before.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::difference;
 use super::redact::Redactor;
-use super::{Draft, yaml};
+use super::{Draft, referenced, yaml};
 use crate::case::{Case, Earlier};
 use crate::lock::known_good;
 use crate::object::{Object, ObjectRef};
@@ -19,11 +21,13 @@ pub(super) fn drafts(case: &Case<'_>, redactor: &Redactor) -> Vec<Draft> {
 
 /// The failing object as Git defines it, then the objects that the finding names.
 fn manifests(case: &Case<'_>, redactor: &Redactor) -> Vec<Draft> {
-    let mut wanted: Vec<&ObjectRef> = vec![&case.finding.object];
-    wanted.extend(case.finding.related.iter().take(4));
+    let mut wanted = vec![case.finding.object.clone()];
+    wanted.extend(case.finding.related.iter().take(4).cloned());
+    wanted.extend(configurations(case));
+    let mut shown = BTreeSet::new();
     let mut out = Vec::new();
-    for (i, object) in wanted.into_iter().enumerate() {
-        let Some(desired) = case.desired(object) else {
+    for (i, object) in wanted.iter().enumerate() {
+        let Some(desired) = case.desired(object).filter(|_| shown.insert(object)) else {
             continue;
         };
         let rendered = desired.root.as_ref().map_or(String::new(), |root| {
@@ -39,6 +43,19 @@ fn manifests(case: &Case<'_>, redactor: &Redactor) -> Vec<Draft> {
         out.extend(live(case, redactor));
     }
     out
+}
+
+/// The ConfigMaps that the pods read: what an application complains about is often in one.
+fn configurations(case: &Case<'_>) -> Vec<ObjectRef> {
+    let namespace = case.finding.object.namespace.as_deref();
+    let spec = case.manifest().and_then(|d| d.object.pod_spec());
+    let names = spec.map(|s| referenced(s, "ConfigMap")).unwrap_or_default();
+    names
+        .iter()
+        .map(|name| ObjectRef::new("v1", "ConfigMap", namespace, name))
+        .filter(|object| case.desired(object).is_some())
+        .take(3)
+        .collect()
 }
 
 /// The spec that the cluster has, when Git has none.
@@ -163,6 +180,10 @@ fn drop_defaults(value: &mut Value, depth: usize) {
     match value {
         Value::Object(map) => {
             map.retain(|key, v| {
+                // The old name of serviceAccountName, which the server fills in beside it.
+                if key == "serviceAccount" {
+                    return false;
+                }
                 let text = v.as_str().map_or_else(|| v.to_string(), str::to_owned);
                 !DEFAULTS.contains(&(key.as_str(), text.as_str()))
             });

@@ -237,7 +237,7 @@ fn accept(check: Check, text: &[u8], found: &Captures<'_>) -> Option<Range<usize
     let value = String::from_utf8_lossy(part.as_bytes());
     let key = String::from_utf8_lossy(text.get(whole.start()..part.start())?);
     let ok = match check {
-        Check::Shape => !holds_placeholder(&value),
+        Check::Shape => !holds_placeholder(&value) && !is_reference(&value),
         Check::Random => !holds_placeholder(&value) && is_random(&value),
         Check::Keyed => is_keyed_secret(&key, &value, starts_entry(text, whole.start())),
     };
@@ -274,6 +274,11 @@ fn is_keyed_secret(key: &str, value: &str, starts_entry: bool) -> bool {
     starts_entry || assigned || value.bytes().any(|b| b.is_ascii_digit())
 }
 
+/// Whether a template stands where a secret will be.
+fn is_reference(value: &str) -> bool {
+    ["${", "$(", "{{", "<"].iter().any(|r| value.starts_with(r))
+}
+
 /// Values that stand beside a secret-like key and give nothing away.
 fn is_plain_value(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
@@ -290,15 +295,18 @@ fn is_path_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"/._-".contains(&b)
 }
 
-/// Whether a text is a name as Kubernetes writes names, and not a random string.
+/// Whether a text is a name as Kubernetes and shells write names, and not a random string.
 fn is_name(value: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-./".contains(&b);
+    let rest = |b: u8| b.is_ascii_digit() || b"-./_".contains(&b);
+    let lower = value.bytes().all(|b| b.is_ascii_lowercase() || rest(b));
+    let upper = value.bytes().all(|b| b.is_ascii_uppercase() || rest(b));
     let mixed = |part: &str| {
         part.len() >= 10
             && part.bytes().any(|b| b.is_ascii_digit())
             && part.bytes().any(|b| b.is_ascii_alphabetic())
     };
-    value.len() <= 63 && value.bytes().all(allowed) && !value.split(['-', '.', '/']).any(mixed)
+    let mut parts = value.split(['-', '.', '/', '_']);
+    value.len() <= 63 && (lower || upper) && !parts.any(mixed)
 }
 
 /// Whether a value is special enough to be looked for elsewhere: a word of the language is not.

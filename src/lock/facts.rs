@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::case::Case;
 use crate::object::{Object, ObjectRef};
-use crate::path::FieldPath;
+use crate::path::{FieldPath, Seg};
 use crate::quantity::Quantity;
 
 /// An earlier revision of an object that is known to have worked, or that Git had before.
@@ -110,14 +110,21 @@ pub(super) fn was_good(
         .any(|good| path.get(&good.object).is_some_and(|v| equivalent(value, v)))
 }
 
-/// Whether some earlier revision has the parent of this path, but nothing at it.
+/// Whether some earlier revision has the parent of this path, but nothing at it. Of a list item the
+/// list may be missing too: a revision without the item need not have the list.
 pub(super) fn was_absent(case: &Case<'_>, object: &ObjectRef, path: &FieldPath) -> bool {
-    let Some((parent, _)) = path.split_last() else {
+    let Some((parent, last)) = path.split_last() else {
         return false;
     };
-    known_good(case, object)
-        .iter()
-        .any(|good| parent.get(&good.object).is_some() && path.get(&good.object).is_none())
+    let list_owner = parent
+        .split_last()
+        .filter(|_| matches!(last, Seg::Named { .. }))
+        .map(|(owner, _)| owner);
+    known_good(case, object).iter().any(|good| {
+        let has = |p: &FieldPath| p.get(&good.object).is_some();
+        let around = has(&parent) || list_owner.as_ref().is_some_and(has);
+        around && !has(path)
+    })
 }
 
 /// Whether a value means the same as one from a cluster: equal, an equal quantity, or a mapping

@@ -14,9 +14,52 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Forbidden {
     kind(attempt)?;
     namespace(attempt)?;
     identity(attempt)?;
+    if is_rename(attempt) {
+        return Ok(());
+    }
     object_fields(attempt)?;
     pod_spec(attempt)?;
     container(attempt)
+}
+
+/// Half of a misspelled key's repair: the same value under the key that the schema has. It can
+/// change nothing that its owner did not write, except where the field is about security.
+fn is_rename(attempt: &Attempt<'_>) -> bool {
+    if attempt.edit.unlock != Unlock::InvalidManifest || is_sensitive(&attempt.edit.path) {
+        return false;
+    }
+    let Some((parent, _)) = attempt.edit.path.split_last() else {
+        return false;
+    };
+    let value = attempt.after.or(attempt.before);
+    attempt.siblings.iter().any(|other| {
+        let same_parent = other.path != attempt.edit.path
+            && other.path.split_last().is_some_and(|(p, _)| p == parent);
+        match (&attempt.edit.op, &other.op) {
+            (Op::Add(_), Op::Remove) => {
+                same_parent && other.path.get(&attempt.manifest.object.value) == value
+            }
+            (Op::Remove, Op::Add(added)) => same_parent && Some(added) == value,
+            _ => false,
+        }
+    })
+}
+
+fn is_sensitive(path: &crate::path::FieldPath) -> bool {
+    const WORDS: &[&str] = &[
+        "securityContext",
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "privileged",
+        "serviceAccountName",
+        "hostPath",
+        "exec",
+        "lifecycle",
+    ];
+    path.0
+        .iter()
+        .any(|seg| matches!(seg, crate::path::Seg::Key(k) if WORDS.contains(&k.as_str())))
 }
 
 fn no(code: Code, rule: &str, reason: &str) -> Forbidden {

@@ -828,7 +828,13 @@ fn target_port(attempt: &Attempt<'_>) -> Judged {
     if workloads.is_empty() || !workloads.iter().all(declares) {
         return bounds(format!("the selected pods do not all declare port {port}"));
     }
-    Ok(Verdict::Allow)
+    // declaring a port is only documentation: a person confirms when a number is replaced
+    let number = attempt.before.is_some_and(Value::is_number);
+    Ok(if number {
+        Verdict::Human("E05")
+    } else {
+        Verdict::Allow
+    })
 }
 
 fn selector(attempt: &Attempt<'_>) -> Judged {

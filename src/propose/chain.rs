@@ -6,9 +6,9 @@ use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage};
 
 /// Asks one proposer after another; the first answer counts.
 #[derive(Default)]
-pub struct Chain<'p>(pub Vec<&'p dyn Proposer>);
+pub struct Chain(pub Vec<Box<dyn Proposer>>);
 
-impl Proposer for Chain<'_> {
+impl Proposer for Chain {
     fn propose(
         &self,
         case: &Case<'_>,

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::case::Case;
 use crate::code::{Code, Refusal};
+use crate::config::SchemaMode;
 use crate::evidence::Evidence;
 use crate::evidence::redact::{self, Secret};
 use crate::propose::prompt::{self, Prompt};
@@ -26,7 +27,6 @@ use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage, model};
 mod http;
 mod tape;
 
-pub use crate::config::SchemaMode;
 pub use tape::Tape;
 
 /// Where the model is, and how much it may cost.

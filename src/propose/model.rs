@@ -247,7 +247,7 @@ impl Reader<'_> {
             answer.edits.iter().map(|e| self.edit(e)).collect();
         let edits = edits?;
         if repeated(&edits) {
-            return Err(unusable("two of its edits touch the same field"));
+            return Err(unusable("two of its edits touch the same place"));
         }
         Ok(Answer::Fix(Proposal {
             source: Source::Model(self.model.to_owned()),
@@ -341,12 +341,14 @@ impl Reader<'_> {
     }
 }
 
+/// Whether an edit touches what another one touches, or something inside of it.
 fn repeated(edits: &[ProposedEdit]) -> bool {
     edits.iter().enumerate().any(|(i, edit)| {
         edits
             .iter()
             .skip(i + 1)
-            .any(|other| other.object == edit.object && other.path == edit.path)
+            .filter(|other| other.object == edit.object)
+            .any(|other| other.path.starts_with(&edit.path) || edit.path.starts_with(&other.path))
     })
 }
 

@@ -3,12 +3,10 @@
 //! The scope narrows the schema of the answer, so that constrained decoding cannot express what
 //! `lock` would block anyway. `lock` checks everything again as if the scope did not exist.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use crate::case::Case;
-use crate::evidence::difference;
+use crate::evidence::{difference, referenced};
 use crate::lock::{RowInfo, known_good, row_infos};
 use crate::object::{Object, ObjectRef};
 use crate::path::{FieldPath, Seg};
@@ -160,11 +158,9 @@ fn manifests(case: &Case<'_>) -> Vec<Object> {
     wanted.extend(case.finding.related.iter().cloned());
     if let Some(spec) = case.manifest().and_then(|d| d.object.pod_spec()) {
         let namespace = case.finding.object.namespace.as_deref();
-        wanted.extend(
-            configs(spec)
-                .iter()
-                .map(|n| ObjectRef::new("v1", "ConfigMap", namespace, n)),
-        );
+        let names = referenced(spec, "ConfigMap");
+        let refer = |n: &String| ObjectRef::new("v1", "ConfigMap", namespace, n);
+        wanted.extend(names.iter().map(refer));
     }
     let mut out: Vec<Object> = Vec::new();
     for object in wanted {
@@ -179,29 +175,6 @@ fn manifests(case: &Case<'_>) -> Vec<Object> {
     out
 }
 
-/// The names of the ConfigMaps that a pod spec reads.
-fn configs(spec: &Value) -> BTreeSet<String> {
-    let mut out = BTreeSet::new();
-    for (path, _) in nodes(spec) {
-        let last_two: Vec<&str> = path.0.iter().rev().take(2).filter_map(key).collect();
-        let wanted = matches!(
-            last_two.as_slice(),
-            ["name", "configMap" | "configMapRef" | "configMapKeyRef"]
-        );
-        if let (true, Some(name)) = (wanted, path.get(spec).and_then(Value::as_str)) {
-            out.insert(name.to_owned());
-        }
-    }
-    out
-}
-
-fn key(seg: &Seg) -> Option<&str> {
-    match seg {
-        Seg::Key(key) => Some(key),
-        _ => None,
-    }
-}
-
 /// The fields in which an earlier version that worked differs.
 fn changed(case: &Case<'_>, object: &Object) -> Vec<FieldPath> {
     let Some(base) = object.pod_spec_path() else {
@@ -214,10 +187,44 @@ fn changed(case: &Case<'_>, object: &Object) -> Vec<FieldPath> {
         .iter()
         .filter_map(|good| base.get(&good.object))
         .flat_map(|then| difference::fields(then, now))
-        .filter(|d| d.after.is_some())
+        .filter(|d| d.after.is_some() && can_go_back(&d.path))
         .map(|d| base.join(&d.path))
         .take(40)
         .collect()
+}
+
+/// Fields of a pod spec that may be set back to what they were.
+fn can_go_back(path: &FieldPath) -> bool {
+    const OF_CONTAINER: &[&str] = &[
+        "image",
+        "command",
+        "args",
+        "workingDir",
+        "env",
+        "resources",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+    ];
+    const OF_POD: &[&str] = &[
+        "affinity",
+        "nodeSelector",
+        "tolerations",
+        "topologySpreadConstraints",
+    ];
+    match path.0.as_slice() {
+        [
+            Seg::Key(list),
+            Seg::Named { .. } | Seg::Index(_),
+            Seg::Key(field),
+            ..,
+        ] => {
+            ["containers", "initContainers"].contains(&list.as_str())
+                && OF_CONTAINER.contains(&field.as_str())
+        }
+        [Seg::Key(field), ..] => OF_POD.contains(&field.as_str()),
+        _ => false,
+    }
 }
 
 /// Every node of a value with its path, list items by name where they have one.
@@ -303,7 +310,7 @@ impl Pattern {
                     out.push(path.clone());
                 }
             }
-            if addable {
+            if addable && has_its_probe(&base, &wanted, object) {
                 let path = wanted.iter().fold(base, |p, word| p.key(word));
                 if path.get(&object.value).is_none() {
                     out.push(path);
@@ -311,6 +318,14 @@ impl Pattern {
             }
         }
         out
+    }
+}
+
+/// Whether a field of a probe would be added to a probe that there is.
+fn has_its_probe(base: &FieldPath, wanted: &[&str], object: &Object) -> bool {
+    match wanted.first() {
+        Some(probe) if probe.ends_with("Probe") => base.key(probe).get(&object.value).is_some(),
+        _ => true,
     }
 }
 

@@ -29,8 +29,22 @@ pub fn read(text: &str, current: Option<&Value>, path: &FieldPath) -> Result<Val
         None => Err(format!("{at} is empty")),
         Some('"') => quoted(line).ok_or(format!("{at} is no valid JSON string")),
         Some('{' | '[') if !wants_text => structure(line).ok_or(format!("{at} is no valid JSON")),
-        _ if wants_text => Ok(Value::from(if text.contains('\n') { text } else { line })),
+        _ if wants_text => Ok(Value::from(lines(text, current))),
         _ => scalar(line, current).ok_or(format!("{at} is ambiguous: {line:?}")),
+    }
+}
+
+/// A text as it is written; a file's last line end, which models forget, stays.
+fn lines(text: &str, current: Option<&Value>) -> String {
+    if !text.contains('\n') {
+        return text.trim().to_owned();
+    }
+    let ended = current
+        .and_then(Value::as_str)
+        .is_some_and(|t| t.ends_with('\n'));
+    match (ended, text.ends_with('\n')) {
+        (true, false) => format!("{text}\n"),
+        _ => text.to_owned(),
     }
 }
 
@@ -59,8 +73,8 @@ fn quoted(line: &str) -> Option<Value> {
 /// repeated keys).
 fn structure(line: &str) -> Option<Value> {
     let json: Value = serde_json::from_str(line).ok()?;
-    let yaml: Value = serde_yaml::from_str(line).ok()?;
-    (json == yaml && depth(&json) <= 16).then_some(json)
+    let yaml = crate::manifest::read_stream(line).ok()?;
+    (yaml == [json.clone()] && depth(&json) <= 16).then_some(json)
 }
 
 fn depth(value: &Value) -> usize {
@@ -175,6 +189,12 @@ mod tests {
                 "a: 1\nb: yes\n",
                 Some(json!("a: 0\n")),
                 json!("a: 1\nb: yes\n"),
+            ),
+            (
+                "data.conf",
+                "a: 1\nb: 2",
+                Some(json!("a: 0\n")),
+                json!("a: 1\nb: 2\n"),
             ),
             ("c.args[0]", "--n=yes", None, json!("--n=yes")),
             (

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::case::Desired;
 use crate::object::{Object, ObjectRef, list};
-use crate::snapshot::{Snapshot, map_selects, selector_matches};
+use crate::snapshot::{Existence, Snapshot, map_selects, selector_matches};
 
 /// The most objects that one walk returns, and the most steps it takes downwards.
 const MAX_RELATED: usize = 200;
@@ -18,6 +18,8 @@ pub struct Known<'a> {
     objects: Vec<&'a Object>,
     by_key: BTreeMap<(&'a str, Option<&'a str>, &'a str), usize>,
     snapshot: &'a Snapshot,
+    /// The top-level objects with a pod template, by namespace.
+    workloads: BTreeMap<Option<&'a str>, Vec<&'a Object>>,
 }
 
 impl<'a> Known<'a> {
@@ -27,6 +29,7 @@ impl<'a> Known<'a> {
             objects: Vec::new(),
             by_key: BTreeMap::new(),
             snapshot,
+            workloads: BTreeMap::new(),
         };
         let in_git = desired.iter().map(|d| &d.object);
         for object in snapshot.objects().iter().chain(in_git) {
@@ -36,6 +39,16 @@ impl<'a> Known<'a> {
                 known.objects.push(object);
             }
         }
+        let mut workloads: BTreeMap<Option<&'a str>, Vec<&'a Object>> = BTreeMap::new();
+        for object in &known.objects {
+            if object.pod_spec_path().is_some() && known.is_top(object) {
+                workloads
+                    .entry(object.namespace())
+                    .or_default()
+                    .push(object);
+            }
+        }
+        known.workloads = workloads;
         known
     }
 
@@ -57,18 +70,49 @@ impl<'a> Known<'a> {
             .filter(move |o| o.kind() == kind && o.namespace() == namespace)
     }
 
+    /// All of one kind in one namespace, in the order in which they were found.
+    pub fn all(&self, kind: &str, namespace: Option<&str>) -> Vec<&'a Object> {
+        let fits = |o: &&Object| o.kind() == kind && o.namespace() == namespace;
+        self.objects.iter().copied().filter(fits).collect()
+    }
+
+    /// All of one kind in all namespaces.
+    pub fn everywhere(&self, kind: &str) -> Vec<&'a Object> {
+        let fits = |o: &&Object| o.kind() == kind;
+        self.objects.iter().copied().filter(fits).collect()
+    }
+
+    /// Whether an object exists, in the cluster or in Git.
+    pub fn existence(&self, kind: &str, namespace: Option<&str>, name: &str) -> Existence {
+        match self.find(kind, namespace, name) {
+            Some(_) => Existence::Exists,
+            None => self.snapshot.existence(kind, namespace, name),
+        }
+    }
+
+    /// The top owner of an object where it is known, else the object itself.
+    pub fn owner_of(&self, object: &'a Object) -> &'a Object {
+        let owner = self.snapshot.top_owner(object);
+        self.find(&owner.kind, owner.namespace.as_deref(), &owner.name)
+            .unwrap_or(object)
+    }
+
     /// The top-level objects with a pod template in one namespace: workloads, and Pods and Jobs
     /// that nothing controls.
     pub fn workloads(&self, namespace: Option<&str>) -> Vec<&'a Object> {
-        self.objects
-            .iter()
-            .copied()
-            .filter(|o| {
-                o.namespace() == namespace
-                    && o.pod_spec_path().is_some()
-                    && o.controller().is_none()
-            })
-            .collect()
+        self.workloads.get(&namespace).cloned().unwrap_or_default()
+    }
+
+    /// Nothing controls it, or what controls it is unknown (then a Pod stands for its owner).
+    fn is_top(&self, object: &Object) -> bool {
+        if object.controller().is_none() {
+            return true;
+        }
+        let owner = self.snapshot.top_owner(object);
+        object.kind() == "Pod"
+            && self
+                .find(&owner.kind, owner.namespace.as_deref(), &owner.name)
+                .is_none()
     }
 
     /// The workloads that a Service selects; where it selects none, those that it nearly selects.
@@ -251,7 +295,7 @@ impl<'a> Known<'a> {
     }
 
     /// The Services that a workload names in its environment, arguments or configuration.
-    fn called_by(&self, workload: &Object) -> Vec<&'a Object> {
+    pub fn called_by(&self, workload: &Object) -> Vec<&'a Object> {
         let ns = workload.namespace();
         let mut texts: Vec<String> = Vec::new();
         for container in workload.containers() {
@@ -483,7 +527,7 @@ fn nearly_selected<'a>(
 }
 
 /// Whether a text names a host `name`, `name.ns…` or `name:port`, as a whole word.
-fn names_host(text: &str, name: &str) -> bool {
+pub(crate) fn names_host(text: &str, name: &str) -> bool {
     let mut rest = text;
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     while let Some(at) = rest.find(name) {
@@ -511,24 +555,24 @@ mod tests {
         Snapshot::new(objects.collect(), BTreeMap::new())
     }
 
-    const INGRESS: &str = "{kind: Ingress, metadata: {name: in, namespace: n}, spec: {rules: [{http: {paths: [{backend: {service: {name: svc}}}]}}]}}";
+    const INGRESS: &str = "{kind: Ingress, metadata: {name: in, namespace: ns}, spec: {rules: [{http: {paths: [{backend: {service: {name: svc}}}]}}]}}";
     const SERVICE: &str =
-        "{kind: Service, metadata: {name: svc, namespace: n}, spec: {selector: {app: w}}}";
-    const WORKLOAD: &str = "{kind: Deployment, metadata: {name: w, namespace: n}, spec: {template: {metadata: {labels: {app: w}}, spec: {serviceAccountName: sa, containers: [{name: c, env: [{name: DB, value: 'db.n:5432'}], envFrom: [{configMapRef: {name: cm}}]}]}}}}";
-    const OTHER: &str = "{kind: Deployment, metadata: {name: o, namespace: n}, spec: {template: {metadata: {labels: {app: o}}, spec: {containers: [{name: c, envFrom: [{configMapRef: {name: cm}}]}]}}}}";
-    const CONFIG: &str = "{kind: ConfigMap, metadata: {name: cm, namespace: n}}";
-    const ACCOUNT: &str = "{kind: ServiceAccount, metadata: {name: sa, namespace: n}}";
-    const BINDING: &str = "{kind: RoleBinding, metadata: {name: b, namespace: n}, roleRef: {kind: Role, name: r}, subjects: [{kind: ServiceAccount, name: sa, namespace: n}]}";
-    const ROLE: &str = "{kind: Role, metadata: {name: r, namespace: n}}";
-    const POLICY: &str = "{kind: NetworkPolicy, metadata: {name: np, namespace: n}, spec: {podSelector: {matchLabels: {app: w}}}}";
+        "{kind: Service, metadata: {name: svc, namespace: ns}, spec: {selector: {app: w}}}";
+    const WORKLOAD: &str = "{kind: Deployment, metadata: {name: w, namespace: ns}, spec: {template: {metadata: {labels: {app: w}}, spec: {serviceAccountName: sa, containers: [{name: c, env: [{name: DB, value: 'db.ns:5432'}], envFrom: [{configMapRef: {name: cm}}]}]}}}}";
+    const OTHER: &str = "{kind: Deployment, metadata: {name: o, namespace: ns}, spec: {template: {metadata: {labels: {app: o}}, spec: {containers: [{name: c, envFrom: [{configMapRef: {name: cm}}]}]}}}}";
+    const CONFIG: &str = "{kind: ConfigMap, metadata: {name: cm, namespace: ns}}";
+    const ACCOUNT: &str = "{kind: ServiceAccount, metadata: {name: sa, namespace: ns}}";
+    const BINDING: &str = "{kind: RoleBinding, metadata: {name: b, namespace: ns}, roleRef: {kind: Role, name: r}, subjects: [{kind: ServiceAccount, name: sa, namespace: ns}]}";
+    const ROLE: &str = "{kind: Role, metadata: {name: r, namespace: ns}}";
+    const POLICY: &str = "{kind: NetworkPolicy, metadata: {name: np, namespace: ns}, spec: {podSelector: {matchLabels: {app: w}}}}";
     const DATABASE: &str =
-        "{kind: Service, metadata: {name: db, namespace: n}, spec: {selector: {app: db}}}";
+        "{kind: Service, metadata: {name: db, namespace: ns}, spec: {selector: {app: db}}}";
 
     fn names(kind: &str, name: &str) -> Vec<String> {
         let snapshot = snapshot(&[
             INGRESS, SERVICE, WORKLOAD, OTHER, CONFIG, ACCOUNT, BINDING, ROLE, POLICY, DATABASE,
         ]);
-        related(&ObjectRef::new("", kind, Some("n"), name), &snapshot, &[])
+        related(&ObjectRef::new("", kind, Some("ns"), name), &snapshot, &[])
             .iter()
             .map(|o| o.name.clone())
             .collect()
@@ -555,10 +599,10 @@ mod tests {
 
     #[test]
     fn a_service_without_pods_is_related_to_the_nearest_workload() {
-        let broken = "{kind: Service, metadata: {name: svc, namespace: n}, spec: {selector: {app: w, extra: x}}}";
+        let broken = "{kind: Service, metadata: {name: svc, namespace: ns}, spec: {selector: {app: w, extra: x}}}";
         let snapshot = snapshot(&[broken, WORKLOAD, OTHER]);
         let all = related(
-            &ObjectRef::new("", "Service", Some("n"), "svc"),
+            &ObjectRef::new("", "Service", Some("ns"), "svc"),
             &snapshot,
             &[],
         );
@@ -568,7 +612,7 @@ mod tests {
     #[test]
     fn a_host_is_a_whole_word() {
         assert!(names_host("http://db:80/", "db"));
-        assert!(names_host("db.n.svc", "db"));
+        assert!(names_host("db.ns.svc", "db"));
         assert!(!names_host("mydb:80", "db") && !names_host("x.db:80", "db"));
     }
 }

@@ -365,9 +365,9 @@ fn named_items(map: &Map<String, Value>, inner: &Shape) -> Option<Value> {
     if *inner != Shape::Type("core.v1.EnvVar".to_owned()) || map.contains_key("name") {
         return None;
     }
+    // `yes` and `0x1F` have lost their spelling, and nobody checks it in a block that is rewritten
     let items = map.iter().map(|(key, value)| {
-        let text =
-            converted(value, &Shape::Text).or_else(|| value.is_string().then(|| value.clone()))?;
+        let text = value.as_str()?;
         Some(serde_json::json!({"name": key, "value": text}))
     });
     items.collect::<Option<Vec<Value>>>().map(Value::Array)

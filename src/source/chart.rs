@@ -140,7 +140,7 @@ fn ask_name(object: &Object, place: &str, complaint: &Complaint, index: usize) -
         diagnosis: vec![
             Claim::fact(format!("The tool says: {}", complaint.text)),
             Claim::fact(format!(
-                "The {} {kind} of the file has {field} {name:?}, which is no valid name.",
+                "The {} document of the file, a {kind}, has {field} {name:?}, which is no valid name.",
                 ordinal(index)
             )),
             Claim::fact(

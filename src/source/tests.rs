@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::code::Code;
 use crate::propose::Op;
 
 fn files(all: &[(&str, &str)]) -> Files {
@@ -143,6 +142,24 @@ fn removed_hooks_are_named_with_their_line() {
     assert_eq!(refusal.code, Code::BlockedTemplate);
     assert!(
         refusal.message.contains("templates/svc.yaml, line 4"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_syntax_error_is_quoted() {
+    let all = [("apps/till.yaml", "kind: Deployment\nspec:\n  a: b: c\n")];
+    let report = told(
+        "apply-error",
+        "error: error parsing apps/till.yaml: error converting YAML to JSON: yaml: line 3: mapping values are not allowed in this context",
+    );
+    let found = faults(&files(&all), Some(&report), &[]);
+    let Answer::Refuse(refusal) = &found[0].answer else {
+        panic!("{found:?}")
+    };
+    assert_eq!(refusal.code, Code::NotYaml);
+    assert!(
+        refusal.message.contains("Line 3 is:   a: b: c"),
         "{refusal}"
     );
 }

@@ -4,4 +4,5 @@
 mod architecture;
 mod cli;
 mod contract;
+mod llm;
 mod poison;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::detect::View;
+use crate::detect::container::status::{Ended, Status, seconds_between, time};
 use crate::detect::container::text;
 use crate::finding::{Class, fact};
 use crate::object::{Container, Object, ObjectRef, at, list};
@@ -214,7 +214,14 @@ impl<'a> Look<'a> {
                     .fact("limit", limit),
             );
         }
+        // a start that failed and then worked, or one restart by a probe, is history
+        if !status.is_down() && status.restarts() < 2 {
+            return None;
+        }
         if ended.reason == "StartError" || ended.reason == "ContainerCannotRun" {
+            if !status.is_down() {
+                return None;
+            }
             return not_started(container, ended.reason, ended.message);
         }
         self.probe_kill(container, status, &ended)
@@ -416,17 +423,14 @@ impl<'a> Look<'a> {
         )
     }
 
-    /// A volume cannot be mounted or attached, so no container starts.
+    /// A volume cannot be mounted, so no container starts.
     fn mount(&self) -> Option<Symptom> {
         if !self.waits_for_start() {
             return None;
         }
-        let told = |reason: &str| {
-            let mut events = self.events.iter().rev();
-            events.find(|e| e.reason == reason && self.is_of_this_wait(e))
-        };
-        if let Some(e) = told("FailedAttachVolume") {
-            return Some(volume_symptom(Class::FailedAttachVolume, e, "attached"));
+        let attaches = |e: &&Event| e.reason == "FailedAttachVolume" && self.is_of_this_wait(e);
+        if self.events.iter().copied().any(|e| attaches(&e)) {
+            return None; // the attachment itself is the finding
         }
         let mut mounts = self
             .events
@@ -440,7 +444,7 @@ impl<'a> Look<'a> {
         }
         match text::missing(&event.message) {
             Some(missing) => Some(self.missing(None, "FailedMount", &event.message, missing)),
-            None => Some(volume_symptom(Class::FailedMount, event, "mounted")),
+            None => Some(volume_symptom(event)),
         }
     }
 
@@ -558,16 +562,16 @@ fn projected_source(volume: &Value, missing: &text::Missing) -> Option<String> {
     })
 }
 
-fn volume_symptom(class: Class, event: &Event, done: &str) -> Symptom {
+fn volume_symptom(event: &Event) -> Symptom {
     let volume = text::volume(&event.message).unwrap_or_default();
     let name = if volume.is_empty() {
         "a volume".to_owned()
     } else {
         format!("volume {volume}")
     };
-    Symptom::bare(class, &event.reason, &event.message)
+    Symptom::bare(Class::FailedMount, &event.reason, &event.message)
         .clause(format!(
-            "{name} cannot be {done}: {}",
+            "{name} cannot be mounted: {}",
             text::one_line(&event.message, 240)
         ))
         .detail(&volume)
@@ -669,104 +673,6 @@ fn is_about(event: &Event, container: &str) -> bool {
         .field_path
         .as_ref()
         .is_none_or(|p| p.ends_with(&format!("{{{container}}}")))
-}
-
-pub(super) fn time(value: Option<&Value>) -> Option<Timestamp> {
-    value?.as_str()?.parse().ok()
-}
-
-/// Seconds from the first to the second moment; none if the second is earlier.
-pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> Option<u64> {
-    u64::try_from(to.as_second().saturating_sub(from.as_second())).ok()
-}
-
-/// The status of one container.
-struct Status<'o> {
-    value: &'o Value,
-}
-
-/// How a run ended.
-struct Ended<'o> {
-    code: i64,
-    reason: &'o str,
-    message: &'o str,
-    started: Option<Timestamp>,
-    finished: Option<Timestamp>,
-}
-
-impl Ended<'_> {
-    fn seconds(&self) -> Option<u64> {
-        let started = self.started.filter(|t| t.as_second() > 0)?;
-        seconds_between(started, self.finished?)
-    }
-}
-
-impl<'o> Status<'o> {
-    fn of(pod: &'o Object, container: &Container<'_>) -> Option<Self> {
-        let field = if container.init {
-            "status.initContainerStatuses"
-        } else {
-            "status.containerStatuses"
-        };
-        let mut statuses = pod.list(field).iter();
-        statuses
-            .find(|s| s.get("name").and_then(Value::as_str) == Some(container.name))
-            .map(|value| Self { value })
-    }
-
-    fn waiting(&self) -> Option<(&'o str, &'o str)> {
-        let waiting = at(self.value, "state.waiting")?;
-        let text = |key: &str| waiting.get(key).and_then(Value::as_str).unwrap_or_default();
-        Some((text("reason"), text("message")))
-    }
-
-    fn ended(&self, dotted: &str) -> Option<Ended<'o>> {
-        let value = at(self.value, dotted)?;
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-        Some(Ended {
-            code: value.get("exitCode").and_then(Value::as_i64)?,
-            reason: text("reason"),
-            message: text("message"),
-            started: time(value.get("startedAt")),
-            finished: time(value.get("finishedAt")),
-        })
-    }
-
-    fn now_ended(&self) -> Option<Ended<'o>> {
-        self.ended("state.terminated")
-    }
-
-    fn last_end(&self) -> Option<Ended<'o>> {
-        self.now_ended()
-            .or_else(|| self.ended("lastState.terminated"))
-    }
-
-    fn running_since(&self) -> Option<Timestamp> {
-        time(at(self.value, "state.running.startedAt"))
-    }
-
-    /// Neither running nor ended well.
-    fn is_down(&self) -> bool {
-        self.waiting().is_some() || self.now_ended().is_some_and(|e| e.code != 0)
-    }
-
-    fn ready(&self) -> bool {
-        self.flag("ready")
-    }
-
-    fn flag(&self, key: &str) -> bool {
-        self.value
-            .get(key)
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
-    }
-
-    fn restarts(&self) -> i64 {
-        self.value
-            .get("restartCount")
-            .and_then(Value::as_i64)
-            .unwrap_or(0)
-    }
 }
 
 impl Symptom {

@@ -62,10 +62,10 @@ pub fn read(text: &str, from_tool: bool) -> Vec<Complaint> {
         .filter(|l| !l.is_empty())
         .take(MAX_LINES)
     {
-        if let Some(complaint) = one(line) {
-            if !out.iter().any(|c| same_subject(c, &complaint)) {
-                out.push(complaint);
-            }
+        if let Some(complaint) = one(line)
+            && !out.iter().any(|c| same_subject(c, &complaint))
+        {
+            out.push(complaint);
         }
     }
     if out.is_empty() {
@@ -83,11 +83,17 @@ fn same_subject(a: &Complaint, b: &Complaint) -> bool {
         == (&b.kind, &b.name, &b.file, &b.field, b.problem)
 }
 
+/// The subject is read all the same; what is wrong with it is in the text.
 fn not_understood(text: &str) -> Complaint {
-    Complaint {
-        problem: Problem::Render,
-        ..empty(text)
-    }
+    let mut c = empty(text);
+    subject(text, &mut c);
+    let source = KUSTOMIZE.is_match(text) && c.kind.is_none() && c.file.is_none();
+    c.problem = if source {
+        Problem::Render
+    } else {
+        Problem::Invalid
+    };
+    c
 }
 
 fn empty(text: &str) -> Complaint {

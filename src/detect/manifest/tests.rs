@@ -188,3 +188,23 @@ fn a_complaint_about_nothing_in_git_is_still_a_finding() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].object.to_string(), "ConfigMap Till");
 }
+
+#[test]
+fn a_field_alone_finds_its_object() {
+    let bad = [desired(&TILL.replace("80", "'80'"))];
+    let text = "json: cannot unmarshal string into Go struct field ContainerPort.spec.template.spec.containers.ports.containerPort of type int32";
+    let found = found(&bad, &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object.name, "till");
+}
+
+#[test]
+fn a_message_that_is_not_understood_is_a_finding_with_its_file() {
+    let text = "Error from server (NotFound): error when creating \"till.yaml\": namespaces \"shop\" not found";
+    let found = found(&[], &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].class, found[0].fact(fact::FILE)),
+        (Class::InvalidManifest, Some("till.yaml"))
+    );
+}

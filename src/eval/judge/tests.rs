@@ -159,7 +159,7 @@ fn a_change_must_lie_below_a_free_path() {
     let containers = "spec/template/spec/containers";
     let side = format!("Deployment/server {containers}/name=side/image");
     let one = free(&format!("{containers}/name=main/image"));
-    assert_eq!(collateral(one, &before, &after), [side.clone()]);
+    assert_eq!(collateral(one, &before, &after), [side]);
     assert!(collateral(free("spec/template"), &before, &after).is_empty());
     assert_eq!(collateral(free("spec/temp"), &before, &after).len(), 2);
     let file = json!({"may_change": ["file:a.yaml spec"]});

@@ -118,7 +118,7 @@ fn what_is_no_edit_of_an_object_is_refused_with_its_code() {
 
 #[test]
 fn the_row_fits_the_path_and_then_the_class() {
-    let row = |class, kind, path: &str| unlock(class, kind, &path.parse().unwrap());
+    let row = |class, kind, path: &str| unlock(class, kind, &path.parse().unwrap(), 0);
     let container = "spec.template.spec.containers[name=a]";
     let memory = format!("{container}.resources.limits.memory");
     let image = format!("{container}.image");
@@ -145,5 +145,14 @@ fn the_row_fits_the_path_and_then_the_class() {
     assert_eq!(
         row(Class::DeprecatedApi, "Deployment", "apiVersion"),
         Unlock::DeprecatedApi
+    );
+    let command = format!("{container}.command").parse().unwrap();
+    let second = unlock(Class::RunContainerError, "Deployment", &command, 1);
+    assert_eq!(second, Unlock::LastHealthyTemplate);
+    let none = Oracle::new(&files(&[("a.yaml", "kind: A")]), &Files::default());
+    assert_eq!(
+        none,
+        Oracle::default(),
+        "no known answer is no deletion of everything"
     );
 }

@@ -134,9 +134,9 @@ pub(super) const RULES: &[Rule] = &[
     ),
     shape(r"(?i:\bbearer\s+)([0-9A-Za-z_.~+/-]{16,}=*)"),
     shape(r"(?i:\bbasic\s+)([0-9A-Za-z+/]{16,}=*)"),
-    shape(r"(?i:\b(?:set-)?cookie['\x22]?\s*[:=]\s*)([^\n]{8,})"),
+    shape(r"(?i:\b(?:set-)?cookie['\x22]?[ \t]*[:=][ \t]*)([^\n]{8,})"),
     shape(
-        r"(?i:\bx-(?:api-key|auth-token|vault-token|amz-security-token|goog-api-key|gitlab-token)['\x22]?\s*[:=]\s*['\x22]?)([^\s'\x22,]+)",
+        r"(?i:\bx-(?:api-key|auth-token|vault-token|amz-security-token|goog-api-key|gitlab-token)['\x22]?[ \t]*[:=][ \t]*['\x22]?)([^\s'\x22,]+)",
     ),
     shape(r"\x22auths?\x22\s*:\s*\x22([0-9A-Za-z+/=]{8,})\x22"),
     shape(r"(?i:\bidentified\s+by\s+)'([^'\n]+)'"),

@@ -6,7 +6,11 @@ use crate::propose::playbook::Play;
 mod command;
 mod crash;
 mod image;
+#[cfg(test)]
+pub(super) mod stage;
 pub(super) mod subject;
+#[cfg(test)]
+mod tests;
 
 /// The plays of this module.
 pub const PLAYS: &[Play] = &[
@@ -42,8 +46,8 @@ pub const PLAYS: &[Play] = &[
     },
     Play {
         name: "volume-error",
-        about: "explains why a volume cannot be mounted or attached",
-        classes: &[Class::FailedMount, Class::FailedAttachVolume],
+        about: "explains why a volume cannot be mounted",
+        classes: &[Class::FailedMount],
         run: crash::volume,
     },
     Play {

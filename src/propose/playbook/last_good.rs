@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::case::Case;
 use crate::code::Code;
 use crate::finding::{Class, fact};
-use crate::lock::KnownGood;
+use crate::lock::{KnownGood, equivalent, short};
 use crate::object::list;
 use crate::propose::playbook::Play;
-use crate::propose::playbook::build::{Words, ask, by_hand, proposal};
+use crate::propose::playbook::build::{Words, ask, by_hand, proposal, refuse};
 use crate::propose::playbook::container::subject::{
     Subject, after_merge, diagnosis, goods, option, settle, worked_once,
 };
@@ -20,7 +20,16 @@ mod differ;
 use differ::{Difference, differences};
 
 /// The plays of this module.
-pub const PLAYS: &[Play] = &[Play {
+pub const PLAYS: &[Play] = &[GIT_IS_AHEAD, LAST_HEALTHY];
+
+const GIT_IS_AHEAD: Play = Play {
+    name: "git-is-ahead",
+    about: "says that Git differs already from what fails in the cluster",
+    classes: LAST_HEALTHY.classes,
+    run: git_is_ahead,
+};
+
+const LAST_HEALTHY: Play = Play {
     name: "last-healthy-template",
     about: "puts the implicated fields back to the last revision that worked",
     classes: &[
@@ -42,7 +51,41 @@ pub const PLAYS: &[Play] = &[Play {
         Class::CronJobFailing,
     ],
     run: last_healthy,
-}];
+};
+
+/// The field that fails has another value in Git: somebody mended it, or changed the cluster by hand.
+fn git_is_ahead(case: &Case<'_>) -> Option<Answer> {
+    let subject = Subject::of(case)?;
+    let live = case.snapshot.get(&case.finding.object)?;
+    let live = live.container(subject.container.name)?;
+    let fields: &[&str] = match case.finding.class {
+        Class::OOMKilled => &["resources.limits.memory"],
+        Class::LivenessProbeFailing => &["livenessProbe"],
+        Class::ReadinessProbeFailing => &["readinessProbe"],
+        Class::StartupProbeFailing => &["startupProbe"],
+        Class::RunContainerError => &["image", "command", "args"],
+        Class::MissingConfig | Class::MissingSecret => return None,
+        _ => &["image"],
+    };
+    let differs = fields.iter().find(|f| {
+        let (mine, theirs) = (subject.container.get(f), live.get(f));
+        !matches!((mine, theirs), (Some(a), Some(b)) if equivalent(a, b))
+            && (mine.is_some() || theirs.is_some())
+    })?;
+    let text = |v: Option<&Value>| v.map_or_else(|| "not set".to_owned(), short);
+    Some(refuse(
+        Code::PendingSync,
+        format!(
+            "{}. {} of container {} is {} in {}, and {} in the cluster: what fails is not what Git has",
+            diagnosis(case).join("; "),
+            differs,
+            subject.container.name,
+            text(subject.container.get(differs)),
+            subject.manifest.file,
+            text(live.get(differs))
+        ),
+    ))
+}
 
 fn last_healthy(case: &Case<'_>) -> Option<Answer> {
     let subject = Subject::of(case)?;
@@ -275,7 +318,28 @@ fn surplus_init(case: &Case<'_>, subject: &Subject<'_>, good: &KnownGood) -> Opt
         return None;
     }
     let proposal = remove_container(case, subject, good);
-    Some(settle(case, proposal, Vec::new()))
+    match rollout_note(case) {
+        None => Some(settle(case, proposal, Vec::new())),
+        // half a fix would look like the whole one
+        Some(note) => Some(both_or_one(case, proposal, note)),
+    }
+}
+
+/// The container can go by proof, the strategy only by a person.
+fn both_or_one(case: &Case<'_>, removal: Proposal, note: String) -> Answer {
+    let mut facts = diagnosis(case);
+    facts.push(note);
+    let title = format!(
+        "{}: shall the container go, and the rollout strategy become safe?",
+        removal.title
+    );
+    let options = vec![
+        option(case, removal),
+        by_hand(
+            "the same, and spec.strategy.rollingUpdate.maxUnavailable to 25% (rule D08: a person changes it)",
+        ),
+    ];
+    ask(Code::OwnerDecision, title, facts, options)
 }
 
 /// The removal of a container that the earlier revision lacks.
@@ -335,6 +399,3 @@ pub(super) fn rollout_note(case: &Case<'_>) -> Option<String> {
         )
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,8 @@
 //! schema refuses, one certain repair after the other, until nothing is left. What is not certain
 //! becomes a question. The result always validates, or nothing is proposed.
 
+use serde_json::Value;
+
 use crate::case::{Case, Desired};
 use crate::code::{Code, Refusal};
 use crate::detect::manifest::fact;
@@ -161,6 +163,15 @@ impl<'a, 'c> Work<'a, 'c> {
 
     /// Takes a step, or folds it into the value that an earlier step adds.
     fn push(&mut self, step: Step) {
+        if self.loses_spelling(&step) {
+            let why =
+                "it is written without quotes and has to be text: quote it by hand, as it is meant";
+            let doubt = Doubt::text(&step.path.to_string(), why.to_owned());
+            if !self.doubts.contains(&doubt) {
+                self.doubts.push(doubt);
+            }
+            return;
+        }
         crate::lock::apply_op(&mut self.object.value, &step.path, &step.op);
         let host = self.steps.iter_mut().find_map(|s| match &mut s.op {
             Op::Add(value) | Op::Set(value) if step.path.starts_with(&s.path) => {
@@ -178,6 +189,23 @@ impl<'a, 'c> Work<'a, 'c> {
             }
             None => self.steps.push(step),
         }
+    }
+
+    /// Whether a step makes text of a value that an earlier step moves: then nobody compares it
+    /// with its spelling in the file (`yes`, `0x1F`).
+    fn loses_spelling(&self, step: &Step) -> bool {
+        let retyped = matches!(
+            (step.path.get(&self.object.value), &step.op),
+            (
+                Some(Value::Bool(_) | Value::Number(_)),
+                Op::Set(Value::String(_))
+            )
+        );
+        retyped
+            && self
+                .steps
+                .iter()
+                .any(|s| !matches!(s.op, Op::Remove) && step.path.starts_with(&s.path))
     }
 
     fn answer(self) -> Answer {

@@ -127,6 +127,3 @@ fn stalled(case: &Case<'_>) -> Option<Answer> {
     )];
     Some(ask(Code::NoSafeFix, title, facts, options))
 }
-
-#[cfg(test)]
-mod tests;

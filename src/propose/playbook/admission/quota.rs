@@ -202,7 +202,7 @@ impl<'c> Refused<'c> {
         };
         let (value, why) = self
             .earlier(item, container)
-            .or_else(|| self.from_request(item, container))?;
+            .or_else(|| self.above_request(item, container))?;
         let path = item.path(container);
         let op = put(&manifest.object.value, &path, Value::String(value.clone()));
         let target = manifest.object.reference();
@@ -237,7 +237,7 @@ impl<'c> Refused<'c> {
 
     /// A limit between the declared request and what the quota leaves each pod: twice the request,
     /// or what fits.
-    fn from_request(&self, item: &Item, container: &Container<'_>) -> Option<(String, String)> {
+    fn above_request(&self, item: &Item, container: &Container<'_>) -> Option<(String, String)> {
         if item.side != "limits" {
             return None;
         }
@@ -410,7 +410,7 @@ impl<'c> Refused<'c> {
         }
         let words = Words {
             play: PLAY,
-            title: format!("lower {} of {}", and(&words), self.case.finding.object),
+            title: format!("lower {} in {}", and(&words), self.case.finding.object),
             diagnosis: self.diagnosis(),
             reason: format!("then all pods fit ResourceQuota {}", self.quota_name),
             after_merge: Vec::new(),

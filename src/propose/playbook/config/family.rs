@@ -167,9 +167,10 @@ fn serves(case: &Case<'_>, service: &str, port: &str) -> bool {
     let namespace = case.finding.object.namespace.as_deref();
     let object = case.snapshot.find("Service", namespace, service);
     object.is_some_and(|s| {
-        list(&s.value, "spec.ports")
-            .iter()
-            .any(|p| p.get("port").is_some_and(|n| n.to_string() == port))
+        list(&s.value, "spec.ports").iter().any(|p| {
+            p.get("port")
+                .is_some_and(|n| n.as_u64() == port.parse().ok())
+        })
     })
 }
 

@@ -14,6 +14,7 @@ use crate::object::{at, list};
 use crate::propose::playbook::build::{and, ask, by_hand, refuse};
 use crate::propose::playbook::last_good::remove_container;
 use crate::propose::{Answer, Choice};
+use crate::snapshot::Existence;
 
 pub(super) fn creation(case: &Case<'_>) -> Option<Answer> {
     let message = case.finding.message.as_str();
@@ -55,20 +56,6 @@ pub(super) fn volume(case: &Case<'_>) -> Option<Answer> {
     let message = case.finding.message.as_str();
     let facts = diagnosis(case);
     let name = case.finding.fact("volume").unwrap_or_default();
-    if message.contains("Multi-Attach") || message.contains("already exclusively attached") {
-        let title = format!(
-            "Volume {name} is attached to another node: which pod of {} may have it?",
-            case.finding.object
-        );
-        let options = vec![
-            by_hand(
-                "let the old pod go first: strategy Recreate, or one replica (rule D08: a person changes it)",
-            ),
-            by_hand("use a volume that several nodes may mount (ReadWriteMany)"),
-            by_hand("if the old node is gone, remove its VolumeAttachment by hand"),
-        ];
-        return Some(ask(Code::OwnerDecision, title, facts, options));
-    }
     let host = [
         "hostPath type check failed",
         "not a directory",
@@ -113,6 +100,7 @@ pub(super) fn init(case: &Case<'_>) -> Option<Answer> {
     ));
     facts.extend(crate::propose::playbook::last_good::rollout_note(case));
     facts.extend(replicas(case));
+    facts.extend(awaited(case, &subject));
     let mut options: Vec<Choice> = Vec::new();
     if let Some(good) = &good {
         facts.push(format!("{} has no container {name}", good.basis));
@@ -144,6 +132,31 @@ fn command(subject: &Subject<'_>) -> String {
         format!("`{}`", words.join(" "))
     }
 }
+
+/// The Services that a waiting command names and that do not exist, with the one that is near.
+fn awaited(case: &Case<'_>, subject: &Subject<'_>) -> Vec<String> {
+    let namespace = case.finding.object.namespace.as_deref();
+    let services = case.snapshot.in_namespace("Service", namespace);
+    let text = command(subject);
+    let hosts = WAITS_FOR.captures_iter(&text).filter_map(|c| c.get(1));
+    let names = hosts.map(|m| m.as_str().split('.').next().unwrap_or_default().to_owned());
+    names
+        .filter(|name| case.snapshot.existence("Service", namespace, name) == Existence::Absent)
+        .map(|name| {
+            let near = crate::near::misspelled(&name, services.iter().map(|s| s.name()));
+            let near = near.map_or_else(String::new, |n| format!("; Service {n} exists"));
+            format!(
+                "it waits for {name}, and no Service of that name exists in the namespace{near}"
+            )
+        })
+        .take(3)
+        .collect()
+}
+
+static WAITS_FOR: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(?:nslookup|getent hosts|nc(?: -[a-zA-Z0-9]+)*|ping(?: -c ?\d+)?|pg_isready -h|https?://)\s*([a-z][a-z0-9-]*(?:\.[a-z0-9.-]+)?)")
+        .expect("a literal pattern compiles")
+});
 
 fn replicas(case: &Case<'_>) -> Option<String> {
     let live = case.snapshot.get(&case.finding.object)?;

@@ -305,3 +305,42 @@ fn templates_are_refused_with_their_place() {
     assert_eq!(refusal.code, Code::BlockedTemplate);
     assert!(refusal.message.contains("templates/a.yaml, line 12"));
 }
+
+#[test]
+fn an_immutable_field_is_a_refusal_of_its_own() {
+    let mut finding = Finding::new(
+        Class::InvalidManifest,
+        Severity::High,
+        desired(TILL).object.reference(),
+        "refused",
+    );
+    finding.message =
+        "The Deployment \"till\" is invalid: spec.selector: Invalid value: {}: field is immutable"
+            .to_owned();
+    let all = [desired(TILL)];
+    let case = Case {
+        finding: &finding,
+        others: &[],
+        snapshot: &Snapshot::default(),
+        desired: &all,
+        earlier: &[],
+        report: None,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let Some(Answer::Refuse(refusal)) = unlocated::run(&case) else {
+        panic!()
+    };
+    assert_eq!(refusal.code, Code::BlockedImmutable);
+    assert!(refusal.message.contains("apps/till.yaml"));
+}
+
+#[test]
+fn text_without_quotes_in_a_moved_block_is_a_question() {
+    let bad = TILL.replace("env: [{name: A, value: x}]", "envs: [{name: A, value: 1}]");
+    let question = question(answer(&bad));
+    assert!(
+        question.title.contains("env[name=A].value"),
+        "{}",
+        question.title
+    );
+}

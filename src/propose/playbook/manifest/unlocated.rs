@@ -28,6 +28,9 @@ fn is_served_elsewhere(case: &Case<'_>) -> Option<Answer> {
     if case.finding.class != Class::DeprecatedApi {
         return None;
     }
+    if schema::deprecated(&object.api_version, &object.kind).is_some() {
+        return None;
+    }
     let served: Vec<&str> = schema::versions_of(&object.kind);
     if served.is_empty() || served.contains(&object.api_version.as_str()) {
         return None;
@@ -71,25 +74,67 @@ fn is_served_elsewhere(case: &Case<'_>) -> Option<Answer> {
 
 fn not_understood(case: &Case<'_>) -> Answer {
     let finding = case.finding;
-    let place = case
+    let places: Vec<String> = case
         .desired
         .iter()
-        .find(|d| d.object.reference().same_object(&finding.object))
-        .map(|d| format!(" in {} (document {})", d.file, d.document + 1))
-        .unwrap_or_default();
+        .filter(|d| d.object.reference().same_object(&finding.object))
+        .map(|d| format!("{} (document {})", d.file, d.document + 1))
+        .collect();
+    let place = places.join(" and ");
+    if places.len() > 1 && finding.fact(fact::ISSUES).is_some() {
+        let text = format!(
+            "{} is defined in {place}: {}",
+            finding.object, finding.summary
+        );
+        return Answer::Refuse(Refusal::new(Code::Ambiguous, text));
+    }
+    let said = finding.message.trim_end_matches('.');
+    let (code, why) = reason(said, case);
     let field = finding
         .fact(fact::FIELD)
-        .map(|f| format!(" The field is {f}."))
+        .map(|f| format!(" (field {f})"))
         .unwrap_or_default();
-    Answer::Refuse(Refusal::new(
-        Code::NoSafeFix,
-        format!(
-            "{}{place} is refused: {}.{field} The schema of Kubernetes {} finds no fault in it, so the right value is not known",
-            finding.object,
-            finding.message.trim_end_matches('.'),
-            schema::VERSION
-        ),
-    ))
+    let text = format!(
+        "{} in {place} is refused{field}: {said}. {why}",
+        finding.object
+    );
+    Answer::Refuse(Refusal::new(code, text))
+}
+
+/// What kind of refusal a message is that is not about the form of the object.
+fn reason(said: &str, case: &Case<'_>) -> (Code, String) {
+    let has = |marks: &[&str]| marks.iter().any(|m| said.contains(m));
+    if has(&[
+        "field is immutable",
+        "updates to statefulset spec",
+        "may not change once set",
+        "cannot change roleRef",
+        "is immutable after creation",
+    ]) {
+        let why = "The API server never changes this field of an existing object (rules G04, G09 to G15): put the old value back, or delete and re-create the object by hand";
+        return (Code::BlockedImmutable, why.to_owned());
+    }
+    if has(&["namespaces \""]) && has(&["not found"]) {
+        let why = "The namespace does not exist, and kubemend creates no objects (rule G02): create the Namespace, or correct the name by hand";
+        return (Code::BlockedNewObject, why.to_owned());
+    }
+    if has(&[
+        "is forbidden: User",
+        "cannot create resource",
+        "cannot patch resource",
+        "connection refused",
+        "i/o timeout",
+        "x509:",
+    ]) {
+        let why = "The manifest is not at fault: whoever applies it may not, or does not reach the API server";
+        return (Code::InfrastructureFault, why.to_owned());
+    }
+    let object = &case.finding.object;
+    let why = format!(
+        "The schema of Kubernetes {} finds no fault in {object}, so the right value is not known",
+        schema::VERSION
+    );
+    (Code::NoSafeFix, why)
 }
 
 /// kustomize or Helm cannot render.
@@ -105,7 +150,13 @@ fn render_error(case: &Case<'_>) -> Answer {
         return Answer::Refuse(Refusal::new(Code::BlockedTemplate, text));
     }
     let text = format!("the source{place} cannot be rendered: {message}");
-    Answer::Refuse(Refusal::new(Code::RenderFailed, text))
+    let syntax = message.contains("yaml: ") || message.contains("converting YAML to JSON");
+    let code = if syntax {
+        Code::NotYaml
+    } else {
+        Code::RenderFailed
+    };
+    Answer::Refuse(Refusal::new(code, text))
 }
 
 fn place(case: &Case<'_>) -> String {
@@ -144,6 +195,12 @@ fn not_in_git(case: &Case<'_>) -> Answer {
                 proposal: None,
             }],
         });
+    }
+    let said = finding.message.trim_end_matches('.');
+    let (code, why) = reason(said, case);
+    if code != Code::NoSafeFix {
+        let text = format!("{object}{} is refused: {said}. {why}", place(case));
+        return Answer::Refuse(Refusal::new(code, text));
     }
     let instead = schema::deprecated(&object.api_version, &object.kind)
         .and_then(|d| d.replacement)

@@ -30,10 +30,12 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
 
 fn anti_affinity(waiting: &Waiting<'_>) -> Answer {
     let conflict = Conflict::of(waiting);
-    if let Some(fix) = conflict.restore_earlier() {
-        return Answer::Fix(fix);
+    // how far replicas keep apart is the owner's wish, even where it is new
+    let earlier = conflict.restore_earlier();
+    match earlier {
+        Some(fix) if !conflict.own => Answer::Fix(fix),
+        earlier => conflict.question(earlier),
     }
-    conflict.question()
 }
 
 /// What the required anti-affinity excludes, counted.
@@ -159,11 +161,21 @@ impl<'c, 'w> Conflict<'c, 'w> {
         out
     }
 
-    fn question(&self) -> Answer {
+    /// As many nodes as replicas: only the extra pod of a rolling update finds no place.
+    fn only_surge_is_short(&self) -> bool {
+        let domains = i64::try_from(self.domains()).unwrap_or(i64::MAX);
+        self.own && self.waiting.replicas() <= domains
+    }
+
+    fn question(&self, earlier: Option<Proposal>) -> Answer {
         let waiting = self.waiting;
         let name = waiting.name();
         let mut options: Vec<Choice> = Vec::new();
         options.extend(self.preferred());
+        options.extend(earlier.map(change));
+        if self.only_surge_is_short() {
+            options.push(by_hand(format!("replace pods one by one: maxSurge 0 and maxUnavailable 1 in the rolling update of {name} (rule D08: a person makes the change)")));
+        }
         if self.own {
             let most = self.domains();
             options.push(by_hand(format!(
@@ -187,6 +199,13 @@ impl<'c, 'w> Conflict<'c, 'w> {
 
     fn title(&self) -> String {
         let name = self.waiting.name();
+        if self.only_surge_is_short() {
+            return format!(
+                "{name}: {} replicas that must not share a node fill all {} nodes, so an update has no node for a new pod: which gives way?",
+                self.waiting.replicas(),
+                self.domains()
+            );
+        }
         match (self.own, self.others.first()) {
             (true, _) => format!(
                 "{name}: {} replicas that must not share a node need {} nodes, and {} can be used: which gives way?",

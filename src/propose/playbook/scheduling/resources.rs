@@ -12,7 +12,7 @@ use crate::detect::scheduling::RESOURCE;
 use crate::object::{Container, Object};
 use crate::path::FieldPath;
 use crate::placement::{allocatable, container_requests, free, pod_requests};
-use crate::propose::playbook::build::{Words, and, ask, by_hand, change, edit, proposal};
+use crate::propose::playbook::build::{Words, and, ask, by_hand, change, edit, proposal, refuse};
 use crate::propose::{Answer, Choice, Op, Proposal, ProposedEdit, Unlock};
 use crate::quantity::Quantity;
 
@@ -29,6 +29,9 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
         return Some(extended(&waiting, resource));
     }
     let short = Shortage::of(&waiting, resource);
+    if let Some(answer) = short.lowered_in_git(resource) {
+        return Some(answer);
+    }
     let restored = short.restore_earlier_value();
     let answer = restored.or_else(|| short.lower_what_was_added());
     Some(answer.map_or_else(|| short.question(), Answer::Fix))
@@ -62,6 +65,27 @@ impl<'c, 'w> Shortage<'c, 'w> {
             resources,
             nodes: waiting.admitted(waiting.spec),
         }
+    }
+
+    /// Git asks for less than the waiting pod: the change has only not arrived.
+    fn lowered_in_git(&self, resource: &str) -> Option<Answer> {
+        let case = self.waiting.case;
+        let pod = case
+            .finding
+            .pods
+            .iter()
+            .find_map(|p| case.snapshot.get(p))?;
+        let live = pod_requests(pod.pod_spec()?).get(resource).copied()?;
+        let git = self.requested(resource);
+        (git.is_positive() && git < live).then(|| {
+            refuse(
+                Code::PendingSync,
+                format!(
+                    "{}; the pod asks for {live} of {resource}, Git for {git}: sync it",
+                    self.waiting.symptom()
+                ),
+            )
+        })
     }
 
     fn containers(&self) -> Vec<Container<'c>> {
@@ -196,7 +220,7 @@ impl<'c, 'w> Shortage<'c, 'w> {
         let what: Vec<String> = edits.iter().map(|e| describe(self.waiting, e)).collect();
         let words = Words {
             play: PLAY,
-            title: format!("lower {} of {}", and(&what), self.waiting.name()),
+            title: format!("lower {} in {}", and(&what), self.waiting.name()),
             diagnosis: self.diagnosis(),
             reason,
             after_merge: self.waiting.after_merge(),

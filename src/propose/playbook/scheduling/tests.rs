@@ -229,6 +229,31 @@ fn replicas_that_keep_apart_are_counted() {
 }
 
 #[test]
+fn own_replicas_are_the_owners_wish_even_where_the_rule_is_new() {
+    let answer = run(APART, &apart("web"), NO_REQUEST);
+    assert!(
+        asked(&answer)
+            .options
+            .iter()
+            .any(|o| o.title.starts_with("remove"))
+    );
+}
+
+#[test]
+fn a_request_that_git_has_lowered_is_only_not_applied() {
+    let answer = ask(
+        findings,
+        &live(FULL, &memory("64Gi"), ""),
+        &git(&memory("1Gi")),
+        "",
+    );
+    assert!(
+        matches!(&answer, Answer::Refuse(r) if r.code == crate::code::Code::PendingSync),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn an_anti_affinity_that_is_new_goes() {
     assert_eq!(
         fixed(&run(APART, &apart("agent"), NO_REQUEST)),

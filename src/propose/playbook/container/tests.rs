@@ -1,0 +1,271 @@
+#![allow(clippy::unwrap_used)]
+use super::stage::{Stage, crashed, deployment, docs, event, pod, replica_set, rollout, waiting};
+use crate::finding::Class;
+
+const GOOD: &str = "image: registry.test/web:1.4.0";
+const NOT_FOUND: &str =
+    "failed to resolve reference \"registry.test/web:1.4.l\": registry.test/web:1.4.l: not found";
+
+fn pull(old: &str, new: &str, message: &str) -> Stage {
+    rollout(old, new, &waiting("ImagePullBackOff", message))
+}
+
+#[test]
+fn an_image_that_does_not_exist_goes_back_to_the_revision_that_serves() {
+    let stage = pull(GOOD, "image: registry.test/web:1.4.l", NOT_FOUND);
+    assert_eq!(stage.classes(), [Class::ImagePullNotFound]);
+    assert_eq!(
+        stage.fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+}
+
+#[test]
+fn without_an_earlier_revision_the_tag_is_asked_for() {
+    let new = "image: registry.test/web:1.4.l";
+    let dump = docs(&[
+        deployment(new),
+        replica_set(2, 0, new),
+        pod(new, &waiting("ErrImagePull", NOT_FOUND)),
+    ]);
+    let words = Stage::new(&dump, &deployment(new)).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
+    assert!(words.contains("registry.test/web:1.4.l"), "{words}");
+}
+
+#[test]
+fn a_revision_that_worked_once_is_not_rolled_back() {
+    let new = "image: registry.test/web:1.4.l";
+    let live = format!(
+        "{}status: {{conditions: [{{type: Progressing, status: 'True', reason: NewReplicaSetAvailable}}]}}\n",
+        deployment(new)
+    );
+    let dump = docs(&[
+        live,
+        replica_set(1, 0, GOOD),
+        replica_set(2, 0, new),
+        pod(new, &waiting("ImagePullBackOff", NOT_FOUND)),
+    ]);
+    let words = Stage::new(&dump, &deployment(new)).words();
+    assert!(words.contains("rolled out completely before"), "{words}");
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_no_fault_of_the_manifest() {
+    let same = "image: registry.test/web:1.4.0";
+    let words = pull(same, same, "dial tcp: lookup registry.test: no such host").words();
+    assert!(words.starts_with("refuse InfrastructureFault"), "{words}");
+}
+
+#[test]
+fn a_refused_pull_asks_for_a_pull_secret_and_takes_a_proven_one() {
+    let new = GOOD;
+    let status = waiting("ImagePullBackOff", "unexpected status: 401 Unauthorized");
+    let stage = rollout(GOOD, new, &status);
+    let words = stage.words();
+    assert!(words.starts_with("ask MissingSecretInput"), "{words}");
+    let sibling = "apiVersion: v1\nkind: Pod\nmetadata: {name: api-1, namespace: shop}\nspec:\n  imagePullSecrets: [{name: pull}]\n  containers: [{name: api, image: 'registry.test/api:2'}]\nstatus: {phase: Running}\n".to_owned();
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: pull, namespace: shop}\n".to_owned();
+    let dump = docs(&[stage.dump.clone(), sibling.clone(), secret]);
+    assert_eq!(
+        Stage::new(&dump, &deployment(new)).fix(),
+        ["spec.template.spec.imagePullSecrets = [{\"name\":\"pull\"}]"]
+    );
+    let without_secret = docs(&[stage.dump, sibling]);
+    assert!(
+        Stage::new(&without_secret, &deployment(new))
+            .words()
+            .starts_with("ask")
+    );
+}
+
+#[test]
+fn an_image_for_another_platform_is_told_from_a_crash() {
+    let old = "image: registry.test/web:1.4.0";
+    let new = "image: registry.test/web-arm:1.4.0";
+    let stage = rollout(old, new, &crashed(255, "Error")).log(
+        "web-x",
+        "app",
+        "exec /web: exec format error",
+    );
+    assert_eq!(stage.classes(), [Class::ImagePlatform]);
+    assert_eq!(
+        stage.fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+}
+
+const NO_EXEC: &str =
+    "OCI runtime create failed: exec: \"srever\": executable file not found in $PATH: unknown";
+
+#[test]
+fn a_command_that_cannot_start_goes_back_or_is_asked_for() {
+    let new = "image: registry.test/web:1.4.0\ncommand: [srever]";
+    let status = waiting("RunContainerError", NO_EXEC);
+    assert_eq!(
+        rollout(GOOD, new, &status).fix(),
+        ["spec.template.spec.containers[name=app].command -"]
+    );
+    let words = rollout(new, new, &status).words();
+    assert!(
+        words.starts_with("ask MissingValue") && words.contains("srever"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_misspelled_command_is_corrected_only_where_a_sibling_runs_it() {
+    let new = "image: registry.test/web:1.4.0\ncommand: [srever]";
+    let stage = rollout(new, new, &waiting("RunContainerError", NO_EXEC));
+    let sibling = |image: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: api-1, namespace: shop}}\nspec:\n  containers: [{{name: api, image: '{image}', command: [server]}}]\nstatus: {{phase: Running, conditions: [{{type: Ready, status: 'True'}}]}}\n"
+        )
+    };
+    let with = |image: &str| {
+        Stage::new(
+            &docs(&[stage.dump.clone(), sibling(image)]),
+            &deployment(new),
+        )
+    };
+    assert_eq!(
+        with("registry.test/web:1.4.0").fix(),
+        ["spec.template.spec.containers[name=app].command[0] = \"server\""]
+    );
+    assert!(with("registry.test/other:1").words().starts_with("ask"));
+}
+
+#[test]
+fn a_crash_after_one_change_goes_back_and_after_several_asks() {
+    let old = "image: registry.test/web:1.4.0\nenv: [{name: MODE, value: fast}]";
+    let one = "image: registry.test/web:2.0.0\nenv: [{name: MODE, value: fast}]";
+    let two = "image: registry.test/web:2.0.0\nenv: [{name: MODE, value: slow}]";
+    let status = crashed(1, "Error");
+    assert_eq!(
+        rollout(old, one, &status).fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+    let words = rollout(old, two, &status).words();
+    assert!(words.starts_with("ask OwnerDecision"), "{words}");
+    let named = rollout(old, two, &status).log("web-x", "app", "error: MODE slow is not supported");
+    assert_eq!(
+        named.fix(),
+        ["spec.template.spec.containers[name=app].env[name=MODE].value = \"fast\""]
+    );
+}
+
+#[test]
+fn an_added_variable_comes_back() {
+    let old = "image: registry.test/web:1.4.0\nenv: [{name: A, value: a}, {name: API_URL, value: 'http://api'}]";
+    let new = "image: registry.test/web:1.4.0\nenv: [{name: A, value: a}]";
+    let stage = rollout(old, new, &crashed(1, "Error")).log("web-x", "app", "API_URL is not set");
+    assert_eq!(
+        stage.fix(),
+        [
+            "spec.template.spec.containers[name=app].env[1] = {\"name\":\"API_URL\",\"value\":\"http://api\"}"
+        ]
+    );
+    let words = rollout(new, new, &crashed(1, "Error"))
+        .log("web-x", "app", "API_URL is not set")
+        .words();
+    assert!(
+        words.contains("Which value should environment variable API_URL"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_program_that_fails_by_itself_is_for_its_owners() {
+    let stage = rollout(GOOD, GOOD, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "Traceback\nValueError: bad row 7",
+    );
+    let words = stage.words();
+    assert!(
+        words.starts_with("refuse ApplicationFault") && words.contains("bad row 7"),
+        "{words}"
+    );
+}
+
+#[test]
+fn old_events_of_a_healthy_pod_are_no_finding() {
+    let running = "state: {running: {startedAt: '2026-01-05T10:00:00Z'}}".to_owned();
+    let healthy = pod(GOOD, &running)
+        .replace("ready: false", "ready: true")
+        .replace("restartCount: 5", "restartCount: 0");
+    let live = format!(
+        "{}status: {{replicas: 1, readyReplicas: 1, availableReplicas: 1}}\n",
+        deployment(GOOD)
+    );
+    let mut old = event("Unhealthy", 9, "Readiness probe failed: connection refused");
+    old = old.replace("10:59:50", "10:01:00");
+    let back_off = event(
+        "BackOff",
+        3,
+        "Back-off restarting failed container app in pod web-x",
+    );
+    let dump = docs(&[live, replica_set(2, 1, GOOD), healthy, old, back_off]);
+    assert_eq!(Stage::new(&dump, &deployment(GOOD)).classes(), []);
+}
+
+#[test]
+fn a_pod_that_must_not_run_as_root_is_blocked_by_name() {
+    let message = "container has runAsNonRoot and image will run as root (pod: \"web-x_shop(1)\", container: app)";
+    let words = rollout(GOOD, GOOD, &waiting("CreateContainerConfigError", message)).words();
+    assert!(words.starts_with("ask BlockedSecurity"), "{words}");
+}
+
+#[test]
+fn a_full_dev_shm_is_named() {
+    let stage = rollout(GOOD, GOOD, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "write /dev/shm/x: No space left on device",
+    );
+    let words = stage.words();
+    assert!(words.contains("emptyDir with medium Memory"), "{words}");
+}
+
+#[test]
+fn a_field_that_git_has_changed_already_waits_for_the_sync() {
+    let live = "image: registry.test/web:1.4.l";
+    let mut stage = pull(GOOD, live, NOT_FOUND);
+    stage.git = deployment(GOOD);
+    let words = stage.words();
+    assert!(words.starts_with("refuse PendingSync"), "{words}");
+}
+
+#[test]
+fn an_endless_init_container_that_is_new_goes() {
+    let new = "image: registry.test/web:1.4.0";
+    let with_init = |text: String| {
+        text.replace(
+            "      containers:\n",
+            "      initContainers:\n      - {name: wait, image: busybox, command: [sleep, infinity]}\n      containers:\n",
+        )
+    };
+    let init_pod = pod(new, "state: {waiting: {reason: PodInitializing}}")
+        .replace("phase: Running", "phase: Pending")
+        .replace("  containers:\n", "  initContainers:\n  - {name: wait, image: busybox, command: [sleep, infinity]}\n  containers:\n")
+        .replace(
+            "  containerStatuses:",
+            "  initContainerStatuses:\n  - {name: wait, ready: false, started: true, restartCount: 0, state: {running: {startedAt: '2026-01-05T10:00:10Z'}}}\n  containerStatuses:",
+        );
+    let git = with_init(deployment(new));
+    let dump = docs(&[
+        git.clone(),
+        replica_set(1, 0, new),
+        with_init(replica_set(2, 0, new)),
+        init_pod,
+    ]);
+    let stage = Stage::new(&dump, &git);
+    assert_eq!(stage.classes(), [Class::InitContainerFailing]);
+    assert_eq!(
+        stage.fix(),
+        ["spec.template.spec.initContainers[name=wait] -"]
+    );
+    let without = Stage::new(&dump.replace("name: web-r1", "name: other-r1").replace("name: web, uid: d1, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers", "name: x, uid: nobody, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers"), &git);
+    assert!(without.words().starts_with("ask OwnerDecision"));
+}
