@@ -27,17 +27,27 @@ fn sources() -> Vec<(String, String)> {
                 .unwrap()
                 .to_string_lossy()
                 .replace('\\', "/");
-            let code = text
-                .split("#[cfg(test)]\nmod tests {")
-                .next()
-                .unwrap_or_default();
-            let code: Vec<&str> = code
+            let code: Vec<&str> = production_part(&text)
                 .lines()
                 .filter(|l| !l.trim_start().starts_with("//"))
                 .collect();
             (name, code.join("\n"))
         })
         .collect()
+}
+
+/// What stands before the first test module that is written out in the file.
+fn production_part(text: &str) -> &str {
+    let mut ends = text.match_indices("#[cfg(test)]").filter(|(at, _)| {
+        let mut lines = text[*at..]
+            .lines()
+            .skip(1)
+            .filter(|l| !l.trim_start().starts_with("#["));
+        lines
+            .next()
+            .is_some_and(|l| l.contains("mod ") && l.trim_end().ends_with('{'))
+    });
+    ends.next().map_or(text, |(at, _)| &text[..at])
 }
 
 /// The modules that a file declares for tests only: `#[cfg(test)] mod stage;`
