@@ -527,9 +527,12 @@ fn one_base_twice_in_one_root() -> Outcome {
             "b/kustomization.yaml",
             "resources: [../base]\nnamePrefix: b-\n",
         ),
-        ("all/kustomization.yaml", "resources:\n- ../a\n- ../b\n"),
+        (
+            "all/kustomization.yaml",
+            "namePrefix: all-\nresources:\n- ../a\n- ../b\n",
+        ),
     ]);
-    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "a-web");
+    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "all-a-web");
     let changed = mend(&f, &[edit(a, MEMORY, Op::Set(json!("128Mi")))]).map_err(text)?;
     same(paths(&changed), vec!["all/kustomization.yaml"])
 }
