@@ -22,6 +22,7 @@ use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
+use crate::path::FieldPath;
 use crate::propose::{
     Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Unlock, Usage,
 };
@@ -110,6 +111,9 @@ pub struct Asked {
     pub text: Text,
 }
 
+/// Edits by file.
+pub type FileEdits = BTreeMap<String, Vec<FileEdit>>;
+
 /// Changed files with their proof.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mended {
@@ -117,8 +121,10 @@ pub struct Mended {
     pub plan: Plan,
     /// The place of the first change.
     pub site: Site,
+    /// The place of each change of the plan, in its order.
+    pub sites: Vec<Site>,
     /// Edits by file.
-    pub edits: BTreeMap<String, Vec<FileEdit>>,
+    pub edits: FileEdits,
     /// New content by file.
     pub changed: BTreeMap<String, Vec<u8>>,
     /// What was proven.
@@ -254,7 +260,7 @@ pub fn heal(
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
         return Ok((asked(ctx, &case, &evidence, question), usage));
     }
-    let refusal = unanswered(finding, &blocked);
+    let refusal = unanswered(ctx, finding, &blocked);
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
 }
 
@@ -308,26 +314,30 @@ fn beyond_bounds(wanted: &Proposal, blocked: &[Blocked]) -> Option<Question> {
 }
 
 /// Nobody had an answer that lock lets through.
-fn unanswered(finding: &Finding, blocked: &[Blocked]) -> Refusal {
+fn unanswered(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Refusal {
     if finding.class == Class::Reported {
         return Refusal::new(Code::NothingWrong, finding.summary.clone());
     }
-    match blocked.first() {
-        Some(first) => Refusal::new(
-            first.code,
-            format!(
-                "{} was wanted at {}, and was blocked: {}",
-                first.wanted, first.path, first.reason
-            ),
-        ),
-        None => {
-            let detail = if finding.message.is_empty() {
-                finding.reason.clone()
-            } else {
-                finding.message.clone()
-            };
-            Refusal::new(Code::NoSafeFix, format!("{}. {detail}", finding.summary))
-        }
+    if let Some(first) = blocked.first() {
+        let message = format!(
+            "{} was wanted at {}, and was blocked: {}",
+            first.wanted, first.path, first.reason
+        );
+        return Refusal::new(first.code, message);
+    }
+    let detail = if finding.message.is_empty() {
+        &finding.reason
+    } else {
+        &finding.message
+    };
+    let told = format!("{}. {detail}", finding.summary);
+    // an object that cannot be found in Git is the better reason
+    match ctx
+        .repository
+        .locate(&finding.object, &FieldPath::default())
+    {
+        Err(refusal) => Refusal::new(refusal.code, format!("{}. {told}", refusal.message)),
+        Ok(_) => Refusal::new(Code::NoSafeFix, told),
     }
 }
 
@@ -362,7 +372,11 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     for change in plan.changes() {
         anchored(ctx, change)?;
     }
-    let (site, edits) = sites(ctx, &plan)?;
+    let (sites, edits) = sites(ctx, &plan)?;
+    let site = sites
+        .first()
+        .cloned()
+        .ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let mut changed = BTreeMap::new();
     for (file, edits) in &edits {
         let source = ctx.repository.files.get(file).unwrap_or_default();
@@ -383,6 +397,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     Ok(Mended {
         plan,
         site,
+        sites,
         edits,
         changed,
         checks,
@@ -390,14 +405,11 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     })
 }
 
-fn sites(
-    ctx: &Context<'_>,
-    plan: &Plan,
-) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
-    let mut first = None;
-    let mut edits: BTreeMap<String, Vec<FileEdit>> = BTreeMap::new();
-    for change in plan.changes() {
-        let located = ctx.repository.plan(&change.edit)?;
+fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Vec<Site>, FileEdits), Refusal> {
+    let wanted: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
+    let mut sites = Vec::new();
+    let mut edits = FileEdits::new();
+    for located in ctx.repository.plan_all(&wanted)? {
         for (file, more) in located.edits {
             let list = edits.entry(file).or_default();
             for edit in more {
@@ -406,10 +418,9 @@ fn sites(
                 }
             }
         }
-        first.get_or_insert(located.site);
+        sites.push(located.site);
     }
-    let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
-    Ok((site, edits))
+    Ok((sites, edits))
 }
 
 /// The value in Git must be the one that the cluster runs; otherwise something else writes it, or
@@ -506,7 +517,7 @@ fn opened(
         evidence,
         proposal,
         plan: &mended.plan,
-        site: &mended.site,
+        sites: &mended.sites,
         checks: &mended.checks,
         patch: &mended.patch,
         fingerprint: &fingerprint,
