@@ -71,12 +71,7 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
         &|f| is_about(f, &named.strong) || is_about(f, &near),
         &|f| is_about(f, &named.weak),
         &|f| is_about(f, &near_weak),
-        &|f| {
-            f.object
-                .namespace
-                .as_ref()
-                .is_some_and(|ns| named.namespaces.contains(ns))
-        },
+        &|f| is_in(f, &named.namespaces),
     ];
     for circle in circles {
         let hits: Vec<Finding> = findings.iter().filter(|f| circle(f)).cloned().collect();
@@ -101,9 +96,24 @@ fn is_of_source(class: Class) -> bool {
 }
 
 fn is_about(finding: &Finding, objects: &[ObjectRef]) -> bool {
+    // a node is reported by the workloads that it takes down
+    let carried = match finding.class {
+        Class::NodeNotReady => finding.related.as_slice(),
+        _ => &[],
+    };
+    let mine = || finding.pods.iter().chain(carried);
     objects
         .iter()
-        .any(|o| finding.object.same_object(o) || finding.pods.iter().any(|p| p.same_object(o)))
+        .any(|o| finding.object.same_object(o) || mine().any(|p| p.same_object(o)))
+}
+
+/// Whether a finding is of these namespaces; one of the whole cluster is of those of its pods.
+fn is_in(finding: &Finding, namespaces: &[String]) -> bool {
+    let own = |o: &ObjectRef| o.namespace.as_ref().is_some_and(|n| namespaces.contains(n));
+    match finding.object.namespace {
+        Some(_) => own(&finding.object),
+        None => finding.pods.iter().chain(&finding.related).any(own),
+    }
 }
 
 /// The report names an object and nothing is wrong with it: that is worth an answer too.

@@ -626,6 +626,9 @@ fn last_healthy(attempt: &Attempt<'_>) -> Judged {
         }
         return bounds("a container is only removed where the earlier revision lacks it");
     }
+    if removes && is_surplus_list(attempt) {
+        return Ok(Verdict::Human("C09"));
+    }
     let allowed = matches!(
         attempt.place.container().as_deref(),
         Some([
@@ -660,6 +663,16 @@ fn last_healthy(attempt: &Attempt<'_>) -> Judged {
         return bounds("no earlier revision and no earlier version in Git has this value");
     }
     Ok(Verdict::Human("LastHealthyTemplate"))
+}
+
+/// `initContainers` as a whole, where it holds one container and the earlier revision lacks that one.
+fn is_surplus_list(attempt: &Attempt<'_>) -> bool {
+    let whole = attempt.place.pod_spec().as_deref() == Some(&["initContainers"]);
+    let Some([only]) = attempt.before.and_then(Value::as_array).map(Vec::as_slice) else {
+        return false;
+    };
+    let path = attempt.edit.path.named(container_name(only));
+    whole && was_absent(attempt.case, &attempt.edit.object, &path)
 }
 
 /// An added list item (an environment variable) that an earlier revision has at another index.
