@@ -102,7 +102,7 @@ fn fix(case: &Case<'_>, manifest: &Desired, breaches: &[Breach]) -> Option<Propo
     let words = Words {
         play: PLAY,
         title: format!(
-            "move the {} of {} into the LimitRange",
+            "bring the {} of {} within the LimitRange",
             and(&words),
             case.finding.object
         ),
