@@ -529,6 +529,13 @@ fn speaks_of_traffic(text: &str) -> bool {
     is_blocked_traffic(&text)
         || [
             "time out",
+            "times out",
+            "timing out",
+            "unable to",
+            "cannot",
+            "can't",
+            "hang",
+            "blocked",
             "connect",
             "reach",
             "network",
