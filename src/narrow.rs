@@ -61,7 +61,8 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     let (near, near_weak) = (neighbours(&named.strong), neighbours(&named.weak));
     let broken_source =
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
-    let firm = |f: &Finding| f.class != Class::ApplicationError;
+    let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
+    let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
     let circles: [&dyn Fn(&Finding) -> bool; 8] = [
         &complained,

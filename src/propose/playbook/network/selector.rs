@@ -301,6 +301,7 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
             "the workloads of the namespace are {}",
             all.join(", ")
         ));
+        options.extend(related_by_name(service, known));
     }
     options.push(by_hand(format!(
         "deploy the workload that carries {}, or remove {reference} if it is not needed any more",
@@ -312,6 +313,33 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
         diagnosis,
         options,
     )
+}
+
+/// Workloads whose name shares a word with the Service or with what it selects.
+fn related_by_name(service: &Object, known: &Known<'_>) -> Vec<crate::propose::Choice> {
+    let selector = service.map("spec.selector");
+    let wanted = || {
+        selector
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, v)| v.as_str())
+    };
+    let reference = service.reference();
+    let workloads = known.workloads(service.namespace());
+    let related = workloads.iter().filter(|w| {
+        near::shares_a_word(w.name(), service.name())
+            || wanted().any(|v| near::shares_a_word(w.name(), v))
+    });
+    related
+        .take(4)
+        .map(|w| {
+            by_hand(format!(
+                "make {reference} select the pods of {} ({})",
+                w.reference(),
+                labels_text(w.pod_labels())
+            ))
+        })
+        .collect()
 }
 
 pub(super) fn foreign_pods(case: &Case<'_>) -> Option<Answer> {
