@@ -28,7 +28,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
 
@@ -38,12 +41,39 @@ impl Dice {
 }
 
 const SCALARS: [&str; 12] = [
-    "web", "'1.0'", "\"a b\"", "3", "true", "null", "registry/app:1.2", "0.5", "two words", "''", "~", "\"x: y\"",
+    "web",
+    "'1.0'",
+    "\"a b\"",
+    "3",
+    "true",
+    "null",
+    "registry/app:1.2",
+    "0.5",
+    "two words",
+    "''",
+    "~",
+    "\"x: y\"",
 ];
 
 const HOSTILE: [&str; 18] = [
-    "", " ", "yes", "1.10", "0755", "null", "a: b", "a #b", "- x", "*x", "&x", "{x", "x:", ":8080", "l1\nl2", "l1\nl2\n",
-    "tab\there", "'\"",
+    "",
+    " ",
+    "yes",
+    "1.10",
+    "0755",
+    "null",
+    "a: b",
+    "a #b",
+    "- x",
+    "*x",
+    "&x",
+    "{x",
+    "x:",
+    ":8080",
+    "l1\nl2",
+    "l1\nl2\n",
+    "tab\there",
+    "'\"",
 ];
 
 /// A random document in a random style, with comments, anchors and several documents.
@@ -74,8 +104,18 @@ fn entry(dice: &mut Dice, key: &str, indent: usize, depth: usize, out: &mut Stri
     let comment = dice.pick(&["", "", "", " # note", "  # {x}"]);
     let choice = dice.roll(if depth > 2 { 5 } else { 8 });
     match choice {
-        0 => *out += &format!("{pad}{key}: [a, {{b: {}}}]{comment}\n", dice.pick(&["c", "'d'", "1"])),
-        1 => *out += &format!("{pad}{key}: |{}\n{pad}  one\n\n{pad}  two  \n", dice.pick(&["", "-"])),
+        0 => {
+            *out += &format!(
+                "{pad}{key}: [a, {{b: {}}}]{comment}\n",
+                dice.pick(&["c", "'d'", "1"])
+            )
+        }
+        1 => {
+            *out += &format!(
+                "{pad}{key}: |{}\n{pad}  one\n\n{pad}  two  \n",
+                dice.pick(&["", "-"])
+            )
+        }
         2 => *out += &format!("{pad}{key}:{comment}\n"),
         3 | 4 => *out += &format!("{pad}{key}: {}{comment}\n", dice.pick(&SCALARS)),
         5 | 6 => {
@@ -88,7 +128,11 @@ fn entry(dice: &mut Dice, key: &str, indent: usize, depth: usize, out: &mut Stri
             *out += &format!("{pad}{key}:\n");
             let dash = indent + 2 * dice.roll(2);
             for _ in 0..1 + dice.roll(3) {
-                *out += &format!("{}- name: {}{comment}\n", " ".repeat(dash), dice.pick(&SCALARS));
+                *out += &format!(
+                    "{}- name: {}{comment}\n",
+                    " ".repeat(dash),
+                    dice.pick(&SCALARS)
+                );
                 entry(dice, "v", dash + 2, depth + 2, out);
             }
         }
@@ -122,7 +166,13 @@ fn random_edit(dice: &mut Dice, text: &str) -> Option<FileEdit> {
         2 => (path.index(length), Op::Add(value)),
         _ => (path, Op::Set(value)),
     };
-    Some(FileEdit { document: 0, path, op, expected: None, inner: None })
+    Some(FileEdit {
+        document: 0,
+        path,
+        op,
+        expected: None,
+        inner: None,
+    })
 }
 
 /// What a third reader should see after an edit.
@@ -142,8 +192,12 @@ fn expected(mut value: Value, edit: &FileEdit) -> Option<Value> {
         (Value::Array(items), Seg::Index(_), Op::Add(new)) => items.push(new.clone()),
         (at @ Value::Null, Seg::Index(_), Op::Add(new)) => *at = json!([new]),
         (at @ Value::Null, Seg::Key(key), Op::Add(new)) => *at = json!({key: new}),
-        (Value::Object(map), Seg::Key(key), Op::Set(new) | Op::Add(new)) => drop(map.insert(key.clone(), new.clone())),
-        (Value::Array(items), Seg::Index(index), Op::Set(new)) => *items.get_mut(*index)? = new.clone(),
+        (Value::Object(map), Seg::Key(key), Op::Set(new) | Op::Add(new)) => {
+            drop(map.insert(key.clone(), new.clone()))
+        }
+        (Value::Array(items), Seg::Index(index), Op::Set(new)) => {
+            *items.get_mut(*index)? = new.clone()
+        }
         _ => return None,
     }
     Some(value)
@@ -288,36 +342,71 @@ fn mutate(dice: &mut Dice, text: &str) -> String {
 
 /// Writes texts in every position and reads them with every reader.
 fn reads_back(texts: &[String]) {
-    let layout = Layout { step: 2, dash: 0, eol: "\n" };
+    let layout = Layout {
+        step: 2,
+        dash: 0,
+        eol: "\n",
+    };
     let mut block = String::new();
     let mut values = String::new();
     let mut keys = String::new();
     for (i, text) in texts.iter().enumerate() {
         let value = Value::String(text.clone());
         block += &format!("{}\n", layout.item(&value, 0, 1));
-        values += &format!("k{i}:\n  s: {}\n  d: {}\n  p:{}\n", emit::string(text, Style::Single, Place::Block), emit::string(text, Style::Double, Place::Block), layout.below_key(&value, 2));
+        values += &format!(
+            "k{i}:\n  s: {}\n  d: {}\n  p:{}\n",
+            emit::string(text, Style::Single, Place::Block),
+            emit::string(text, Style::Double, Place::Block),
+            layout.below_key(&value, 2)
+        );
         keys += &format!("- {}: 1\n", emit::key(text, Place::Block));
     }
     let list: Value = texts.to_vec().into();
     let flow = format!("{}\n", emit::flow(&list, Place::Flow));
-    let flow_keys: Vec<String> = texts.iter().map(|t| format!("{{{}: {}}}", emit::key(t, Place::Flow), emit::string(t, Style::Plain, Place::Flow))).collect();
+    let flow_keys: Vec<String> = texts
+        .iter()
+        .map(|t| {
+            format!(
+                "{{{}: {}}}",
+                emit::key(t, Place::Flow),
+                emit::string(t, Style::Plain, Place::Flow)
+            )
+        })
+        .collect();
     let object = |(i, t): (usize, &String)| (format!("k{i}"), json!({"s": t, "d": t, "p": t}));
     let objects: serde_json::Map<String, Value> = texts.iter().enumerate().map(object).collect();
     all_read(&block, &list);
     all_read(&flow, &list);
     all_read(&values, &Value::Object(objects));
     all_read(&keys, &texts.iter().map(|t| json!({t: 1})).collect());
-    all_read(&format!("[{}]\n", flow_keys.join(", ")), &texts.iter().map(|t| json!({t: t})).collect());
+    all_read(
+        &format!("[{}]\n", flow_keys.join(", ")),
+        &texts.iter().map(|t| json!({t: t})).collect(),
+    );
 }
 
 fn all_read(yaml: &str, wanted: &Value) {
     let shown = || yaml.chars().take(300).collect::<String>();
-    assert_eq!(&read_value(yaml).unwrap(), wanted, "typed reader: {}", shown());
+    assert_eq!(
+        &read_value(yaml).unwrap(),
+        wanted,
+        "typed reader: {}",
+        shown()
+    );
     for reading in [Reading::Go, Reading::Kustomize] {
-        assert_eq!(&readings::read(yaml, reading).unwrap(), wanted, "{reading:?}: {}", shown());
+        assert_eq!(
+            &readings::read(yaml, reading).unwrap(),
+            wanted,
+            "{reading:?}: {}",
+            shown()
+        );
     }
     let model = super::model::Model::of_value(wanted, second::spell);
-    assert!(model.is(&second::read(yaml).unwrap()), "second reader: {}", shown());
+    assert!(
+        model.is(&second::read(yaml).unwrap()),
+        "second reader: {}",
+        shown()
+    );
 }
 
 #[test]
@@ -331,7 +420,32 @@ fn the_quoting_table_is_read_back_by_all() {
             texts.extend(alphabet.iter().map(|c| format!("{a}{b}{c}")));
         }
     }
-    for words in ["true", "Off", "NULL", ".INF", "-.inf", "0x1F", "0O17", "1e3", "12e-03", "1_000", "2001-01-01", "190:20:30", "<<", "=", "!x", "%x", "@x", "`x", "---", "... ", "a\u{85}b", "\u{2028}", "\u{feff}x", "é漢😀"] {
+    for words in [
+        "true",
+        "Off",
+        "NULL",
+        ".INF",
+        "-.inf",
+        "0x1F",
+        "0O17",
+        "1e3",
+        "12e-03",
+        "1_000",
+        "2001-01-01",
+        "190:20:30",
+        "<<",
+        "=",
+        "!x",
+        "%x",
+        "@x",
+        "`x",
+        "---",
+        "... ",
+        "a\u{85}b",
+        "\u{2028}",
+        "\u{feff}x",
+        "é漢😀",
+    ] {
         texts.push(words.to_owned());
     }
     texts.sort();
@@ -348,9 +462,13 @@ fn the_engine_alone_fails_the_random_edits() {
     for seed in 0..3000 {
         let mut dice = Dice(seed);
         let text = document(&mut dice);
-        let Some(edit) = random_edit(&mut dice, &text) else { continue };
+        let Some(edit) = random_edit(&mut dice, &text) else {
+            continue;
+        };
         let edits = std::slice::from_ref(&edit);
-        let Ok(edited) = unproven(text.as_bytes(), edits) else { continue };
+        let Ok(edited) = unproven(text.as_bytes(), edits) else {
+            continue;
+        };
         match proof::check(text.as_bytes(), edits, &edited.bytes) {
             Ok(()) => right += 1,
             Err(_) => caught += 1,
