@@ -420,8 +420,8 @@ fn sites(
 ) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
     let mut first = None;
     let mut edits: BTreeMap<String, Vec<FileEdit>> = BTreeMap::new();
-    for change in plan.changes() {
-        let located = ctx.repository.plan(&change.edit)?;
+    let wanted: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
+    for located in ctx.repository.plan_all(&wanted)? {
         for (file, more) in located.edits {
             let list = edits.entry(file).or_default();
             for edit in more {
