@@ -45,12 +45,6 @@ unusable!(
     crate::eval::EvalError
 );
 
-impl From<crate::pipeline::Error> for Failure {
-    fn from(e: crate::pipeline::Error) -> Self {
-        Self::Infrastructure(e.to_string())
-    }
-}
-
 /// Runs what the user typed.
 pub fn main(cli: Cli) -> ExitCode {
     terminal::choose_color(cli.color);

@@ -183,6 +183,24 @@ impl<'r> Repository<'r> {
         repository
     }
 
+    /// The same repository under another policy, without rendering anything again.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        let dyes = self.dyes.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            files: self.files,
+            renderer: self.renderer,
+            desired: self.desired.clone(),
+            problems: self.problems.clone(),
+            policy,
+            destination: self.destination.clone(),
+            index: self.index.clone(),
+            sources: self.sources.clone(),
+            renders: self.renders.clone(),
+            dyes: Mutex::new(dyes.clone()),
+        }
+    }
+
     fn indexed(
         files: &'r Files,
         renderer: Option<&'r Renderer>,

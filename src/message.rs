@@ -81,11 +81,8 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
         code(&site.file)
     );
     evidence_details(&mut body, evidence);
-    footer(&mut body, &proposal.source, fingerprint, *base);
-    Text {
-        title: title(&proposal.title),
-        body: budget(body),
-    }
+    footer(&mut body, Some(&proposal.source), fingerprint, *base);
+    redacted(evidence, &proposal.title, &body)
 }
 
 /// The text of a question. `patches` holds each option's proven diff, where there is one.
@@ -119,11 +116,8 @@ pub fn question(
         "\nNothing was changed. Answer by making one of these changes, or by a change of your own."
     );
     evidence_details(&mut body, evidence);
-    footer(&mut body, &Source::Playbook("question"), fingerprint, None);
-    Text {
-        title: title(&question.title),
-        body: budget(body),
-    }
+    footer(&mut body, None, fingerprint, None);
+    redacted(evidence, &question.title, &body)
 }
 
 /// The text of a refusal.
@@ -148,12 +142,8 @@ pub fn refusal(
     section(&mut body, "What to do next");
     let _ = writeln!(body, "{}", refusal.code.next_step());
     evidence_details(&mut body, evidence);
-    footer(&mut body, &Source::Playbook("refusal"), fingerprint, None);
-    let title_text = format!("{}: {}", refusal.code, finding.summary);
-    Text {
-        title: title(&title_text),
-        body: budget(body),
-    }
+    footer(&mut body, None, fingerprint, None);
+    redacted(evidence, &finding.summary, &body)
 }
 
 /// The commit message of a fix, with machine-readable trailers.
@@ -164,8 +154,9 @@ pub fn commit(
     fingerprint: &str,
     evidence: &Evidence,
 ) -> String {
-    let mut out = format!("fix(k8s): {}\n\n", title(title_text));
-    for line in wrap(&one_line(&proposal.reason), 72) {
+    let redact = |text: &str| evidence.redactor().text(text).into_string();
+    let mut out = format!("fix(k8s): {}\n\n", redact(&title(title_text)));
+    for line in wrap(&redact(&one_line(&proposal.reason)), 72) {
         let _ = writeln!(out, "{line}");
     }
     let object = &finding.object;
@@ -179,6 +170,15 @@ pub fn commit(
     );
     let _ = writeln!(out, "Kubemend-Evidence: sha256:{}", evidence.digest());
     out
+}
+
+/// The one boundary that every text for people passes: no credential, one line of title, GitHub's limit.
+fn redacted(evidence: &Evidence, heading: &str, body: &str) -> Text {
+    let redactor = evidence.redactor();
+    Text {
+        title: title(&redactor.text(heading)),
+        body: budget(redactor.text(body).into_string()),
+    }
 }
 
 fn section(body: &mut String, heading: &str) {
@@ -290,26 +290,27 @@ fn evidence_details(body: &mut String, evidence: &Evidence) {
     );
 }
 
-fn footer(body: &mut String, source: &Source, fingerprint: &str, base: Option<&str>) {
+fn footer(body: &mut String, source: Option<&Source>, fingerprint: &str, base: Option<&str>) {
     let who = match source {
-        Source::Playbook(name) => format!("playbook {name}"),
-        Source::Model(name) => format!("model {}", code(name)),
-        Source::Oracle => "oracle".to_owned(),
+        Some(Source::Playbook(name)) => format!("playbook {name} · "),
+        Some(Source::Model(name)) => format!("model {} · ", code(name)),
+        Some(Source::Oracle) => "oracle · ".to_owned(),
+        None => String::new(),
     };
     let base = base.map_or_else(String::new, |b| {
         format!(" · base {}", b.chars().take(12).collect::<String>())
     });
     let version = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(body, "\nkubemend {version} · {who} · {fingerprint}{base}");
+    let _ = writeln!(body, "\nkubemend {version} · {who}{fingerprint}{base}");
 }
 
-/// A title: one line, no markup, at most 120 characters.
+/// A title: one line, no markup, at most 200 characters.
 fn title(text: &str) -> String {
     let text = one_line(text).replace(['`', '<', '>'], "");
-    if text.chars().count() <= 120 {
+    if text.chars().count() <= 200 {
         text
     } else {
-        text.chars().take(117).chain("...".chars()).collect()
+        text.chars().take(197).chain("...".chars()).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::edit;
+use crate::evidence::redact::Redactor;
 use crate::files::Files;
 use crate::finding::{Class, Finding, Severity};
 use crate::locate::{Check, Site};
@@ -197,6 +198,11 @@ pub fn pull_requests(run: &Run) -> impl Iterator<Item = &PullRequest> {
     })
 }
 
+/// Names of files and objects stay; whatever looks like a credential does not.
+fn redact(text: &str) -> String {
+    crate::evidence::redact::text(text).into_string()
+}
+
 fn finding(finding: &Finding, fingerprint: String) -> FindingEntry {
     FindingEntry {
         fingerprint,
@@ -204,7 +210,7 @@ fn finding(finding: &Finding, fingerprint: String) -> FindingEntry {
         severity: finding.severity,
         object: finding.object.clone(),
         container: finding.container.clone(),
-        summary: finding.summary.clone(),
+        summary: redact(&finding.summary),
     }
 }
 
@@ -264,12 +270,13 @@ fn location(site: &Site) -> Location {
 }
 
 fn changed(plan: &Plan, site: &Site) -> Vec<ChangedEntry> {
+    let values = Redactor::default();
     let entry = |c: &crate::lock::Change| ChangedEntry {
         file: site.file.clone(),
         object: c.edit.object.to_string(),
         path: c.edit.path.to_string(),
-        old: c.before.clone().unwrap_or_default(),
-        new: c.after.clone().unwrap_or_default(),
+        old: values.object(&c.before.clone().unwrap_or_default()),
+        new: values.object(&c.after.clone().unwrap_or_default()),
     };
     plan.changes().iter().map(entry).collect()
 }
@@ -278,14 +285,14 @@ fn blocked(blocked: &[Blocked]) -> Vec<BlockedEntry> {
     let entry = |b: &Blocked| BlockedEntry {
         code: b.code.to_string(),
         path: b.path.clone(),
-        wanted: b.wanted.clone(),
-        reason: b.reason.clone(),
+        wanted: redact(&b.wanted),
+        reason: redact(&b.reason),
     };
     blocked.iter().map(entry).collect()
 }
 
 fn options(asked: &Asked) -> Vec<OptionEntry> {
-    let titles = asked.question.options.iter().map(|o| o.title.clone());
+    let titles = asked.question.options.iter().map(|o| redact(&o.title));
     titles
         .zip(&asked.patches)
         .enumerate()

@@ -150,10 +150,13 @@ pub struct Run {
     pub problems: Vec<Problem>,
     /// What the proposers used up.
     pub usage: Usage,
+    /// Findings without an answer, because infrastructure did not give one.
+    pub silent: Vec<String>,
 }
 
-/// Runs one pass over a snapshot and a repository.
-pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
+/// Runs one pass over a snapshot and a repository. What does not get an answer is told in
+/// [`Run::silent`], and does not stop the rest.
+pub fn run(ctx: &Context<'_>) -> Run {
     let view = View {
         snapshot: ctx.snapshot,
         desired: &ctx.repository.desired,
@@ -169,20 +172,26 @@ pub fn run(ctx: &Context<'_>) -> Result<Run, Error> {
             listed: findings,
         },
     };
-    let mut usage = Usage::default();
+    let (mut usage, mut silent) = (Usage::default(), Vec::new());
     for finding in &chosen {
         let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
-        let (ended, used) = heal_isolated(ctx, finding, &others)?;
-        usage += used;
-        results.push(ended);
+        match heal_isolated(ctx, finding, &others) {
+            Ok((ended, used)) => {
+                usage += used;
+                results.push(ended);
+            }
+            Err(error) => silent.push(format!("{}: {error}", finding.object)),
+        }
     }
     let results = crate::incident::settle(ctx, results);
-    Ok(Run {
+    let problems = ctx.repository.problems.clone();
+    Run {
         results,
         listed,
-        problems: ctx.repository.problems.clone(),
+        problems,
         usage,
-    })
+        silent,
+    }
 }
 
 /// [`heal`], but a panic ends this finding only.

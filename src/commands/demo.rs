@@ -104,7 +104,7 @@ fn heal(repository: &Path, cluster: &Path, args: &Demo) -> Result<String, Failur
         policy: &config.policy(),
         proposer: &Playbook,
     };
-    let run = pipeline::run(&ctx)?;
+    let run = pipeline::run(&ctx);
     let mut branches = Vec::new();
     for ended in &run.results {
         if let Ending::PullRequest(pull_request) = &ended.ending {

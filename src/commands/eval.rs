@@ -71,7 +71,10 @@ fn one(args: &Eval, input: &CaseInput) -> Result<Ending, Failure> {
         policy: &session.config.policy(),
         proposer: proposer.as_ref(),
     };
-    let run = pipeline::run(&ctx)?;
+    let run = pipeline::run(&ctx);
+    if !run.silent.is_empty() {
+        return Err(Failure::Infrastructure(run.silent.join("\n")));
+    }
     Ok(ending(&ctx, &run, start))
 }
 

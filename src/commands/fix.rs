@@ -65,13 +65,16 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         proposer: proposer.as_ref(),
     };
     progress.say("diagnosing");
-    let run = pipeline::run(&ctx)?;
+    let run = pipeline::run(&ctx);
     let branches = if args.commit {
         commit(&session.checkout, &run)?
     } else {
         Vec::new()
     };
     print(args.output, &ctx, &run, &notes, &branches)?;
+    if !run.silent.is_empty() {
+        return Err(Failure::Infrastructure(run.silent.join("\n")));
+    }
     Ok(u8::from(fails(args.fail_on, &run)))
 }
 
@@ -197,7 +200,16 @@ fn one(ended: &Ended, full: bool) -> String {
         Ending::Question(asked) => &asked.text,
         Ending::Refused { text, .. } | Ending::Nothing { text, .. } => text,
     };
-    let mut out = format!("{} {}\n", paint(color, true, label), bold(&text.title));
+    let code = match &ended.ending {
+        Ending::Question(asked) => format!(" {}", asked.question.code),
+        Ending::Refused { refusal, .. } => format!(" {}", refusal.code),
+        _ => String::new(),
+    };
+    let mut out = format!(
+        "{}{code} {}\n",
+        paint(color, true, label),
+        bold(&text.title)
+    );
     out += &format!("  {} {}\n", ended.finding.class, ended.finding.summary);
     if let Ending::PullRequest(pull_request) = &ended.ending {
         out += &format!(
@@ -226,7 +238,7 @@ fn indent(text: &str) -> String {
 
 /// `2 pull requests, 1 question, 1 refused`.
 fn summary(run: &Run) -> String {
-    if run.results.is_empty() {
+    if run.results.is_empty() && run.silent.is_empty() {
         return "Nothing found.\n".to_owned();
     }
     let count = |f: fn(&Ending) -> bool| run.results.iter().filter(|r| f(&r.ending)).count();
@@ -252,6 +264,7 @@ fn summary(run: &Run) -> String {
             "already settled",
         ),
         (run.listed.len(), "listed", "listed"),
+        (run.silent.len(), "without an answer", "without an answer"),
     ];
     let words: Vec<String> = parts
         .iter()

@@ -20,6 +20,8 @@ pub(super) struct Doc<'d> {
     pub(super) text: &'d str,
     pub(super) tree: Tree,
     json: bool,
+    /// The habits of the document as it was before the first edit of a batch.
+    pub(super) habits: Option<(usize, usize)>,
 }
 
 /// The indicator in front of a node, and the node's own place.
@@ -46,6 +48,7 @@ impl<'d> Doc<'d> {
             text,
             tree,
             json: is_json(text),
+            habits: None,
         })
     }
 
@@ -158,8 +161,18 @@ impl<'d> Doc<'d> {
         }
     }
 
-    /// The indentation habits of the document, most frequent first; new lines go behind `at`.
+    /// How new lines behind `at` are laid out.
     pub(super) fn layout(&self, at: usize) -> Layout {
+        let (step, dash) = self.habits.unwrap_or_else(|| self.count_habits());
+        Layout {
+            step,
+            dash,
+            eol: self.eol(at),
+        }
+    }
+
+    /// The most frequent columns from a key to the keys, and to the dashes, below it.
+    pub(super) fn count_habits(&self) -> (usize, usize) {
         let (mut steps, mut dashes) = (Votes::default(), Votes::default());
         self.tree.root.visit(&mut |node| {
             for entry in node.entries().iter().filter(|_| !node.is_flow()) {
@@ -174,11 +187,7 @@ impl<'d> Doc<'d> {
                 }
             }
         });
-        Layout {
-            step: steps.winner().unwrap_or(2),
-            dash: dashes.winner().unwrap_or(0),
-            eol: self.eol(at),
-        }
+        (steps.winner().unwrap_or(2), dashes.winner().unwrap_or(0))
     }
 }
 

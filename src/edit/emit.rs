@@ -197,7 +197,8 @@ fn plain_is_safe(text: &str, flow: bool) -> bool {
     let starts_well = match first {
         ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
         | '@' | '`' => false,
-        ':' if flow => false,
+        // libyaml reads both as indicators between brackets.
+        ':' | '?' if flow => false,
         '-' | '?' | ':' => second.is_some_and(|c| c != ' ' && !(flow && is_bracket(c))),
         _ => true,
     };

@@ -79,10 +79,11 @@ fn document(
         (Action::Remove, Action::Remove) => b.path.cmp(&a.path),
         (a, b) => matches!(a, Action::Remove).cmp(&matches!(b, Action::Remove)),
     });
+    let habits = (goals.len() > 1).then(|| doc.count_habits());
     let (mut text, mut changed) = (slice.to_owned(), Vec::new());
     for goal in goals {
         let before = changes(&doc, &goal, line)?;
-        let (next, within) = achieve(&text, line, &goal, depth)?;
+        let (next, within) = achieve(&text, line, &goal, habits, depth)?;
         match goal.action {
             Action::Within(_) => changed.extend(within),
             _ if next != text => changed.push(before),
@@ -159,7 +160,8 @@ fn keeps_spelling(doc: &Doc<'_>, node: &Node, text: &str) -> Result<(), Refusal>
     let Ok(found) = readings::of_node(&doc.tree, node, Reading::Go) else {
         return Ok(());
     };
-    let retyped = (found.is_boolean() || found.is_number()) && found.to_string() == text;
+    let spelling = found.to_string();
+    let retyped = (found.is_boolean() || found.is_number()) && spelling == text;
     match node.text() {
         Some(spelled) if retyped && spelled != text => Err(Refusal::new(
             Code::AmbiguousScalar,
@@ -264,10 +266,17 @@ fn changes(doc: &Doc<'_>, goal: &Goal<'_>, line: usize) -> Result<Changed, Refus
 }
 
 /// One primitive after the other until the goal is reached.
-fn achieve(start: &str, line: usize, goal: &Goal<'_>, depth: usize) -> Result<Outcome, Refusal> {
+fn achieve(
+    start: &str,
+    line: usize,
+    goal: &Goal<'_>,
+    habits: Option<(usize, usize)>,
+    depth: usize,
+) -> Result<Outcome, Refusal> {
     let mut text = start.to_owned();
     for _ in 0..MAX_ROUNDS {
-        let doc = Doc::read(&text, line)?;
+        let mut doc = Doc::read(&text, line)?;
+        doc.habits = habits;
         let (step, within) = next_step(&doc, line, goal, depth)?;
         let Some(step) = step else {
             return Ok((text, within));

@@ -57,21 +57,26 @@ struct Sides<'d> {
     new: &'d str,
     old_tree: Tree,
     new_tree: Tree,
+    old_model: Model,
+    new_model: Model,
 }
 
 fn check_document(old: &str, edits: &[&FileEdit], new: &str) -> Result<(), Refusal> {
     let new_tree = Tree::parse(new).map_err(|r| unproven(format!("the result is refused: {r}")))?;
+    let old_tree = Tree::parse(old)?;
     let sides = Sides {
         old,
         new,
-        old_tree: Tree::parse(old)?,
+        old_model: Model::of_tree(&old_tree),
+        new_model: Model::of_tree(&new_tree),
+        old_tree,
         new_tree,
     };
     let plan = plan(&sides, edits)?;
     let plan = readings_agree(&sides, plan)?;
     changed_paths(&sides, &plan)?;
     let regions = region::regions(old, &sides.old_tree, &plan, new).map_err(unproven)?;
-    comments(&sides, &plan)?;
+    comments(&sides, &plan, &regions)?;
     hygiene(&sides, &regions)?;
     written_values(&sides, &plan)?;
     if is_json(old) && !is_json(new) {
@@ -94,7 +99,7 @@ fn plan(sides: &Sides<'_>, edits: &[&FileEdit]) -> Result<Vec<Planned>, Refusal>
         }
         let here = edits.iter().filter(|e| e.path == edit.path);
         let inner: Vec<FileEdit> = here.filter_map(|e| e.inner.as_deref().cloned()).collect();
-        let path = Model::of_tree(&sides.old_tree).resolve(&edit.path);
+        let path = sides.old_model.resolve(&edit.path);
         let text = |tree: &Tree| {
             tree.at(&path)
                 .map(|n| n.text().unwrap_or_default().to_owned())
@@ -108,10 +113,7 @@ fn plan(sides: &Sides<'_>, edits: &[&FileEdit]) -> Result<Vec<Planned>, Refusal>
 
 /// Both readers see the old document become the new one by the plan. Returns the resolved plan.
 fn readings_agree(sides: &Sides<'_>, plan: Vec<Planned>) -> Result<Vec<Planned>, Refusal> {
-    let (old, new) = (
-        Model::of_tree(&sides.old_tree),
-        Model::of_tree(&sides.new_tree),
-    );
+    let (old, new) = (&sides.old_model, &sides.new_model);
     let (old_second, new_second) = (second::read(sides.old)?, second::read(sides.new)?);
     let mut resolved = Vec::new();
     for planned in plan {
@@ -125,14 +127,15 @@ fn readings_agree(sides: &Sides<'_>, plan: Vec<Planned>) -> Result<Vec<Planned>,
             op: planned.op,
         });
     }
-    let resolved = appends(&old, resolved);
+    let resolved = appends(old, resolved);
     let expected = old
+        .clone()
         .after(&resolved, |n| n.to_string())
         .ok_or_else(|| unproven("the plan does not fit the document"))?;
-    if !expected.is(&new) {
+    if !expected.is(new) {
         return Err(unproven(format!(
             "the result differs from the plan at {}",
-            at(&expected.differences(&new))
+            at(&expected.differences(new))
         )));
     }
     let expected = old_second
@@ -184,7 +187,7 @@ fn at(paths: &[FieldPath]) -> String {
 
 /// A diff that does not know the plan finds the planned places and no other.
 fn changed_paths(sides: &Sides<'_>, plan: &[Planned]) -> Result<(), Refusal> {
-    let found = Model::of_tree(&sides.old_tree).differences(&Model::of_tree(&sides.new_tree));
+    let found = sides.old_model.differences(&sides.new_model);
     let near = |found: &FieldPath, planned: &Planned| {
         found.starts_with(&planned.path) || (planned.op_moves() && planned.path.starts_with(found))
     };
@@ -201,39 +204,43 @@ impl Planned {
     }
 }
 
-/// No comment is lost but one on the line of a removed key, or behind a replaced value.
-fn comments(sides: &Sides<'_>, plan: &[Planned]) -> Result<(), Refusal> {
-    let texts = |tree: &Tree, text: &str| -> Vec<(Range<usize>, String)> {
-        let own = tree.comments.iter();
-        own.map(|c| {
-            (
-                c.clone(),
-                text.get(c.clone())
-                    .unwrap_or_default()
-                    .trim_end()
-                    .to_owned(),
-            )
-        })
-        .collect()
-    };
-    let mut new = texts(&sides.new_tree, sides.new);
-    for (range, comment) in texts(&sides.old_tree, sides.old) {
-        if let Some(index) = new.iter().position(|(_, c)| *c == comment) {
-            new.swap_remove(index);
-        } else if !plan
-            .iter()
-            .any(|p| region::may_lose(sides.old, &sides.old_tree, p, range.start))
-        {
-            return Err(Refusal::new(
-                Code::CommentLoss,
-                format!("the edit would lose the comment {comment}"),
-            ));
+/// No comment is lost but one on the line of a removed key, and none is new. Outside of the
+/// regions every byte is the same, so only comments in them are looked at.
+fn comments(sides: &Sides<'_>, plan: &[Planned], regions: &[Region]) -> Result<(), Refusal> {
+    for region in regions {
+        let mut new = texts(&sides.new_tree, sides.new, &region.wide);
+        let old = texts(&sides.old_tree, sides.old, &region.old);
+        let mut losable: Vec<&str> = Vec::new();
+        for (at, comment) in &old {
+            if plan
+                .iter()
+                .any(|p| region::may_lose(sides.old, &sides.old_tree, p, *at))
+            {
+                losable.push(comment);
+            }
+        }
+        for (_, comment) in &old {
+            if let Some(index) = new.iter().position(|(_, c)| c == comment) {
+                new.swap_remove(index);
+            } else if let Some(index) = losable.iter().position(|c| c == comment) {
+                losable.swap_remove(index);
+            } else {
+                let message = format!("the edit would lose the comment {comment}");
+                return Err(Refusal::new(Code::CommentLoss, message));
+            }
+        }
+        if let Some((_, comment)) = new.first() {
+            return Err(unproven(format!("there is a new comment {comment}")));
         }
     }
-    match new.first() {
-        Some((_, comment)) => Err(unproven(format!("there is a new comment {comment}"))),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+/// The comments in a range, each with its place.
+fn texts<'d>(tree: &Tree, text: &'d str, range: &Range<usize>) -> Vec<(usize, &'d str)> {
+    let inside = tree.comments.iter().filter(|c| range.contains(&c.start));
+    let text = |c: &Range<usize>| (c.start, text.get(c.clone()).unwrap_or_default().trim_end());
+    inside.map(text).collect()
 }
 
 /// Changed lines hold nothing that readers see differently.

@@ -2,15 +2,20 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
+
 use super::model::Planned;
-use crate::manifest::{Node, Trail, Tree, strip_bom};
-use crate::path::Seg;
+use crate::manifest::{Kind, Node, Trail, Tree, strip_bom};
 use crate::propose::Op;
 
 /// Lines that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Region {
-    /// Bytes of the new slice, whole lines.
+    /// The lines of the old slice that the plan may touch.
+    pub(super) old: Range<usize>,
+    /// What they became.
+    pub(super) wide: Range<usize>,
+    /// Of those, the ones that are new or otherwise.
     pub(super) new: Range<usize>,
 }
 
@@ -93,7 +98,11 @@ pub(super) fn regions(
             old.get(range.clone()).unwrap_or_default(),
             new.get(region.clone()).unwrap_or_default(),
         )?;
-        found.push(Region { new: region });
+        found.push(Region {
+            old: range.clone(),
+            wide: start..start + length,
+            new: region,
+        });
         (old_at, new_at) = (range.end, start + length);
     }
     Ok(found)
@@ -214,23 +223,24 @@ fn removal(trail: &Trail<'_>) -> (usize, usize) {
 }
 
 /// Whether a planned change may lose the comment at `at`: behind something, on the line of a
-/// removed key, or anywhere in a replaced value.
+/// removed or replaced key, or of a key that a new value of the same kind leaves out.
 pub(super) fn may_lose(text: &str, tree: &Tree, planned: &Planned, at: usize) -> bool {
     let before = text.get(line_start(text, at)..at).unwrap_or_default();
     let Ok(trail) = tree.reach(&planned.path) else {
         return false;
     };
-    if before.trim().is_empty() || trail.nodes.len() <= planned.path.0.len() {
+    let exists = trail.nodes.len() > planned.path.0.len();
+    if matches!(before.trim(), "" | "-") || !exists {
         return false;
     }
-    let first = line_start(text, start_with_key(&trail));
-    let last = match planned.op {
-        Op::Remove => next_line(text, start_with_key(&trail)),
-        _ => next_line(text, trail.node().end),
+    let same_kind = match &planned.op {
+        Op::Set(Value::Object(_)) => matches!(trail.node().kind, Kind::Map { .. }),
+        Op::Set(Value::Array(_)) => matches!(trail.node().kind, Kind::Seq { .. }),
+        _ => false,
     };
-    let item = matches!(planned.path.0.last(), Some(Seg::Index(_)));
-    let dash_only = item && before.trim() == "-";
-    at >= first && at < last && !dash_only
+    let first = start_with_key(&trail);
+    let last = if same_kind { trail.node().end } else { first };
+    (line_start(text, first)..next_line(text, last)).contains(&at)
 }
 
 fn line_start(text: &str, at: usize) -> usize {

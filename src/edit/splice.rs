@@ -154,17 +154,28 @@ fn starts_on_lead_line(doc: &Doc<'_>, slot: &Slot<'_>) -> bool {
     slot.node.start <= doc.line_end(slot.lead)
 }
 
+/// Where a block collection ends, with the comment behind its last entry: that one must not move
+/// to another line.
+fn whole_end(doc: &Doc<'_>, slot: &Slot<'_>) -> usize {
+    let end = slot.node.end;
+    if end <= doc.line_end(slot.lead) {
+        end
+    } else {
+        doc.line_end(end)
+    }
+}
+
 fn block_to_token(doc: &Doc<'_>, slot: &Slot<'_>, value: &Value) -> Splice {
     let token = emit::scalar(value, Style::Plain, Place::Block);
     if starts_on_lead_line(doc, slot) {
         return Splice {
-            range: slot.node.start..slot.node.end,
+            range: slot.node.start..whole_end(doc, slot),
             with: token,
         };
     }
     let comment = doc.rest_of_line(slot.lead);
     Splice {
-        range: slot.lead..slot.node.end,
+        range: slot.lead..whole_end(doc, slot),
         with: format!(" {token}{comment}"),
     }
 }
@@ -183,7 +194,7 @@ fn other_block(doc: &Doc<'_>, slot: &Slot<'_>, value: &Value) -> Splice {
         layout.below_key(value, slot.column)
     };
     Splice {
-        range: start..slot.node.end,
+        range: start..whole_end(doc, slot),
         with,
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Closure {
 }
 
 /// The repository's files, by what they are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Index {
     pub(super) documents: BTreeMap<String, Vec<Document>>,
     pub(super) kustomizations: BTreeMap<String, Kustomization>,

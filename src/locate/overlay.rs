@@ -162,7 +162,8 @@ fn entries(
         }
     }
     if !patched.is_empty() {
-        found.push(("patches", patch(overlay, rendered, &patched)?));
+        let name = name_for_patches(rendered.object.name(), k);
+        found.push(("patches", patch(overlay, rendered, name, &patched)?));
     }
     Ok(found)
 }
@@ -231,14 +232,27 @@ fn replicas_entry(
     (fits && !taken).then(|| json!({"name": name, "count": count}))
 }
 
+/// The name that an object has when a kustomization's patches run: its own prefix and suffix come
+/// later.
+fn name_for_patches<'n>(rendered: &'n str, kustomization: &Value) -> &'n str {
+    let own = |key: &str| {
+        let text = kustomization.get(key).and_then(Value::as_str);
+        text.unwrap_or_default()
+    };
+    let name = rendered.strip_prefix(own("namePrefix")).unwrap_or(rendered);
+    name.strip_suffix(own("nameSuffix")).unwrap_or(name)
+}
+
 /// One patch with a target, so that prefixes and namespaces do not matter.
 fn patch(
     overlay: &Overlay,
     rendered: &Rendered,
+    name: &str,
     edits: &[(FieldPath, Op)],
 ) -> Result<Value, Refusal> {
     let object = &rendered.object;
-    let merged = is_built_in(&overlay.object)
+    let keeps_order = |(path, op): &(FieldPath, Op)| keeps_order(&object.value, path, op);
+    let merged = (is_built_in(&overlay.object) && edits.iter().all(keeps_order))
         .then(|| merge_patch(&object.value, edits))
         .flatten();
     let text = match merged {
@@ -246,7 +260,7 @@ fn patch(
             let mut whole = Map::new();
             whole.insert("apiVersion".to_owned(), Value::from(object.api_version()));
             whole.insert("kind".to_owned(), Value::from(object.kind()));
-            whole.insert("metadata".to_owned(), json!({"name": object.name()}));
+            whole.insert("metadata".to_owned(), json!({"name": name}));
             merge(
                 &mut whole,
                 body.as_object_mut().map(std::mem::take).unwrap_or_default(),
@@ -261,10 +275,7 @@ fn patch(
     }
     target.insert("kind".to_owned(), Value::from(object.kind()));
     // A target's name is a regular expression that must match all of the name.
-    target.insert(
-        "name".to_owned(),
-        Value::from(object.name().replace('.', "\\.")),
-    );
+    target.insert("name".to_owned(), Value::from(name.replace('.', "\\.")));
     Ok(json!({"target": target, "patch": text}))
 }
 
@@ -302,6 +313,17 @@ fn merge_key(parent: &FieldPath, item: &Value) -> Option<&'static str> {
     };
     item.get(key)?;
     Some(key)
+}
+
+/// Whether a merge leaves lists in their order: it moves the items that it names to the front.
+fn keeps_order(object: &Value, path: &FieldPath, op: &Op) -> bool {
+    let path = path.resolve(object);
+    let adds = matches!(op, Op::Add(_));
+    let removes = matches!(op, Op::Remove);
+    path.0.iter().enumerate().all(|(i, seg)| {
+        let last = i + 1 == path.0.len();
+        !matches!(seg, Seg::Index(n) if *n > 0 && !(last && (adds || removes)))
+    })
 }
 
 /// One strategic merge patch for all edits; none where a list cannot be merged.
@@ -407,8 +429,13 @@ fn merge_item(list: &str, items: &mut Vec<Value>, item: Value) {
 /// JSON6902, each replacement and removal behind a test of the old value.
 fn json_patch(object: &Value, edits: &[(FieldPath, Op)]) -> Result<String, Refusal> {
     let mut operations = Vec::new();
-    for (path, op) in edits {
+    let mut ordered: Vec<&(FieldPath, Op)> = edits.iter().collect();
+    // Removals last, and from the end: they move what is behind them.
+    let is_removal = |(_, op): &&(FieldPath, Op)| matches!(op, Op::Remove);
+    ordered.sort_by(|a, b| is_removal(a).cmp(&is_removal(b)).then(b.0.cmp(&a.0)));
+    for (path, op) in ordered {
         let path = path.resolve(object);
+        operations.extend(name_tests(object, &path)?);
         let pointer = pointer(&path)?;
         let old = path.get(object);
         if let (Some(old), Op::Set(_) | Op::Remove) = (old, op) {
@@ -423,6 +450,19 @@ fn json_patch(object: &Value, edits: &[(FieldPath, Op)]) -> Result<String, Refus
         }
     }
     Ok(block(&Value::Array(operations)))
+}
+
+/// Tests that the list items on the way are still the ones that were meant.
+fn name_tests(object: &Value, path: &FieldPath) -> Result<Vec<Value>, Refusal> {
+    let mut tests = Vec::new();
+    for (i, seg) in path.0.iter().enumerate() {
+        let item = FieldPath(path.0.get(..=i).unwrap_or_default().to_vec());
+        let name = item.key("name");
+        if let (Seg::Index(_), Some(value)) = (seg, name.get(object)) {
+            tests.push(json!({"op": "test", "path": pointer(&name)?, "value": value}));
+        }
+    }
+    Ok(tests)
 }
 
 /// An addition, with the parents that are missing.

@@ -699,6 +699,7 @@ fn probe(attempt: &Attempt<'_>) -> Judged {
     };
     probe_timings(probe)?;
     probe_port(probe, container)?;
+    probe_path(attempt, probe, kind)?;
     let old = attempt
         .manifest
         .object
@@ -743,6 +744,48 @@ fn probe_timings(probe: &Value) -> Result<(), (Code, String)> {
             "probe timings outside the bounds of rule D05 (delay {delay}, timeout {timeout}, failures {failures}, total {total} s)"
         ),
     ))
+}
+
+/// A path is only known to be served where it is asked for: on another port it is a guess, unless
+/// another probe of the container asks there for the same path.
+fn probe_path(attempt: &Attempt<'_>, probe: &Value, kind: &str) -> Result<(), (Code, String)> {
+    let place = |p: &Value| {
+        Some((
+            at(p, "httpGet.path").cloned(),
+            at(p, "httpGet.port")?.clone(),
+        ))
+    };
+    let crate::lock::Place::Container { name, .. } = &attempt.place else {
+        return Ok(());
+    };
+    let Some(before) = attempt.manifest.object.container(name) else {
+        return Ok(());
+    };
+    let old = before.get(kind).and_then(place);
+    let Some(new) = place(probe).filter(|new| old.as_ref() != Some(new)) else {
+        return Ok(());
+    };
+    let others = ["livenessProbe", "readinessProbe", "startupProbe"];
+    let asked = others
+        .iter()
+        .filter(|k| **k != kind)
+        .any(|k| before.get(k).and_then(place) == Some(new.clone()));
+    // a misspelled port name means the port that it misspells
+    let moved = old
+        .as_ref()
+        .is_some_and(|(_, port)| *port != new.1 && !port.is_string());
+    if asked
+        || !moved
+        || was_good(
+            attempt.case,
+            &attempt.edit.object,
+            &attempt.edit.path,
+            attempt.after.unwrap_or(&Value::Null),
+        )
+    {
+        return Ok(());
+    }
+    Err((Code::OutOfBounds, "nothing shows that the path is served on that port: a tcpSocket probe, or a person's word (rule D05)".to_owned()))
 }
 
 /// The port must be one that the container declares, by number or name.
@@ -828,7 +871,13 @@ fn target_port(attempt: &Attempt<'_>) -> Judged {
     if workloads.is_empty() || !workloads.iter().all(declares) {
         return bounds(format!("the selected pods do not all declare port {port}"));
     }
-    Ok(Verdict::Allow)
+    // declaring a port is only documentation: a person confirms when a number is replaced
+    let number = attempt.before.is_some_and(Value::is_number);
+    Ok(if number {
+        Verdict::Human("E05")
+    } else {
+        Verdict::Allow
+    })
 }
 
 fn selector(attempt: &Attempt<'_>) -> Judged {

@@ -539,6 +539,16 @@ fn probes_stay_inside_their_bounds() {
         )),
         Code::BlockedSecurity
     );
+    let port = app(
+        "readinessProbe.httpGet.port",
+        set(json!(8080)),
+        Unlock::ProbeFailure,
+    );
+    assert_eq!(
+        world.code(port),
+        Code::OutOfBounds,
+        "the path is unproven on another port"
+    );
 }
 
 #[test]

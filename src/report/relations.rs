@@ -18,6 +18,8 @@ pub struct Known<'a> {
     objects: Vec<&'a Object>,
     by_key: BTreeMap<(&'a str, Option<&'a str>, &'a str), usize>,
     snapshot: &'a Snapshot,
+    /// The top-level objects with a pod template, by namespace.
+    workloads: BTreeMap<Option<&'a str>, Vec<&'a Object>>,
 }
 
 impl<'a> Known<'a> {
@@ -27,6 +29,7 @@ impl<'a> Known<'a> {
             objects: Vec::new(),
             by_key: BTreeMap::new(),
             snapshot,
+            workloads: BTreeMap::new(),
         };
         let in_git = desired.iter().map(|d| &d.object);
         for object in snapshot.objects().iter().chain(in_git) {
@@ -36,6 +39,16 @@ impl<'a> Known<'a> {
                 known.objects.push(object);
             }
         }
+        let mut workloads: BTreeMap<Option<&'a str>, Vec<&'a Object>> = BTreeMap::new();
+        for object in &known.objects {
+            if object.pod_spec_path().is_some() && known.is_top(object) {
+                workloads
+                    .entry(object.namespace())
+                    .or_default()
+                    .push(object);
+            }
+        }
+        known.workloads = workloads;
         known
     }
 
@@ -87,11 +100,7 @@ impl<'a> Known<'a> {
     /// The top-level objects with a pod template in one namespace: workloads, and Pods and Jobs
     /// that nothing controls.
     pub fn workloads(&self, namespace: Option<&str>) -> Vec<&'a Object> {
-        self.objects
-            .iter()
-            .copied()
-            .filter(|o| o.namespace() == namespace && o.pod_spec_path().is_some() && self.is_top(o))
-            .collect()
+        self.workloads.get(&namespace).cloned().unwrap_or_default()
     }
 
     /// Nothing controls it, or what controls it is unknown (then a Pod stands for its owner).

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kubemend::code::Code;
-use kubemend::locate::{Policy, Repository};
+use kubemend::locate::Repository;
 use kubemend::object::{ObjectRef, pod_spec_path};
 use kubemend::path::{FieldPath, Seg};
 use serde_json::Value;
 
-use crate::{open, records, text_of, tree};
+use crate::{opened, records, text_of};
 
 /// The object of a record.
 pub(crate) fn object(record: &Value) -> ObjectRef {
@@ -42,8 +42,7 @@ pub(crate) fn field(record: &Value) -> FieldPath {
 pub(crate) fn origins() -> Result<(), String> {
     let (mut right, mut wrong) = (0, Vec::new());
     for (name, records) in records("kustomize-origins.jsonl") {
-        let files = tree(&name);
-        let repository = open(&files, Policy::default());
+        let repository = opened(&name);
         for record in records.iter().filter(|r| r.get("error").is_none()) {
             match file_of(&repository, record) {
                 Some(file) if file == text_of(record, "origin") => right += 1,
@@ -68,8 +67,7 @@ pub(crate) fn broken_roots() -> Result<(), String> {
     let mut wrong = Vec::new();
     let mut count = 0;
     for (name, records) in records("kustomize-origins.jsonl") {
-        let files = tree(&name);
-        let repository = open(&files, Policy::default());
+        let repository = opened(&name);
         let mut expected: BTreeMap<&str, &Value> = BTreeMap::new();
         for record in records.iter().filter(|r| r.get("error").is_some()) {
             expected.insert(text_of(record, "root"), record);
@@ -118,8 +116,7 @@ pub(crate) fn fields() -> Result<(), String> {
     let mut tally = Tally::default();
     let mut total = 0;
     for (name, records) in records("kustomize-fields.jsonl") {
-        let files = tree(&name);
-        let repository = open(&files, Policy::default());
+        let repository = opened(&name);
         for record in &records {
             total += 1;
             judge(&repository, &name, record, &mut tally);

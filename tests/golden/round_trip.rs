@@ -10,7 +10,7 @@ use kubemend::propose::{Op, ProposedEdit, Unlock};
 use serde_json::Value;
 
 use crate::answers::{field, object};
-use crate::{open, records, text_of, tree};
+use crate::{open, opened, records, text_of};
 
 type Changed = BTreeMap<String, Vec<u8>>;
 
@@ -34,18 +34,16 @@ pub(crate) fn run(sample: Option<usize>) -> Result<(), String> {
             .filter(|r| is_exact(r))
             .filter(|_| {
                 number += 1;
-                (number + stride / 2) % stride == 0
+                (number + stride / 2).is_multiple_of(stride)
             })
             .collect();
         if wanted.is_empty() {
             continue;
         }
-        let files = tree(name);
-        let in_place = Policy {
+        let overlay = opened(name);
+        let base = overlay.with_policy(Policy {
             shared_base: SharedBase::Base,
-        };
-        let base = open(&files, in_place);
-        let overlay = open(&files, Policy::default());
+        });
         for record in wanted {
             let whole = one_in_place(&base, record)
                 .and_then(|()| one_by_policy(&overlay, record, &mut tally));

@@ -13,12 +13,15 @@ use serde_json::json;
 use crate::RENDERER;
 
 type Outcome = Result<(), String>;
+/// A name and what it checks.
+type Trap = (&'static str, fn() -> Outcome);
 
 /// All traps by name.
-pub(crate) const ALL: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const ALL: &[Trap] = &[
     ("idempotent_pin", idempotent_pin),
     ("equal_image_entries", equal_image_entries),
     ("digest_instead_of_tag", digest_instead_of_tag),
+    ("image_name_in_entry", image_name_in_entry),
     ("patches_in_order", patches_in_order),
     ("component_before_own_patch", component_before_own_patch),
     ("json_index_after_prepend", json_index_after_prepend),
@@ -129,6 +132,10 @@ fn mend_with(
     Ok(changed.into_iter().map(|(f, b)| (f, text(b))).collect())
 }
 
+fn paths(changed: &BTreeMap<String, String>) -> Vec<&str> {
+    changed.keys().map(String::as_str).collect()
+}
+
 fn same<T: PartialEq + std::fmt::Debug>(found: T, wanted: T) -> Outcome {
     if found == wanted {
         return Ok(());
@@ -179,6 +186,28 @@ fn digest_instead_of_tag() -> Outcome {
     let new = &changed["prod/kustomization.yaml"];
     same(
         new.contains("newTag: \"1.1\"") && !new.contains("digest"),
+        true,
+    )
+}
+
+fn image_name_in_entry() -> Outcome {
+    let entry =
+        "resources:\n- ../base\nimages:\n- name: registry.test/web\n  newName: mirror.test/wbe\n";
+    let wanted = edit(web(), IMAGE, Op::Set(json!("mirror.test/web:1.0")));
+    let f = base_and_overlay(entry);
+    same(
+        at(&open(&f), &web(), IMAGE),
+        Ok("prod/kustomization.yaml:5".into()),
+    )?;
+    let changed = mend(&f, std::slice::from_ref(&wanted)).map_err(text)?;
+    same(
+        changed["prod/kustomization.yaml"].contains("newName: mirror.test/web\n"),
+        true,
+    )?;
+    let f = base_and_overlay(&format!("{entry}  newTag: \"1.0\"\n"));
+    let changed = mend(&f, &[wanted]).map_err(text)?;
+    same(
+        changed["prod/kustomization.yaml"].contains("newName: mirror.test/web\n"),
         true,
     )
 }
@@ -463,13 +492,10 @@ fn shared_base_policies() -> Outcome {
     );
     let wanted = [edit(web(), MEMORY, Op::Set(json!("128Mi")))];
     let overlay = mend(&f, &wanted).map_err(text)?;
-    same(
-        overlay.keys().collect::<Vec<_>>(),
-        vec!["prod/kustomization.yaml"],
-    )?;
+    same(paths(&overlay), vec!["prod/kustomization.yaml"])?;
     let policy = |shared_base| Policy { shared_base };
     let base = mend_with(&f, &wanted, policy(SharedBase::Base)).map_err(text)?;
-    same(base.keys().collect::<Vec<_>>(), vec!["base/web.yaml"])?;
+    same(paths(&base), vec!["base/web.yaml"])?;
     let refused = mend_with(&f, &wanted, policy(SharedBase::Refuse)).map_err(|r| r.code);
     same(refused, Err(Code::SharedBase))?;
     let image = mend(
@@ -501,14 +527,14 @@ fn one_base_twice_in_one_root() -> Outcome {
             "b/kustomization.yaml",
             "resources: [../base]\nnamePrefix: b-\n",
         ),
-        ("all/kustomization.yaml", "resources:\n- ../a\n- ../b\n"),
+        (
+            "all/kustomization.yaml",
+            "namePrefix: all-\nresources:\n- ../a\n- ../b\n",
+        ),
     ]);
-    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "a-web");
+    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "all-a-web");
     let changed = mend(&f, &[edit(a, MEMORY, Op::Set(json!("128Mi")))]).map_err(text)?;
-    same(
-        changed.keys().collect::<Vec<_>>(),
-        vec!["all/kustomization.yaml"],
-    )
+    same(paths(&changed), vec!["all/kustomization.yaml"])
 }
 
 fn absent_field() -> Outcome {
@@ -531,10 +557,7 @@ fn absent_field() -> Outcome {
         "resources: [../base]\nnamespace: shop\n",
     );
     let changed = mend(&f, &[edit(web(), probe, Op::Add(probe_value))]).map_err(text)?;
-    same(
-        changed.keys().collect::<Vec<_>>(),
-        vec!["prod/kustomization.yaml"],
-    )
+    same(paths(&changed), vec!["prod/kustomization.yaml"])
 }
 
 fn whole_subtree() -> Outcome {
@@ -566,7 +589,7 @@ fn remove_and_append() -> Outcome {
         &format!("{list}[2]"),
         Op::Add(json!({"name": "C", "value": "3"})),
     );
-    let changed = mend(&f, &[added.clone()]).map_err(text)?;
+    let changed = mend(&f, std::slice::from_ref(&added)).map_err(text)?;
     same(
         changed["base/web.yaml"].contains("        - name: C\n          value: \"3\"\n"),
         true,

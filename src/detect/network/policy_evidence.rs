@@ -277,7 +277,12 @@ fn from_line<'a>(known: &Known<'a>, client: &'a Object, line: &str) -> Vec<Block
             out.extend(to_service(known, client, service, line));
         }
     }
-    for pod in known.everywhere("Pod") {
+    let pods = if has_address(line) {
+        known.everywhere("Pod")
+    } else {
+        Vec::new()
+    };
+    for pod in pods {
         let hit = pod
             .str("status.podIP")
             .is_some_and(|ip| names_host(line, ip));
@@ -293,6 +298,12 @@ fn from_line<'a>(known: &Known<'a>, client: &'a Object, line: &str) -> Vec<Block
         }
     }
     out
+}
+
+/// Whether a line holds something like an IP address.
+fn has_address(line: &str) -> bool {
+    line.split(|c: char| !c.is_ascii_hexdigit() && !matches!(c, '.' | ':'))
+        .any(|w| w.matches('.').count() >= 3 || w.matches(':').count() >= 3)
 }
 
 /// The port behind a pod's address in a line.

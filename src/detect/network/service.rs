@@ -328,9 +328,15 @@ fn port_mismatch(view: &View<'_>, service: &Object, workloads: &[&Object]) -> Op
         return None; // a headless Service sends nobody through its ports
     }
     let reference = service.reference();
+    // a program may listen on a port that it does not declare, so a number alone is only a hint
+    let proven = first.target.is_string() || view.report.is_some();
     let mut finding = Finding::new(
         Class::ServicePortMismatch,
-        Severity::High,
+        if proven {
+            Severity::High
+        } else {
+            Severity::Low
+        },
         reference.clone(),
         format!("{reference}: {}", port_text(first)),
     );

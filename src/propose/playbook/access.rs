@@ -280,3 +280,54 @@ fn joined(rule: &Value, key: &str) -> String {
     let items = list(rule, key).iter().filter_map(Value::as_str);
     format!("`[{}]`", items.collect::<Vec<_>>().join(", "))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Snapshot;
+    use std::collections::BTreeMap;
+
+    fn sentences(docs: &[&str]) -> String {
+        let objects = docs
+            .iter()
+            .map(|d| Object::new(serde_saphyr::from_str(d).unwrap()).unwrap())
+            .collect();
+        let snapshot = Snapshot::new(objects, BTreeMap::new());
+        let known = Known::new(&snapshot, &[]);
+        let denial = denials(
+            "User \"system:serviceaccount:ops:scout\" cannot list resource \"pods\" in API group \"\" in the namespace \"ops\"",
+        );
+        explain(denial.first().unwrap(), &known).join(". ")
+    }
+
+    const BINDING: &str = "{kind: RoleBinding, metadata: {name: b, namespace: ops}, roleRef: {kind: Role, name: r}, subjects: [{kind: ServiceAccount, name: scout}]}";
+
+    fn role(groups: &str, resources: &str, verbs: &str) -> String {
+        format!(
+            "{{kind: Role, metadata: {{name: r, namespace: ops}}, rules: [{{apiGroups: [{groups}], resources: [{resources}], verbs: [{verbs}]}}]}}"
+        )
+    }
+
+    #[test]
+    fn the_missing_part_of_a_rule_is_named() {
+        let with = |role: &str| sentences(&[BINDING, role]);
+        assert!(with(&role("''", "pods", "get")).contains("add \"list\" to verbs"));
+        assert!(with(&role("''", "pod", "list")).contains("resources has to hold \"pods\""));
+        assert!(with(&role("apps", "pods", "list")).contains("apiGroups has to hold \"\""));
+        assert!(with(&role("''", "secrets", "list")).contains("no rule for pods"));
+        assert!(sentences(&[BINDING]).contains("does not exist"));
+    }
+
+    #[test]
+    fn a_missing_binding_names_the_role_that_fits() {
+        let fits = role("''", "pods", "list");
+        let text = sentences(&[&fits]);
+        assert!(text.contains("the binding is missing") && text.contains("Role ops/r"));
+        let elsewhere = BINDING.replace("name: scout}", "name: scout, namespace: dev}");
+        let text = sentences(&[&fits, &elsewhere]);
+        assert!(text.contains("it has to be ops"), "{text}");
+        let user = BINDING.replace("kind: ServiceAccount", "kind: User");
+        assert!(sentences(&[&fits, &user]).contains("it has to be ServiceAccount"));
+    }
+}
