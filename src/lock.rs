@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::case::{Case, Desired};
 use crate::code::Code;
+use crate::environment;
 use crate::object::Object;
 use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, Proposal, ProposedEdit, Source};
@@ -197,13 +198,16 @@ fn judge(
         reason,
     };
     let Some(manifest) = case.desired(&edit.object) else {
-        return Err(block(
-            Code::NotManaged,
-            format!(
-                "{} is not defined exactly once in this repository",
-                edit.object
+        return Err(match environment::places_of(case.desired, &edit.object) {
+            Some(places) => block(
+                Code::Ambiguous,
+                format!("{} is defined several times: {places}", edit.object),
             ),
-        ));
+            None => block(
+                Code::NotManaged,
+                format!("{} is in no manifest of this repository", edit.object),
+            ),
+        });
     };
     let before = edit.path.get(&manifest.object.value);
     let after = match &edit.op {

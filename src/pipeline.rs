@@ -14,10 +14,11 @@ use crate::case::{Case, Earlier, Report};
 use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
+use crate::environment;
 use crate::evidence::{self, Evidence};
 use crate::finding::{Class, Finding};
 use crate::history;
-use crate::locate::{Check, Problem, Repository, Site, Status};
+use crate::locate::{Check, Problem, Repository, Site, Status, Strategy};
 use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
@@ -260,7 +261,8 @@ pub fn heal(
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
         return Ok((asked(ctx, &case, &evidence, question), usage));
     }
-    let refusal = unanswered(ctx, finding, &blocked);
+    let refusal = several_places(ctx, finding, &blocked)
+        .unwrap_or_else(|| unanswered(ctx, finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
 }
 
@@ -310,6 +312,18 @@ fn beyond_bounds(wanted: &Proposal, blocked: &[Blocked]) -> Option<Question> {
         title: format!("Is this change wanted: {}?", wanted.title),
         diagnosis,
         options,
+    })
+}
+
+/// An object that several places define, and the cluster does not tell which one it runs.
+fn several_places(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Option<Refusal> {
+    let places = environment::places_of(&ctx.repository.desired, &finding.object)?;
+    blocked.is_empty().then(|| {
+        let message = format!(
+            "{}; {} is defined several times, and the cluster does not tell which of them it runs: {places}",
+            finding.summary, finding.object
+        );
+        Refusal::new(Code::Ambiguous, message)
     })
 }
 
@@ -372,16 +386,20 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     for change in plan.changes() {
         anchored(ctx, change)?;
     }
-    let (sites, edits) = sites(ctx, &plan)?;
-    let site = sites
-        .first()
-        .cloned()
-        .ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
+    let (mut sites, edits) = sites(ctx, &plan)?;
     let mut changed = BTreeMap::new();
     for (file, edits) in &edits {
         let source = ctx.repository.files.get(file).unwrap_or_default();
         changed.insert(file.clone(), edit::apply(source, edits)?.bytes);
     }
+    for site in sites
+        .iter_mut()
+        .filter(|s| s.strategy == Strategy::OverlayNew)
+    {
+        site.line = first_new_line(ctx, &site.file, &changed).unwrap_or(site.line);
+    }
+    let first = sites.first().cloned();
+    let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
     let mut checks = vec![yaml_check(&changed)];
     checks.extend(ctx.repository.verify(&changed, &intended)?);
@@ -403,6 +421,22 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
         checks,
         patch,
     })
+}
+
+/// A new entry is where the changed file begins to differ, not where the value was written so far.
+fn first_new_line(
+    ctx: &Context<'_>,
+    file: &str,
+    changed: &BTreeMap<String, Vec<u8>>,
+) -> Option<usize> {
+    let before = ctx.repository.files.get(file)?;
+    let after = changed.get(file)?;
+    let same = before
+        .split(|b| *b == b'\n')
+        .zip(after.split(|b| *b == b'\n'))
+        .take_while(|(a, b)| a == b)
+        .count();
+    Some(same + 1)
 }
 
 fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Vec<Site>, FileEdits), Refusal> {
