@@ -237,6 +237,9 @@ pub fn heal(
         // untrusted from here …
         let ended = match proposed.answer {
             None => break,
+            Some(Answer::Refuse(refusal)) if is_no_news(refusal.code) => {
+                nothing(ctx, finding, &evidence, refusal)
+            }
             Some(Answer::Refuse(refusal)) => refused(ctx, finding, &evidence, refusal, blocked),
             Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
