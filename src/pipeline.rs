@@ -271,7 +271,7 @@ pub fn heal(
 
 /// Endings that mean that Git is right already.
 fn is_no_news(code: Code) -> bool {
-    matches!(code, Code::AlreadyFixed | Code::PendingSync)
+    code == Code::AlreadyFixed
 }
 
 fn case<'a>(
