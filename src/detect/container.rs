@@ -17,8 +17,14 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for pod in view.snapshot.of_kind("Pod").filter(|p| counts(view, p)) {
         let owner = view.snapshot.top_owner(pod);
-        let evicted = evicted(view, pod);
-        for symptom in evicted.into_iter().chain(symptom::of_pod(view, pod)) {
+        if is_taken_away(pod) {
+            // how its containers ended says nothing: they were killed with the pod
+            if let Some(symptom) = evicted(view, pod) {
+                place(&mut groups, &owner, pod, symptom);
+            }
+            continue;
+        }
+        for symptom in symptom::of_pod(view, pod) {
             place(&mut groups, &owner, pod, symptom);
         }
     }
@@ -37,6 +43,25 @@ fn counts(view: &View<'_>, pod: &Object) -> bool {
     let leaving = pod.get("metadata.deletionTimestamp").is_some();
     let done = pod.str("status.phase") == Some("Succeeded");
     !leaving && !done && !is_of_settled_job(view, pod) && !is_replaced(view, pod)
+}
+
+/// A pod that was not ended by its containers: evicted, refused by its node, or shut down with it.
+fn is_taken_away(pod: &Object) -> bool {
+    const REASONS: &[&str] = &[
+        "Evicted",
+        "Preempting",
+        "Shutdown",
+        "NodeShutdown",
+        "Terminated",
+        "NodeAffinity",
+        "NodeLost",
+        "UnexpectedAdmissionError",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+    ];
+    let reason = pod.str("status.reason").unwrap_or_default();
+    pod.str("status.phase") == Some("Failed") && REASONS.contains(&reason)
 }
 
 /// A failed pod that stays behind after its owner has made another one.

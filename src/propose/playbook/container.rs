@@ -4,6 +4,7 @@ use crate::finding::Class;
 use crate::propose::playbook::Play;
 
 mod command;
+mod confined;
 mod crash;
 mod host;
 pub(super) mod image;
@@ -79,6 +80,12 @@ pub const PLAYS: &[Play] = &[
             Class::CronJobFailing,
         ],
         run: crash::missing_variable,
+    },
+    Play {
+        name: "confined",
+        about: "names the security context that forbids what the program tries",
+        classes: &[Class::CrashLoopBackOff, Class::InitContainerFailing],
+        run: confined::forbidden,
     },
     Play {
         name: "shared-memory",

@@ -24,9 +24,15 @@ fn an_image_that_does_not_exist_goes_back_to_the_revision_that_serves() {
 fn a_registry_that_refuses_or_does_not_answer_does_so_for_every_tag() {
     let new = "image: registry.test/web:1.5.0";
     for (message, code) in [
-        ("429 Too Many Requests - toomanyrequests: rate limit", "refuse InfrastructureFault"),
+        (
+            "429 Too Many Requests - toomanyrequests: rate limit",
+            "refuse InfrastructureFault",
+        ),
         ("401 Unauthorized", "ask MissingSecretInput"),
-        ("pull access denied, repository does not exist or may require authorization", "ask MissingValue"),
+        (
+            "pull access denied, repository does not exist or may require authorization",
+            "ask MissingValue",
+        ),
     ] {
         let words = pull(GOOD, new, message).words();
         assert!(words.starts_with(code), "{message}: {words}");
@@ -40,20 +46,151 @@ fn a_registry_that_refuses_or_does_not_answer_does_so_for_every_tag() {
 
 #[test]
 fn an_image_that_may_not_be_pulled_is_asked_for() {
-    let words = rollout(GOOD, GOOD, &waiting("ErrImageNeverPull", "not present with pull policy of Never")).words();
-    assert!(words.starts_with("ask OwnerDecision") && words.contains("imagePullPolicy"), "{words}");
+    let words = rollout(
+        GOOD,
+        GOOD,
+        &waiting("ErrImageNeverPull", "not present with pull policy of Never"),
+    )
+    .words();
+    assert!(
+        words.starts_with("ask OwnerDecision") && words.contains("imagePullPolicy"),
+        "{words}"
+    );
+}
+
+#[test]
+fn what_a_security_context_forbids_is_named() {
+    let new = "image: registry.test/web:1.4.0\nsecurityContext: {readOnlyRootFilesystem: true, runAsUser: 101}";
+    for (log, fact) in [
+        (
+            "open /var/cache/x: Read-only file system",
+            "readOnlyRootFilesystem",
+        ),
+        ("bind 0.0.0.0:80: Permission denied", "runAsUser 101"),
+    ] {
+        let words = rollout(new, new, &crashed(1, "Error"))
+            .log("web-x", "app", log)
+            .words();
+        assert!(
+            words.starts_with("ask BlockedSecurity") && words.contains(fact),
+            "{words}"
+        );
+    }
+    let free = rollout(GOOD, GOOD, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "bind 0.0.0.0:80: Permission denied",
+    );
+    assert!(
+        free.words().starts_with("refuse ApplicationFault"),
+        "{}",
+        free.words()
+    );
+}
+
+#[test]
+fn a_directory_mounted_over_a_file_is_no_bad_command() {
+    let new =
+        "image: registry.test/web:1.4.0\nvolumeMounts: [{name: conf, mountPath: /etc/web.conf}]";
+    let message = "error during container init: error mounting \"/var/lib/x\" to rootfs at \"/etc/web.conf\": not a directory: unknown";
+    let mut stage = rollout(new, new, &waiting("RunContainerError", message));
+    let volume = "      volumes: [{name: conf, emptyDir: {}}]\n      containers:\n";
+    stage.git = deployment(new).replace("      containers:\n", volume);
+    let words = stage.words();
+    assert!(
+        words.starts_with("ask NotUnlocked") && words.contains("without a subPath"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_misspelled_item_of_a_mounted_config_map_is_corrected() {
+    let new = "image: registry.test/web:1.4.0";
+    let mount = |text: String| {
+        text.replace("      containers:\n", "      volumes: [{name: conf, configMap: {name: settings, items: [{key: defualt.conf, path: x}]}}]\n      containers:\n")
+    };
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {default.conf: a}\n".to_owned();
+    let message = "MountVolume.SetUp failed for volume \"conf\" : configmap references non-existent config key: defualt.conf";
+    let pod = pod(new, "state: {waiting: {reason: ContainerCreating}}")
+        .replace("phase: Running", "phase: Pending")
+        .replace(
+            "  containers:\n",
+            "  volumes: [{name: conf, configMap: {name: settings}}]\n  containers:\n",
+        );
+    let dump = docs(&[
+        mount(deployment(new)),
+        mount(replica_set(2, 0, new)),
+        pod,
+        event("FailedMount", 9, message),
+        config,
+    ]);
+    assert_eq!(
+        Stage::new(&dump, &mount(deployment(new))).fix(),
+        ["spec.template.spec.volumes[name=conf].configMap.items[0].key = \"default.conf\""]
+    );
+    let other = dump.replace("default.conf: a", "nginx.conf: a");
+    let words = Stage::new(&other, &mount(deployment(new))).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
+}
+
+#[test]
+fn a_daemon_set_goes_back_to_its_earlier_controller_revision() {
+    let (old, new) = (
+        "image: registry.test/web:1.4.0",
+        "image: registry.test/web:1.4.l",
+    );
+    let set = |container: &str| {
+        deployment(container)
+            .replace("kind: Deployment", "kind: DaemonSet")
+            .replace("  replicas: 1\n", "")
+    };
+    let revision = |number: u8, container: &str| {
+        let template = serde_json::to_string(
+            &serde_saphyr::from_str::<serde_json::Value>(&set(container)).unwrap()["spec"]["template"],
+        )
+        .unwrap();
+        format!(
+            "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {{name: web-c{number}, namespace: shop, ownerReferences: [{{apiVersion: apps/v1, kind: DaemonSet, name: web, uid: d1, controller: true}}]}}\nrevision: {number}\ndata: {{spec: {{template: {template}}}}}\n"
+        )
+    };
+    let pod = pod(new, &waiting("ImagePullBackOff", NOT_FOUND)).replace(
+        "kind: ReplicaSet, name: web-r2, uid: r2",
+        "kind: DaemonSet, name: web, uid: d1",
+    );
+    let with = |revisions: &[String]| {
+        let mut all = vec![set(new), pod.clone()];
+        all.extend(revisions.iter().cloned());
+        Stage::new(&docs(&all), &set(new))
+    };
+    assert_eq!(
+        with(&[revision(1, old), revision(2, new)]).fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+    let words = with(&[revision(2, new)]).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
 }
 
 #[test]
 fn a_host_that_is_no_service_is_asked_for() {
     let new = "image: registry.test/web:1.4.0\nenv: [{name: CACHE, value: 'cahce:6379'}]";
-    let service = |name: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{}}\n");
+    let service = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{}}\n"
+        )
+    };
     let stage = |name: &str| {
         let stage = rollout(new, new, &crashed(1, "Error"));
-        Stage::new(&docs(&[stage.dump, service(name)]), &deployment(new)).log("web-x", "app", "dial tcp: lookup cahce on 10.0.0.10:53: no such host")
+        Stage::new(&docs(&[stage.dump, service(name)]), &deployment(new)).log(
+            "web-x",
+            "app",
+            "dial tcp: lookup cahce on 10.0.0.10:53: no such host",
+        )
     };
     let words = stage("cache").words();
-    assert!(words.starts_with("ask MissingValue") && words.contains("name cache instead of cahce"), "{words}");
+    assert!(
+        words.starts_with("ask MissingValue") && words.contains("name cache instead of cahce"),
+        "{words}"
+    );
     let words = stage("cahce").words();
     assert!(words.starts_with("refuse ApplicationFault"), "{words}");
 }
@@ -62,9 +199,19 @@ fn a_host_that_is_no_service_is_asked_for() {
 fn a_host_in_a_config_map_becomes_the_only_near_service() {
     let new = "image: registry.test/web:1.4.0\nenvFrom: [{configMapRef: {name: settings}}]";
     let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {CACHE: 'cahce:6379'}\n".to_owned();
-    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: cache, namespace: shop}\nspec: {}\n".to_owned();
-    let dump = docs(&[rollout(new, new, &crashed(1, "Error")).dump, service, config.clone()]);
-    let stage = Stage::new(&dump, &docs(&[deployment(new), config])).log("web-x", "app", "lookup cahce: no such host");
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: cache, namespace: shop}\nspec: {}\n"
+            .to_owned();
+    let dump = docs(&[
+        rollout(new, new, &crashed(1, "Error")).dump,
+        service,
+        config.clone(),
+    ]);
+    let stage = Stage::new(&dump, &docs(&[deployment(new), config])).log(
+        "web-x",
+        "app",
+        "lookup cahce: no such host",
+    );
     assert_eq!(stage.fix(), ["data.CACHE = \"cache:6379\""]);
 }
 
@@ -72,9 +219,14 @@ fn a_host_in_a_config_map_becomes_the_only_near_service() {
 fn a_pod_evicted_at_its_own_limit_gets_twice_of_it() {
     let new = "image: registry.test/web:1.4.0\nresources: {limits: {ephemeral-storage: 1Gi}}";
     let evicted = |message: &str| {
-        let pod = pod(new, "state: {terminated: {exitCode: 137, reason: Error}}")
-            .replace("phase: Running", &format!("phase: Failed\n  reason: Evicted\n  message: '{message}'"));
-        Stage::new(&docs(&[deployment(new), replica_set(1, 0, new), pod]), &deployment(new))
+        let pod = pod(new, "state: {terminated: {exitCode: 137, reason: Error}}").replace(
+            "phase: Running",
+            &format!("phase: Failed\n  reason: Evicted\n  message: '{message}'"),
+        );
+        Stage::new(
+            &docs(&[deployment(new), replica_set(2, 0, new), pod]),
+            &deployment(new),
+        )
     };
     assert_eq!(
         evicted("Container app exceeded its local ephemeral storage limit \"1Gi\". ").fix(),
@@ -82,8 +234,13 @@ fn a_pod_evicted_at_its_own_limit_gets_twice_of_it() {
     );
     let other = evicted("Container app exceeded its local ephemeral storage limit \"3Gi\". ");
     assert!(other.words().starts_with("ask"), "{}", other.words());
-    let node = evicted("The node was low on resource: ephemeral-storage. Container app was using 1Gi");
-    assert!(node.words().starts_with("refuse InfrastructureFault"), "{}", node.words());
+    let node =
+        evicted("The node was low on resource: ephemeral-storage. Container app was using 1Gi");
+    assert!(
+        node.words().starts_with("refuse InfrastructureFault"),
+        "{}",
+        node.words()
+    );
 }
 
 #[test]
@@ -328,10 +485,7 @@ fn an_endless_init_container_that_is_new_goes() {
     ]);
     let stage = Stage::new(&dump, &git);
     assert_eq!(stage.classes(), [Class::InitContainerFailing]);
-    assert_eq!(
-        stage.fix(),
-        ["spec.template.spec.initContainers -"]
-    );
+    assert_eq!(stage.fix(), ["spec.template.spec.initContainers -"]);
     let without = Stage::new(&dump.replace("name: web-r1", "name: other-r1").replace("name: web, uid: d1, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers", "name: x, uid: nobody, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers"), &git);
     assert!(without.words().starts_with("ask OwnerDecision"));
 }
