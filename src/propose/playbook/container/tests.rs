@@ -171,6 +171,46 @@ fn a_daemon_set_goes_back_to_its_earlier_controller_revision() {
 }
 
 #[test]
+fn a_new_image_that_cannot_reach_its_dependency_is_a_question() {
+    let new = "image: registry.test/web:2.0.0";
+    let stage = |log| rollout(GOOD, new, &crashed(1, "Error")).log("web-x", "app", log);
+    let words = stage("dial tcp 10.0.0.1:5432: connection refused").words();
+    assert!(words.starts_with("ask OwnerDecision"), "{words}");
+    assert_eq!(
+        stage("panic: index out of range").fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+}
+
+#[test]
+fn containers_of_one_image_go_back_together() {
+    let twin = |text: String, image: &str| {
+        text.replace(
+            "      containers:\n",
+            &format!(
+                "      initContainers: [{{name: prepare, image: '{image}'}}]\n      containers:\n"
+            ),
+        )
+    };
+    let (old, new) = ("registry.test/web:1.4.0", "registry.test/web:1.4.l");
+    let (old_yaml, new_yaml) = (format!("image: {old}"), format!("image: {new}"));
+    let git = twin(deployment(&new_yaml), new);
+    let dump = docs(&[
+        git.clone(),
+        twin(replica_set(1, 1, &old_yaml), old),
+        twin(replica_set(2, 0, &new_yaml), new),
+        pod(&new_yaml, &waiting("ImagePullBackOff", NOT_FOUND)),
+    ]);
+    assert_eq!(
+        Stage::new(&dump, &git).fix(),
+        [
+            "spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\"",
+            "spec.template.spec.initContainers[name=prepare].image = \"registry.test/web:1.4.0\""
+        ]
+    );
+}
+
+#[test]
 fn a_host_that_is_no_service_is_asked_for() {
     let new = "image: registry.test/web:1.4.0\nenv: [{name: CACHE, value: 'cahce:6379'}]";
     let service = |name: &str| {
