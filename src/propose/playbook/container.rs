@@ -5,7 +5,7 @@ use crate::propose::playbook::Play;
 
 mod command;
 mod confined;
-mod crash;
+pub(super) mod crash;
 mod host;
 pub(super) mod image;
 #[cfg(test)]

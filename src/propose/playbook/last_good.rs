@@ -11,6 +11,7 @@ use crate::object::list;
 use crate::path::FieldPath;
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, proposal, refuse};
+use crate::propose::playbook::container::crash::unset_variable;
 use crate::propose::playbook::container::image::{may_be_private, names_no_host, parts, registry};
 use crate::propose::playbook::container::subject::{
     Subject, after_merge, diagnosis, goods, option, settle, worked_once,
@@ -287,7 +288,16 @@ fn is_doubtful(
         Class::CrashLoopBackOff | Class::InitContainerFailing | Class::CronJobFailing
     );
     let image = chosen.iter().any(|d| d.group == "image");
-    exits && image && (blames_dependency(case) || others_changed(subject, good))
+    exits
+        && image
+        && (blames_dependency(case)
+            || wants_variable(case).is_some()
+            || others_changed(subject, good))
+}
+
+/// The environment variable that the new image asks for.
+fn wants_variable(case: &Case<'_>) -> Option<String> {
+    case.finding.fact(fact::LOG_TAIL).and_then(unset_variable)
 }
 
 /// Whether the last error of the log is one of something that the program connects to.
@@ -337,7 +347,10 @@ fn doubt(
             .iter()
             .map(|d| format!("{}: {}", good.basis, d.story)),
     );
-    facts.push(if blames_dependency(case) {
+    let variable = wants_variable(case);
+    facts.push(if let Some(name) = &variable {
+        format!("the log names environment variable {name} as missing, which the earlier image may not have needed")
+    } else if blames_dependency(case) {
         "the log blames what the program connects to, which would fail the earlier image as well"
             .to_owned()
     } else {
@@ -349,7 +362,14 @@ fn doubt(
     );
     let options = vec![
         option(case, revert(case, subject, good, chosen)),
-        by_hand("keep the image, and mend what the log names"),
+        by_hand(variable.map_or_else(
+            || "keep the image, and mend what the log names".to_owned(),
+            |name| {
+                format!(
+                    "keep the image, and set environment variable {name} to the value that is meant"
+                )
+            },
+        )),
     ];
     ask(Code::OwnerDecision, title, facts, options)
 }

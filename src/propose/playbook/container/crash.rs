@@ -262,7 +262,7 @@ fn elsewhere(case: &Case<'_>, name: &str) -> Option<String> {
 }
 
 /// The environment variable that a log names as missing.
-fn unset_variable(log: &str) -> Option<String> {
+pub(in crate::propose::playbook) fn unset_variable(log: &str) -> Option<String> {
     let lines: Vec<&str> = log.lines().collect();
     lines.iter().rev().find_map(|line| {
         UNSET

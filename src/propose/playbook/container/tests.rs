@@ -211,6 +211,44 @@ fn containers_of_one_image_go_back_together() {
 }
 
 #[test]
+fn a_new_image_that_wants_a_variable_is_a_question() {
+    let new = "image: registry.test/web:2.0.0";
+    let stage = rollout(GOOD, new, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "environment variable FLAGS_URL is required",
+    );
+    let words = stage.words();
+    assert!(
+        words.starts_with("ask OwnerDecision")
+            && words.contains("set environment variable FLAGS_URL"),
+        "{words}"
+    );
+}
+
+#[test]
+fn two_containers_with_one_missing_image_are_one_finding() {
+    let new = "image: registry.test/web:1.4.l";
+    let second = |text: String| {
+        text.replace(
+            "      containers:\n",
+            "      containers:\n      - {name: twin, image: 'registry.test/web:1.4.l'}\n",
+        )
+    };
+    let pod = pod(new, &waiting("ImagePullBackOff", NOT_FOUND))
+        .replace("  containers:\n", "  containers:\n  - {name: twin, image: 'registry.test/web:1.4.l'}\n")
+        .replace("  containerStatuses:\n", "  containerStatuses:\n  - {name: twin, ready: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff, message: 'registry.test/web:1.4.l: not found'}}}\n");
+    let git = second(deployment(new));
+    let stage = Stage::new(
+        &docs(&[git.clone(), second(replica_set(2, 0, new)), pod]),
+        &git,
+    );
+    assert_eq!(stage.classes(), [Class::ImagePullNotFound]);
+    let words = stage.words();
+    assert!(words.contains("containers twin, app"), "{words}");
+}
+
+#[test]
 fn a_host_that_is_no_service_is_asked_for() {
     let new = "image: registry.test/web:1.4.0\nenv: [{name: CACHE, value: 'cahce:6379'}]";
     let service = |name: &str| {
