@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn a_second_name_that_is_close_makes_it_a_question() {
+        assert_eq!(
+            misspelled("orders-db-cred", ["orders-db-creds"]),
+            Some("orders-db-creds")
+        );
+        let both = ["orders-db-creds", "orders-db-cert"];
+        assert_eq!(misspelled("orders-db-cred", both), None);
+    }
+
+    #[test]
     fn another_member_of_a_series_or_another_word_is_no_slip() {
         for (wrong, right) in [
             ("zone-a", "zone-b"),
@@ -181,6 +191,7 @@ mod tests {
             ("linux", "windows"),
             ("same", "same"),
             ("gp2", "gp3"),
+            ("orders-db-prod", "orders-db-prd2"),
         ] {
             assert!(!is_misspelling(wrong, right), "{wrong} {right}");
         }

@@ -17,8 +17,14 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for pod in view.snapshot.of_kind("Pod").filter(|p| counts(view, p)) {
         let owner = view.snapshot.top_owner(pod);
-        let evicted = evicted(view, pod);
-        for symptom in evicted.into_iter().chain(symptom::of_pod(view, pod)) {
+        if is_taken_away(pod) {
+            // how its containers ended says nothing: they were killed with the pod
+            if let Some(symptom) = evicted(view, pod) {
+                place(&mut groups, &owner, pod, symptom);
+            }
+            continue;
+        }
+        for symptom in symptom::of_pod(view, pod) {
             place(&mut groups, &owner, pod, symptom);
         }
     }
@@ -37,6 +43,25 @@ fn counts(view: &View<'_>, pod: &Object) -> bool {
     let leaving = pod.get("metadata.deletionTimestamp").is_some();
     let done = pod.str("status.phase") == Some("Succeeded");
     !leaving && !done && !is_of_settled_job(view, pod) && !is_replaced(view, pod)
+}
+
+/// A pod that was not ended by its containers: evicted, refused by its node, or shut down with it.
+fn is_taken_away(pod: &Object) -> bool {
+    const REASONS: &[&str] = &[
+        "Evicted",
+        "Preempting",
+        "Shutdown",
+        "NodeShutdown",
+        "Terminated",
+        "NodeAffinity",
+        "NodeLost",
+        "UnexpectedAdmissionError",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+    ];
+    let reason = pod.str("status.reason").unwrap_or_default();
+    pod.str("status.phase") == Some("Failed") && REASONS.contains(&reason)
 }
 
 /// A failed pod that stays behind after its owner has made another one.
@@ -98,8 +123,9 @@ pub(super) fn newest_job<'a>(view: &View<'a>, cron: &Object) -> Option<&'a Objec
 fn place<'a>(groups: &mut Vec<Group<'a>>, owner: &ObjectRef, pod: &'a Object, symptom: Symptom) {
     let same = groups.iter_mut().find(|g| {
         g.owner.same_object(owner)
-            && g.symptom.container == symptom.container
-            && (g.symptom.detail == symptom.detail || g.symptom.container.is_some())
+            && (is_same_image(&g.symptom, &symptom)
+                || g.symptom.container == symptom.container
+                    && (g.symptom.detail == symptom.detail || g.symptom.container.is_some()))
     });
     let Some(group) = same else {
         groups.push(Group {
@@ -109,6 +135,13 @@ fn place<'a>(groups: &mut Vec<Group<'a>>, owner: &ObjectRef, pod: &'a Object, sy
         });
         return;
     };
+    if symptom.container != group.symptom.container {
+        also(&mut group.symptom, &symptom);
+        if !group.pods.iter().any(|p| p.name() == pod.name()) {
+            group.pods.push(pod);
+        }
+        return;
+    }
     let better = rank(symptom.class) < rank(group.symptom.class)
         || (rank(symptom.class) == rank(group.symptom.class)
             && knows_more(&symptom, &group.symptom));
@@ -120,6 +153,34 @@ fn place<'a>(groups: &mut Vec<Group<'a>>, owner: &ObjectRef, pod: &'a Object, sy
         group.pods.push(pod);
     }
     group.symptom.mild = mild;
+}
+
+/// Two containers that cannot pull one and the same image: one cause.
+fn is_same_image(a: &Symptom, b: &Symptom) -> bool {
+    let pulls = matches!(
+        a.class,
+        Class::ImagePullNotFound
+            | Class::ImagePullAuth
+            | Class::ImagePullFailed
+            | Class::ImagePlatform
+            | Class::InvalidImageName
+    );
+    pulls
+        && a.class == b.class
+        && a.facts.contains_key("image")
+        && a.facts.get("image") == b.facts.get("image")
+}
+
+/// Remembers another container with the same cause.
+fn also(kept: &mut Symptom, other: &Symptom) {
+    let Some(name) = &other.container else { return };
+    let names = kept.facts.entry("alsoContainers".to_owned()).or_default();
+    if !names.split(", ").any(|n| n == name) {
+        if !names.is_empty() {
+            names.push_str(", ");
+        }
+        names.push_str(name);
+    }
 }
 
 fn knows_more(a: &Symptom, b: &Symptom) -> bool {
@@ -173,10 +234,12 @@ pub(super) fn is_available(owner: &Object) -> bool {
 fn finding(view: &View<'_>, group: &Group<'_>) -> Finding {
     let symptom = &group.symptom;
     let object = named_version(view, &group.owner);
-    let who = symptom
-        .container
-        .as_ref()
-        .map_or_else(String::new, |c| format!(", container {c}"));
+    let who = symptom.container.as_ref().map_or_else(String::new, |c| {
+        match symptom.facts.get("alsoContainers") {
+            Some(more) => format!(", containers {c}, {more}"),
+            None => format!(", container {c}"),
+        }
+    });
     let summary = format!("{object}{who}: {}", symptom.clause);
     let mut finding = Finding::new(symptom.class, severity(view, group), object, summary);
     finding.container.clone_from(&symptom.container);

@@ -520,12 +520,14 @@ fn config_reference(attempt: &Attempt<'_>) -> Judged {
         .unwrap_or_default();
     let whole = base.get(&attempt.result.value);
     let field = |key: &str| whole.and_then(|w| w.get(key)).and_then(Value::as_str);
-    let name = field("name").or_else(|| {
-        attempt
-            .after
-            .and_then(|v| v.get("name"))
-            .and_then(Value::as_str)
-    });
+    let name = field("name")
+        .or_else(|| name_of_items(attempt, &base))
+        .or_else(|| {
+            attempt
+                .after
+                .and_then(|v| v.get("name"))
+                .and_then(Value::as_str)
+        });
     let Some(config) = name.and_then(|n| find(attempt.case, "ConfigMap", namespace, n)) else {
         return bounds("the ConfigMap is not known to exist");
     };
@@ -539,6 +541,13 @@ fn config_reference(attempt: &Attempt<'_>) -> Judged {
         }
     }
     Ok(Verdict::Human("MissingConfig"))
+}
+
+/// The ConfigMap of a volume, for the path of one of its items.
+fn name_of_items<'a>(attempt: &'a Attempt<'_>, item: &crate::path::FieldPath) -> Option<&'a str> {
+    let (items, _) = item.split_last()?;
+    let (source, _) = items.split_last()?;
+    source.key("name").get(&attempt.result.value)?.as_str()
 }
 
 fn config_place(attempt: &Attempt<'_>) -> Option<()> {

@@ -586,6 +586,16 @@ fn volume_symptom(event: &Event) -> Symptom {
 }
 
 /// The command cannot be started, by the runtime's own words.
+fn mount_cause(message: &str) -> &'static str {
+    if message.contains("not a directory") {
+        ": not a directory"
+    } else if message.contains("read-only file system") {
+        ": read-only file system"
+    } else {
+        ""
+    }
+}
+
 fn not_started(container: &Container<'_>, reason: &str, message: &str) -> Option<Symptom> {
     if text::is_foreign_binary(message) {
         let image = container.str("image").unwrap_or_default();
@@ -608,6 +618,17 @@ fn not_started(container: &Container<'_>, reason: &str, message: &str) -> Option
                     "was OOMKilled before it could start (limit {limit})"
                 ))
                 .fact("limit", limit),
+        );
+    }
+    if let Some(target) = text::mount_target(message) {
+        return Some(
+            Symptom::new(Class::CreateContainerError, container, reason, message)
+                .clause(format!(
+                    "a volume cannot be mounted at {target}{}",
+                    mount_cause(message)
+                ))
+                .detail(&target)
+                .fact("mountPath", &target),
         );
     }
     let command = text::bad_exec(message);

@@ -109,6 +109,11 @@ pub fn bad_exec(message: &str) -> Option<String> {
         })
 }
 
+/// The path in the container at which a volume cannot be mounted, where a runtime message says so.
+pub fn mount_target(message: &str) -> Option<String> {
+    MOUNT_TARGET.captures(message).map(|c| c[1].to_owned())
+}
+
 /// Whether a text says that the binary is for another platform.
 pub fn is_foreign_binary(text: &str) -> bool {
     text.contains("exec format error")
@@ -199,6 +204,8 @@ static EXEC: LazyLock<Regex> = LazyLock::new(|| {
         r#"exec: "([^"]*)"|exec ([^\s":]+): (?:no such file|permission denied)|exec: ?([^\s":]+): (?:not found|no such file|permission denied)"#,
     )
 });
+static MOUNT_TARGET: LazyLock<Regex> =
+    LazyLock::new(|| regex(r#"error mounting "[^"]*" to rootfs at "([^"]+)""#));
 static CHDIR: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"(?:chdir to cwd|mkdir) \(?"?([^")\s]+)"?"#));
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {

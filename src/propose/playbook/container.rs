@@ -4,7 +4,8 @@ use crate::finding::Class;
 use crate::propose::playbook::Play;
 
 mod command;
-mod crash;
+mod confined;
+pub(super) mod crash;
 mod host;
 pub(super) mod image;
 #[cfg(test)]
@@ -79,6 +80,12 @@ pub const PLAYS: &[Play] = &[
             Class::CronJobFailing,
         ],
         run: crash::missing_variable,
+    },
+    Play {
+        name: "confined",
+        about: "names the security context that forbids what the program tries",
+        classes: &[Class::CrashLoopBackOff, Class::InitContainerFailing],
+        run: confined::forbidden,
     },
     Play {
         name: "shared-memory",

@@ -11,6 +11,7 @@ use crate::object::list;
 use crate::path::FieldPath;
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, proposal, refuse};
+use crate::propose::playbook::container::crash::unset_variable;
 use crate::propose::playbook::container::image::{may_be_private, names_no_host, parts, registry};
 use crate::propose::playbook::container::subject::{
     Subject, after_merge, diagnosis, goods, option, settle, worked_once,
@@ -107,6 +108,9 @@ fn last_healthy(case: &Case<'_>) -> Option<Answer> {
             return None; // the same fields work there
         }
         match implicated(case, &subject, &all) {
+            Choose::One(chosen) if is_doubtful(case, &subject, &good, &chosen) => {
+                return Some(doubt(case, &subject, &good, &chosen));
+            }
             Choose::One(chosen) => return Some(restore(case, &subject, &good, chosen)),
             Choose::Several => return Some(which(case, &subject, &good, &all)),
             Choose::None => {}
@@ -271,6 +275,128 @@ fn references<'d>(
         .collect()
 }
 
+/// Whether a program's failure may have another reason than the changed image: what it connects to
+/// fails it, or other containers of the pod changed as well.
+fn is_doubtful(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: &[&Difference],
+) -> bool {
+    let exits = matches!(
+        case.finding.class,
+        Class::CrashLoopBackOff | Class::InitContainerFailing | Class::CronJobFailing
+    );
+    let image = chosen.iter().any(|d| d.group == "image");
+    exits
+        && image
+        && (blames_dependency(case)
+            || wants_variable(case).is_some()
+            || others_changed(subject, good))
+}
+
+/// The environment variable that the new image asks for.
+fn wants_variable(case: &Case<'_>) -> Option<String> {
+    case.finding.fact(fact::LOG_TAIL).and_then(unset_variable)
+}
+
+/// Whether the last error of the log is one of something that the program connects to.
+fn blames_dependency(case: &Case<'_>) -> bool {
+    const WORDS: &[&str] = &[
+        "connection refused",
+        "connection reset",
+        "timed out",
+        "timeout",
+        "no such host",
+        "could not resolve",
+        "could not translate host",
+        "unreachable",
+        "authentication failed",
+        "access denied for user",
+        "too many connections",
+        "service unavailable",
+    ];
+    let log = case.finding.fact(fact::LOG_TAIL).unwrap_or_default();
+    let last = crate::detect::container::text::error_lines(log, 1).pop();
+    last.is_some_and(|l| WORDS.iter().any(|w| l.to_ascii_lowercase().contains(w)))
+}
+
+/// Whether a container with another image than the failing one changed too.
+fn others_changed(subject: &Subject<'_>, good: &KnownGood) -> bool {
+    let image = subject.container.str("image");
+    let object = &subject.manifest.object;
+    let others = object.containers().into_iter();
+    others
+        .filter(|c| c.name != subject.container.name && c.str("image") != image)
+        .any(|c| {
+            differences(object, &c, &good.object)
+                .iter()
+                .any(|d| ["image", "program", "env"].contains(&d.group))
+        })
+}
+
+fn doubt(
+    case: &Case<'_>,
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: &[&Difference],
+) -> Answer {
+    let mut facts = diagnosis(case);
+    facts.extend(
+        chosen
+            .iter()
+            .map(|d| format!("{}: {}", good.basis, d.story)),
+    );
+    let variable = wants_variable(case);
+    facts.push(if let Some(name) = &variable {
+        format!("the log names environment variable {name} as missing, which the earlier image may not have needed")
+    } else if blames_dependency(case) {
+        "the log blames what the program connects to, which would fail the earlier image as well"
+            .to_owned()
+    } else {
+        "other containers of the pod changed in the same revision".to_owned()
+    });
+    let title = format!(
+        "{} fails since its image changed: is it the image, or what it depends on?",
+        subject.name()
+    );
+    let options = vec![
+        option(case, revert(case, subject, good, chosen)),
+        by_hand(variable.map_or_else(
+            || "keep the image, and mend what the log names".to_owned(),
+            |name| {
+                format!(
+                    "keep the image, and set environment variable {name} to the value that is meant"
+                )
+            },
+        )),
+    ];
+    ask(Code::OwnerDecision, title, facts, options)
+}
+
+/// The same image in other containers of the pod, which goes back together with this one.
+fn same_image(
+    subject: &Subject<'_>,
+    good: &KnownGood,
+    chosen: &[&Difference],
+) -> Vec<ProposedEdit> {
+    if !chosen.iter().any(|d| d.group == "image") {
+        return Vec::new();
+    }
+    let image = subject.container.str("image");
+    let object = &subject.manifest.object;
+    let others = object.containers().into_iter();
+    others
+        .filter(|c| c.name != subject.container.name && c.str("image") == image)
+        .flat_map(|c| {
+            let all = differences(object, &c, &good.object);
+            let mine = all.into_iter().filter(|d| d.group == "image");
+            mine.flat_map(|d| d.edits(subject, good))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 fn restore(
     case: &Case<'_>,
     subject: &Subject<'_>,
@@ -294,7 +420,8 @@ fn revert(
             .iter()
             .map(|d| format!("{}: {}", good.basis, d.story)),
     );
-    let edits: Vec<ProposedEdit> = chosen.iter().flat_map(|d| d.edits(subject, good)).collect();
+    let mut edits: Vec<ProposedEdit> = chosen.iter().flat_map(|d| d.edits(subject, good)).collect();
+    edits.extend(same_image(subject, good, chosen));
     let words = Words {
         play: "last-healthy-template",
         title: format!("restore {} of {}", what.join(", "), subject.name()),

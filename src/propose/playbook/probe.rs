@@ -1,5 +1,8 @@
 //! Plays: probes.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::case::Case;
@@ -164,9 +167,19 @@ impl<'c> Failing<'c> {
         }
         let tcp = self.tcp(case);
         match tcp {
-            Some(fix) if self.is_refused() => Some(settle(case, fix, Vec::new())),
+            Some(fix) if self.is_refused() && !self.listens_elsewhere(case) => {
+                Some(settle(case, fix, Vec::new()))
+            }
             _ => Some(self.which_port(case, &port)),
         }
+    }
+
+    /// Whether the log names a port on which the program listens, and it is not the declared one.
+    fn listens_elsewhere(&self, case: &Case<'_>) -> bool {
+        let log = case.finding.fact(fact::LOG_TAIL).unwrap_or_default();
+        let ports = listening(log);
+        let declared = self.only_port().and_then(|p| p.as_i64());
+        !ports.is_empty() && declared.is_some_and(|d| !ports.contains(&d))
     }
 
     fn which_port(&self, case: &Case<'_>, port: &Value) -> Answer {
@@ -185,6 +198,14 @@ impl<'c> Failing<'c> {
             "the probe asks port {}, and the container declares: {declared}",
             crate::lock::short(port)
         ));
+        let ports = listening(case.finding.fact(fact::LOG_TAIL).unwrap_or_default());
+        if !ports.is_empty() {
+            let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            facts.push(format!(
+                "its log says that it listens on {}",
+                ports.join(", ")
+            ));
+        }
         let title = format!(
             "Which port should the {} of {} ask?",
             self.field,
@@ -283,9 +304,6 @@ impl<'c> Failing<'c> {
         };
         let patience = number("initialDelaySeconds", 0)
             + number("periodSeconds", 10) * number("failureThreshold", 3);
-        if patience > 30 {
-            return None;
-        }
         let start = start_seconds(case)?;
         if start < patience {
             return None;
@@ -436,6 +454,23 @@ impl<'c> Failing<'c> {
         self.saw.contains("connection refused")
     }
 }
+
+/// The ports on which a program says that it listens.
+fn listening(log: &str) -> Vec<i64> {
+    let mut out: Vec<i64> = Vec::new();
+    for line in log.lines().filter(|l| l.len() < 4_000) {
+        let port = LISTENS
+            .captures(line)
+            .and_then(|c| c.get(1)?.as_str().parse().ok());
+        out.extend(port.filter(|p| !out.contains(p)));
+    }
+    out
+}
+
+static LISTENS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)\b(?:listen(?:ing|s)?|serving|started|running)\b[^\n]{0,80}?(?:\bport(?:\(s\))?[ =:]{1,3}|:)(\d{2,5})\b")
+        .expect("a literal pattern compiles")
+});
 
 fn exits_nonzero(command: &str) -> bool {
     let mut words = command.rsplit(' ');

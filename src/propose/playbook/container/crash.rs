@@ -32,12 +32,45 @@ pub(super) fn creation(case: &Case<'_>) -> Option<Answer> {
             ),
         ));
     }
+    if let Some(target) = case.finding.fact("mountPath") {
+        return Some(mount_clash(case, target, facts));
+    }
     let title = format!("{} cannot be created: what should change?", whom(case));
     let options = vec![
         by_hand("change the field that the message names"),
         by_hand("mend what the message names outside this repository"),
     ];
     Some(ask(Code::NoSafeFix, title, facts, options))
+}
+
+/// A directory over a file of the image, or a mount inside of a read-only one.
+fn mount_clash(case: &Case<'_>, target: &str, mut facts: Vec<String>) -> Answer {
+    let mount = Subject::of(case).and_then(|s| {
+        let mounts = s.container.list("volumeMounts").iter();
+        let text = |m: &Value, key: &str| m.get(key).and_then(Value::as_str).map(str::to_owned);
+        mounts
+            .filter(|m| text(m, "mountPath").as_deref() == Some(target))
+            .map(|m| (text(m, "name").unwrap_or_default(), text(m, "subPath")))
+            .next()
+    });
+    if let Some((volume, sub_path)) = &mount {
+        facts.push(match sub_path {
+            Some(sub) => format!("volume {volume} is mounted at {target} with subPath {sub}"),
+            None => format!("volume {volume} is mounted at {target} without a subPath, so a directory would cover what the image has there"),
+        });
+    }
+    facts.push("kubemend does not change mounts (rule L02)".to_owned());
+    let title = format!(
+        "{}: how should the volume at {target} be mounted?",
+        whom(case)
+    );
+    let options = vec![
+        by_hand(format!(
+            "if {target} is a file: name it in subPath, with the key of the volume that holds its content"
+        )),
+        by_hand("mount the volume at a directory that the image does not need"),
+    ];
+    ask(Code::NotUnlocked, title, facts, options)
 }
 
 fn non_root(case: &Case<'_>, mut facts: Vec<String>) -> Answer {
@@ -229,7 +262,7 @@ fn elsewhere(case: &Case<'_>, name: &str) -> Option<String> {
 }
 
 /// The environment variable that a log names as missing.
-fn unset_variable(log: &str) -> Option<String> {
+pub(in crate::propose::playbook) fn unset_variable(log: &str) -> Option<String> {
     let lines: Vec<&str> = log.lines().collect();
     lines.iter().rev().find_map(|line| {
         UNSET

@@ -130,13 +130,15 @@ fn set_image(case: &Case<'_>, subject: &Subject<'_>, image: &str, basis: &str) -
         reason: basis.to_owned(),
         after_merge: after_merge(&object),
     };
-    let edits = vec![edit(
-        &object,
-        subject.container.path.key("image"),
-        op,
-        Unlock::ImagePullNotFound,
-        basis,
-    )];
+    let now = subject.container.str("image");
+    let all = subject.manifest.object.containers().into_iter();
+    let edits = all
+        .filter(|c| c.str("image") == now)
+        .map(|c| {
+            let path = c.path.key("image");
+            edit(&object, path, op.clone(), Unlock::ImagePullNotFound, basis)
+        })
+        .collect();
     proposal(words, edits)
 }
 

@@ -59,6 +59,196 @@ fn an_image_that_may_not_be_pulled_is_asked_for() {
 }
 
 #[test]
+fn what_a_security_context_forbids_is_named() {
+    let new = "image: registry.test/web:1.4.0\nsecurityContext: {readOnlyRootFilesystem: true, runAsUser: 101}";
+    for (log, fact) in [
+        (
+            "open /var/cache/x: Read-only file system",
+            "readOnlyRootFilesystem",
+        ),
+        ("bind 0.0.0.0:80: Permission denied", "runAsUser 101"),
+    ] {
+        let words = rollout(new, new, &crashed(1, "Error"))
+            .log("web-x", "app", log)
+            .words();
+        assert!(
+            words.starts_with("ask BlockedSecurity") && words.contains(fact),
+            "{words}"
+        );
+    }
+    let free = rollout(GOOD, GOOD, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "bind 0.0.0.0:80: Permission denied",
+    );
+    assert!(
+        free.words().starts_with("refuse ApplicationFault"),
+        "{}",
+        free.words()
+    );
+}
+
+#[test]
+fn a_directory_mounted_over_a_file_is_no_bad_command() {
+    let new =
+        "image: registry.test/web:1.4.0\nvolumeMounts: [{name: conf, mountPath: /etc/web.conf}]";
+    let message = "error during container init: error mounting \"/var/lib/x\" to rootfs at \"/etc/web.conf\": not a directory: unknown";
+    let mut stage = rollout(new, new, &waiting("RunContainerError", message));
+    let volume = "      volumes: [{name: conf, emptyDir: {}}]\n      containers:\n";
+    stage.git = deployment(new).replace("      containers:\n", volume);
+    let words = stage.words();
+    assert!(
+        words.starts_with("ask NotUnlocked") && words.contains("without a subPath"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_misspelled_item_of_a_mounted_config_map_is_corrected() {
+    let new = "image: registry.test/web:1.4.0";
+    let mount = |text: String| {
+        text.replace("      containers:\n", "      volumes: [{name: conf, configMap: {name: settings, items: [{key: defualt.conf, path: x}]}}]\n      containers:\n")
+    };
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {default.conf: a}\n".to_owned();
+    let message = "MountVolume.SetUp failed for volume \"conf\" : configmap references non-existent config key: defualt.conf";
+    let pod = pod(new, "state: {waiting: {reason: ContainerCreating}}")
+        .replace("phase: Running", "phase: Pending")
+        .replace(
+            "  containers:\n",
+            "  volumes: [{name: conf, configMap: {name: settings}}]\n  containers:\n",
+        );
+    let dump = docs(&[
+        mount(deployment(new)),
+        mount(replica_set(2, 0, new)),
+        pod,
+        event("FailedMount", 9, message),
+        config,
+    ]);
+    assert_eq!(
+        Stage::new(&dump, &mount(deployment(new))).fix(),
+        ["spec.template.spec.volumes[name=conf].configMap.items[0].key = \"default.conf\""]
+    );
+    let other = dump.replace("default.conf: a", "nginx.conf: a");
+    let words = Stage::new(&other, &mount(deployment(new))).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
+}
+
+#[test]
+fn a_daemon_set_goes_back_to_its_earlier_controller_revision() {
+    let (old, new) = (
+        "image: registry.test/web:1.4.0",
+        "image: registry.test/web:1.4.l",
+    );
+    let set = |container: &str| {
+        deployment(container)
+            .replace("kind: Deployment", "kind: DaemonSet")
+            .replace("  replicas: 1\n", "")
+    };
+    let revision = |number: u8, container: &str| {
+        let template = serde_json::to_string(
+            &serde_saphyr::from_str::<serde_json::Value>(&set(container)).unwrap()["spec"]["template"],
+        )
+        .unwrap();
+        format!(
+            "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {{name: web-c{number}, namespace: shop, ownerReferences: [{{apiVersion: apps/v1, kind: DaemonSet, name: web, uid: d1, controller: true}}]}}\nrevision: {number}\ndata: {{spec: {{template: {template}}}}}\n"
+        )
+    };
+    let pod = pod(new, &waiting("ImagePullBackOff", NOT_FOUND)).replace(
+        "kind: ReplicaSet, name: web-r2, uid: r2",
+        "kind: DaemonSet, name: web, uid: d1",
+    );
+    let with = |revisions: &[String]| {
+        let mut all = vec![set(new), pod.clone()];
+        all.extend(revisions.iter().cloned());
+        Stage::new(&docs(&all), &set(new))
+    };
+    assert_eq!(
+        with(&[revision(1, old), revision(2, new)]).fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+    let words = with(&[revision(2, new)]).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
+}
+
+#[test]
+fn a_new_image_that_cannot_reach_its_dependency_is_a_question() {
+    let new = "image: registry.test/web:2.0.0";
+    let stage = |log| rollout(GOOD, new, &crashed(1, "Error")).log("web-x", "app", log);
+    let words = stage("dial tcp 10.0.0.1:5432: connection refused").words();
+    assert!(words.starts_with("ask OwnerDecision"), "{words}");
+    assert_eq!(
+        stage("panic: index out of range").fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+}
+
+#[test]
+fn containers_of_one_image_go_back_together() {
+    let twin = |text: String, image: &str| {
+        text.replace(
+            "      containers:\n",
+            &format!(
+                "      initContainers: [{{name: prepare, image: '{image}'}}]\n      containers:\n"
+            ),
+        )
+    };
+    let (old, new) = ("registry.test/web:1.4.0", "registry.test/web:1.4.l");
+    let (old_yaml, new_yaml) = (format!("image: {old}"), format!("image: {new}"));
+    let git = twin(deployment(&new_yaml), new);
+    let dump = docs(&[
+        git.clone(),
+        twin(replica_set(1, 1, &old_yaml), old),
+        twin(replica_set(2, 0, &new_yaml), new),
+        pod(&new_yaml, &waiting("ImagePullBackOff", NOT_FOUND)),
+    ]);
+    assert_eq!(
+        Stage::new(&dump, &git).fix(),
+        [
+            "spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\"",
+            "spec.template.spec.initContainers[name=prepare].image = \"registry.test/web:1.4.0\""
+        ]
+    );
+}
+
+#[test]
+fn a_new_image_that_wants_a_variable_is_a_question() {
+    let new = "image: registry.test/web:2.0.0";
+    let stage = rollout(GOOD, new, &crashed(1, "Error")).log(
+        "web-x",
+        "app",
+        "environment variable FLAGS_URL is required",
+    );
+    let words = stage.words();
+    assert!(
+        words.starts_with("ask OwnerDecision")
+            && words.contains("set environment variable FLAGS_URL"),
+        "{words}"
+    );
+}
+
+#[test]
+fn two_containers_with_one_missing_image_are_one_finding() {
+    let new = "image: registry.test/web:1.4.l";
+    let second = |text: String| {
+        text.replace(
+            "      containers:\n",
+            "      containers:\n      - {name: twin, image: 'registry.test/web:1.4.l'}\n",
+        )
+    };
+    let pod = pod(new, &waiting("ImagePullBackOff", NOT_FOUND))
+        .replace("  containers:\n", "  containers:\n  - {name: twin, image: 'registry.test/web:1.4.l'}\n")
+        .replace("  containerStatuses:\n", "  containerStatuses:\n  - {name: twin, ready: false, restartCount: 0, state: {waiting: {reason: ImagePullBackOff, message: 'registry.test/web:1.4.l: not found'}}}\n");
+    let git = second(deployment(new));
+    let stage = Stage::new(
+        &docs(&[git.clone(), second(replica_set(2, 0, new)), pod]),
+        &git,
+    );
+    assert_eq!(stage.classes(), [Class::ImagePullNotFound]);
+    let words = stage.words();
+    assert!(words.contains("containers twin, app"), "{words}");
+}
+
+#[test]
 fn a_host_that_is_no_service_is_asked_for() {
     let new = "image: registry.test/web:1.4.0\nenv: [{name: CACHE, value: 'cahce:6379'}]";
     let service = |name: &str| {
@@ -112,7 +302,7 @@ fn a_pod_evicted_at_its_own_limit_gets_twice_of_it() {
             &format!("phase: Failed\n  reason: Evicted\n  message: '{message}'"),
         );
         Stage::new(
-            &docs(&[deployment(new), replica_set(1, 0, new), pod]),
+            &docs(&[deployment(new), replica_set(2, 0, new), pod]),
             &deployment(new),
         )
     };

@@ -28,6 +28,13 @@ fn a_probe_of_an_undeclared_port_becomes_a_check_of_the_only_declared_one() {
             format!("{P}.readinessProbe.tcpSocket = {{\"port\":8080}}")
         ]
     );
+    let elsewhere = stage
+        .log("web-x", "app", "INFO listening on 0.0.0.0:9090")
+        .words();
+    assert!(
+        elsewhere.starts_with("ask MissingValue") && elsewhere.contains("listens on 9090"),
+        "{elsewhere}"
+    );
     let two = one.replace(
         "[{containerPort: 8080}]",
         "[{containerPort: 8080}, {containerPort: 8081}]",
