@@ -64,9 +64,14 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
     let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
-    let circles: [&dyn Fn(&Finding) -> bool; 8] = [
+    let dns_fails = view.report.is_some_and(|r| speaks_of_dns(&r.text))
+        || findings
+            .iter()
+            .any(|f| is_about(f, &named.strong) && speaks_of_dns(&f.message));
+    let circles: [&dyn Fn(&Finding) -> bool; 9] = [
         &complained,
         &broken_source,
+        &|f| dns_fails && serves_dns(f, view),
         &|f| firm(f) && is_about(f, &named.strong),
         &|f| firm(f) && is_about(f, &near),
         &|f| is_about(f, &named.strong) || is_about(f, &near),
@@ -92,6 +97,37 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     } else {
         Vec::new()
     }
+}
+
+/// Whether a finding is about the cluster's DNS, which every application needs.
+fn serves_dns(finding: &Finding, view: &View<'_>) -> bool {
+    let object = &finding.object;
+    let labelled = view.snapshot.get(object).is_some_and(|o| {
+        o.pod_labels()
+            .is_some_and(|l| l.get("k8s-app") == Some(&"kube-dns".into()))
+    });
+    let by_name = object.namespace.as_deref() == Some("kube-system")
+        && ["coredns", "kube-dns"].contains(&object.name.as_str());
+    finding.severity > Severity::Low && (labelled || by_name)
+}
+
+fn speaks_of_dns(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    [
+        "eai_again",
+        "getaddrinfo",
+        "name resolution",
+        "resolve",
+        "no such host",
+        "unknown host",
+        "unknownhost",
+        "bad address",
+        "server misbehaving",
+        "dns",
+        "lookup ",
+    ]
+    .iter()
+    .any(|w| text.contains(w))
 }
 
 fn is_of_source(class: Class) -> bool {

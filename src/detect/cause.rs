@@ -73,7 +73,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
         return true;
     }
     let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
-    ABOUT_OTHERS.contains(&effect.class) && names_it && !ABOUT_OTHERS.contains(&cause.class)
+    let waits = |f: &Finding| f.reason == "DependencyNotReady";
+    let deeper = !ABOUT_OTHERS.contains(&cause.class) || (waits(effect) && !waits(cause));
+    ABOUT_OTHERS.contains(&effect.class) && names_it && deeper
 }
 
 /// Specific classes come first, then symptoms in the order of the list.

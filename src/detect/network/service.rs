@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::detect::View;
-use crate::detect::network::shown;
+use crate::detect::network::{policy_evidence, shown};
 use crate::finding::{Class, Finding, Severity};
 use crate::near;
 use crate::object::{Object, list};
@@ -368,7 +368,10 @@ fn port_mismatch(view: &View<'_>, service: &Object, workloads: &[&Object]) -> Op
     }
     let reference = service.reference();
     // a program may listen on a port that it does not declare, so a number alone is only a hint
-    let proven = first.target.is_string() || view.report.is_some();
+    let complained = view
+        .report
+        .is_some_and(|r| policy_evidence::speaks_of_traffic(&r.text));
+    let proven = first.target.is_string() || complained;
     let mut finding = Finding::new(
         Class::ServicePortMismatch,
         if proven {
