@@ -125,6 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn refused_pods_say_more_than_a_stuck_rollout() {
+        let refused = finding(Class::FailedCreate, "web", None);
+        let stuck = finding(Class::ProgressDeadlineExceeded, "web", None);
+        assert_eq!(classes(vec![stuck, refused]), [Class::FailedCreate]);
+    }
+
+    #[test]
+    fn what_others_wait_for_comes_first() {
+        let mut infra = finding(Class::FluxKustomizationNotReady, "infra", None);
+        infra.reason = "BuildFailed".to_owned();
+        let mut apps = finding(Class::FluxKustomizationNotReady, "apps", None);
+        apps.reason = "DependencyNotReady".to_owned();
+        apps.related = vec![infra.object.clone()];
+        let kept = one_for_each(vec![apps.clone(), infra.clone()]);
+        assert_eq!(kept, vec![infra.clone()]);
+        infra.reason = "DependencyNotReady".to_owned();
+        infra.related = vec![apps.object.clone()];
+        assert_eq!(one_for_each(vec![apps, infra]).len(), 2, "a circle stays");
+    }
+
+    #[test]
     fn two_containers_are_two_causes() {
         let findings = vec![
             finding(Class::CrashLoopBackOff, "web", Some("a")),

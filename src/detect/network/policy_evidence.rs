@@ -562,6 +562,11 @@ fn workloads<'a>(object: &ObjectRef, known: &Known<'a>) -> Vec<&'a Object> {
     let found = known.find(&object.kind, object.namespace.as_deref(), &object.name);
     match found {
         Some(o) if o.kind() == "Service" => selected(o, known),
+        Some(o) if o.kind() == "Ingress" => crate::detect::network::ingress::backends(o)
+            .iter()
+            .filter_map(|b| known.find("Service", o.namespace(), b.service))
+            .flat_map(|s| selected(s, known))
+            .collect(),
         Some(o) if o.pod_spec_path().is_some() => vec![o],
         _ => Vec::new(),
     }
