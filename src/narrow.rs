@@ -4,6 +4,7 @@
 //! to what they depend on; what else is wrong is listed, not touched.
 
 use crate::detect::View;
+use crate::detect::network::service::UNDECLARED;
 use crate::finding::{Class, Finding, Severity};
 use crate::object::ObjectRef;
 use crate::report::{Mentions, mentions, related};
@@ -63,6 +64,15 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
     let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
     let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
+    // a port that is only not declared may well be right while something else plainly fails
+    let hint = |f: &Finding| f.fact(UNDECLARED).is_some();
+    let plain = findings.iter().any(|f| {
+        !hint(f)
+            && firm(f)
+            && f.severity >= Severity::High
+            && (is_about(f, &named.strong) || is_about(f, &near))
+    });
+    let firm = |f: &Finding| firm(f) && !(plain && hint(f));
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
     let dns_fails = view.report.is_some_and(|r| speaks_of_dns(&r.text))
         || findings

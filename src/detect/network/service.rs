@@ -21,6 +21,9 @@ pub(crate) const IDENTITY: &[&str] = &[
     "app.kubernetes.io/instance",
 ];
 
+/// The number of a target port that no container declares: a hint, as programs may listen on more.
+pub(crate) const UNDECLARED: &str = "undeclaredPort";
+
 /// A workload that a selector misses.
 #[derive(Debug)]
 pub(crate) struct Near<'a> {
@@ -382,6 +385,9 @@ fn port_mismatch(view: &View<'_>, service: &Object, workloads: &[&Object]) -> Op
         reference.clone(),
         format!("{reference}: {}", port_text(first)),
     );
+    if !first.target.is_string() {
+        finding = finding.with_fact(UNDECLARED, shown(&first.target));
+    }
     finding.pods = view
         .snapshot
         .pods_of(&first.workload.reference())
