@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::case::{Desired, Report};
 use crate::finding::Finding;
+use crate::object::Object;
 use crate::snapshot::Snapshot;
 
 pub mod access;
@@ -20,6 +21,7 @@ pub mod disruption;
 pub mod gitops;
 pub mod manifest;
 pub mod network;
+pub mod node;
 pub mod scheduling;
 pub mod storage;
 pub mod workload;
@@ -40,6 +42,21 @@ pub struct View<'a> {
     pub grace: Duration,
 }
 
+impl View<'_> {
+    /// Whether the dump says anything about a namespace. What Git holds for another one is not
+    /// known to run, or to fail; without any namespaced object the dump says nothing at all.
+    pub fn covers(&self, namespace: Option<&str>) -> bool {
+        let mut namespaced = self
+            .snapshot
+            .objects()
+            .iter()
+            .filter_map(Object::namespace)
+            .peekable();
+        namespaced.peek().is_none()
+            || namespaced.any(|n| namespace.is_none_or(|wanted| wanted == n))
+    }
+}
+
 /// A detector: pure, independent of the others.
 pub type Detector = fn(&View<'_>) -> Vec<Finding>;
 
@@ -48,6 +65,7 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("manifest", manifest::findings),
     ("container", container::findings),
     ("scheduling", scheduling::findings),
+    ("node", node::findings),
     ("storage", storage::findings),
     ("admission", admission::findings),
     ("workload", workload::findings),

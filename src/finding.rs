@@ -51,6 +51,8 @@ pub enum Class {
     StartupProbeFailing,
     /// The pod was evicted.
     Evicted,
+    /// A node is not ready, and pods on it do not serve.
+    NodeNotReady,
     /// The logs show an error of the application itself; the pod may look healthy.
     ApplicationError,
     // -- scheduling

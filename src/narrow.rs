@@ -87,17 +87,12 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
         &|f| is_about(f, &named.strong) || is_about(f, &near),
         &|f| is_about(f, &named.weak),
         &|f| is_about(f, &near_weak),
-        &|f| {
-            f.object
-                .namespace
-                .as_ref()
-                .is_some_and(|ns| named.namespaces.contains(ns))
-        },
+        &|f| is_in(f, &named.namespaces),
     ];
     for circle in circles {
         let hits: Vec<Finding> = findings.iter().filter(|f| circle(f)).cloned().collect();
         if !hits.is_empty() {
-            return hits;
+            return at_home(hits, view);
         }
     }
     let nothing_named =
@@ -140,6 +135,18 @@ fn speaks_of_dns(text: &str) -> bool {
     .any(|w| text.contains(w))
 }
 
+/// Of objects that differ in their namespace only, the ones where the report belongs.
+fn at_home(hits: Vec<Finding>, view: &View<'_>) -> Vec<Finding> {
+    let home = view.report.and_then(|r| r.namespace.clone());
+    let is_home = |f: &Finding| home.is_some() && f.object.namespace == home;
+    let has_twin_at_home = |f: &Finding| {
+        let twin = |t: &&Finding| t.object.kind == f.object.kind && t.object.name == f.object.name;
+        hits.iter().filter(twin).any(is_home)
+    };
+    let stays = |f: &&Finding| is_home(f) || !has_twin_at_home(f);
+    hits.iter().filter(stays).cloned().collect()
+}
+
 fn is_of_source(class: Class) -> bool {
     matches!(
         class,
@@ -148,9 +155,24 @@ fn is_of_source(class: Class) -> bool {
 }
 
 fn is_about(finding: &Finding, objects: &[ObjectRef]) -> bool {
+    // a node is reported by the workloads that it takes down
+    let carried = match finding.class {
+        Class::NodeNotReady => finding.related.as_slice(),
+        _ => &[],
+    };
+    let mine = || finding.pods.iter().chain(carried);
     objects
         .iter()
-        .any(|o| finding.object.same_object(o) || finding.pods.iter().any(|p| p.same_object(o)))
+        .any(|o| finding.object.same_object(o) || mine().any(|p| p.same_object(o)))
+}
+
+/// Whether a finding is of these namespaces; one of the whole cluster is of those of its pods.
+fn is_in(finding: &Finding, namespaces: &[String]) -> bool {
+    let own = |o: &ObjectRef| o.namespace.as_ref().is_some_and(|n| namespaces.contains(n));
+    match finding.object.namespace {
+        Some(_) => own(&finding.object),
+        None => finding.pods.iter().chain(&finding.related).any(own),
+    }
 }
 
 /// The report names an object and nothing is wrong with it: that is worth an answer too.

@@ -71,7 +71,8 @@ pub fn read(text: &str, from_tool: bool) -> Vec<Complaint> {
     if out.is_empty() {
         let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
         out.extend(one(&folded, from_tool));
-        if out.is_empty() && from_tool {
+        // admission refuses objects that are well written: other detectors tell of that
+        if out.is_empty() && from_tool && !folded.contains(" is forbidden: ") {
             out.push(not_understood(&folded));
         }
     }
@@ -122,6 +123,7 @@ macro_rules! patterns {
 patterns! {
     NO_MATCH = r#"no matches for kind "([^"]+)" in (?:version|group) "([^"]+)""#;
     NOT_FOUND_BY_ARGO = r"could not find (?:version )?\W?([\w.]+)/(\w+)/(\w+)\W? for requested resource (?:([\w.-]+)/)?([\w.-]*\w)";
+    NOT_SERVED_BY_ARGO = r#"could not find (?:version "(\w+)" of )?([\w.-]*)/([A-Z]\w*) for requested resource (?:([\w.-]+)/)?([\w.-]*\w)"#;
     MAPPING = r#"for name: "([^"]*)" namespace: "([^"]*)"(?: from "([^"]*)")?"#;
     IS_INVALID = r#"(?:The )?\b([A-Z]\w+)(?:\.[\w.-]+)? "([^"]+)" is invalid"#;
     TYPED_PATCH = r"typed patch object \((?:([\w.-]+)/)?([\w.-]+); ([\w./-]+), Kind=(\w+)\)";
@@ -136,7 +138,7 @@ patterns! {
     GO_FIELD = r"Go struct field ([\w.]+) of type ([\w.\[\]*]+)";
     FIELD_VALUE = r#"\b((?:metadata|spec|data|rules|roleRef|subjects|webhooks|parameters)[\w.\[\]"/=-]*): (Invalid value|Required value|Unsupported value|Forbidden|Duplicate value|Too long|Not found|Too many)"#;
     RENDERS_NOT = r"(?i)(accumulating|kustomize build|helm (?:lint|template)|execution error at|executing )";
-    KUSTOMIZE = r"(?i)\b(kustomiz|accumulat|helm (?:lint|template|install|upgrade)|execution error at|chart|executing )";
+    KUSTOMIZE = r"(?i)\b(kustomiz|accumulat|no matches for id |find unique target for patch|operation does not apply|may not add resource with an already registered id|helm (?:lint|template|install|upgrade)|execution error at|chart|executing )";
 }
 
 fn one(line: &str, from_tool: bool) -> Option<Complaint> {
@@ -190,6 +192,11 @@ fn fault(line: &str, c: &mut Complaint) {
     } else if let Some(m) = NOT_FOUND_BY_ARGO.captures(line) {
         c.problem = Problem::NoMatch;
         c.api_version = Some(format!("{}/{}", &m[1], &m[2]));
+        (c.kind, c.namespace, c.name) = (text(&m, 3), text(&m, 4), text(&m, 5));
+    } else if let Some(m) = NOT_SERVED_BY_ARGO.captures(line) {
+        c.problem = Problem::NoMatch;
+        let group = text(&m, 2).map(|g| g + "/").unwrap_or_default();
+        c.api_version = text(&m, 1).map(|version| group + &version);
         (c.kind, c.namespace, c.name) = (text(&m, 3), text(&m, 4), text(&m, 5));
     } else if let Some(m) = UNKNOWN.captures(line) {
         c.problem = Problem::UnknownField;

@@ -41,7 +41,7 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     let mut ingresses: Vec<&Object> = view.snapshot.of_kind("Ingress").collect();
     for d in view.desired.iter().filter(|d| d.object.kind() == "Ingress") {
         let (ns, name) = (d.object.namespace(), d.object.name());
-        if view.snapshot.existence("Ingress", ns, name) == Existence::Unknown {
+        if view.covers(ns) && view.snapshot.existence("Ingress", ns, name) == Existence::Unknown {
             ingresses.push(&d.object);
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     let mut services: Vec<&Object> = view.snapshot.of_kind("Service").collect();
     for d in view.desired.iter().filter(|d| d.object.kind() == "Service") {
         let (ns, name) = (d.object.namespace(), d.object.name());
-        if view.snapshot.existence("Service", ns, name) == Existence::Unknown {
+        if view.covers(ns) && view.snapshot.existence("Service", ns, name) == Existence::Unknown {
             services.push(&d.object);
         }
     }

@@ -36,10 +36,34 @@ pub(super) fn no_endpoints(case: &Case<'_>) -> Option<Answer> {
         .iter()
         .filter_map(|n| fix(service, n, &known))
         .collect();
-    match fixes.as_slice() {
-        [only] => Some(Answer::Fix(only.clone())),
+    let asleep = proven(&fits)
+        .into_iter()
+        .find(|n| n.workload.int("spec.replicas") == Some(0));
+    match (fixes.as_slice(), asleep) {
+        ([only], Some(near)) => Some(awake_too(only.clone(), near.workload)),
+        ([only], None) => Some(Answer::Fix(only.clone())),
         _ => Some(question(case, service, &all, &known)),
     }
+}
+
+/// The right selector still selects nothing while the workload has no pods.
+fn awake_too(selector: Proposal, workload: &Object) -> Answer {
+    let name = workload.reference();
+    let title = format!(
+        "{}: and shall {name} run again, which has 0 replicas?",
+        selector.title
+    );
+    let mut facts: Vec<String> = selector.diagnosis.iter().map(|c| c.text.clone()).collect();
+    facts.push(format!(
+        "{name} has 0 replicas, so no selector can find a pod of it"
+    ));
+    let options = vec![
+        change(selector),
+        by_hand(format!(
+            "the same, and more than 0 replicas for {name} (rule D01: a person changes it)"
+        )),
+    ];
+    ask(Code::BlockedReplicas, title, facts, options)
 }
 
 /// The workload's labels in Git fit the selector in Git: the cluster lags behind.
