@@ -455,6 +455,37 @@ fn what_a_playbook_may_do_a_model_may_not() {
 }
 
 #[test]
+fn a_host_port_goes_only_where_a_service_reaches_the_pods() {
+    let mut world = World::new(Class::HostPortConflict);
+    let removal = || app("ports[0].hostPort", Op::Remove, Unlock::HostPortConflict);
+    assert_eq!(world.code(removal()), Code::OutOfBounds);
+    for (port, reaches) in [("8080", true), ("http", true), ("8081", false)] {
+        let service = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: front, namespace: shop}}, spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {port}}}]}}}}"
+        );
+        let all = [objects(CLUSTER), objects(&service)].concat();
+        world.snapshot = Snapshot::new(all, std::collections::BTreeMap::new());
+        assert_eq!(world.lock(&[removal()]).is_ok(), reaches, "{port}");
+    }
+}
+
+#[test]
+fn a_person_confirms_what_a_limit_range_takes_away() {
+    let world = World::new(Class::LimitRangeRejected);
+    let verdict = |to: &str| {
+        let edit = app(
+            "resources.limits.memory",
+            set(to.into()),
+            Unlock::QuotaRejected,
+        );
+        let plan = world.lock(&[edit]).unwrap();
+        plan.confirmations().iter().any(|n| n.contains("D07"))
+    };
+    assert!(verdict("80Mi"));
+    assert!(!verdict("120Mi"));
+}
+
+#[test]
 fn services_must_resolve_uniquely() {
     let world = World::new(Class::ServiceNoEndpoints);
     let selector = |v: &str| {
