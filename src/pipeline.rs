@@ -165,13 +165,17 @@ pub fn run(ctx: &Context<'_>) -> Run {
         grace: ctx.grace,
     };
     let (mut results, findings) = crate::sources::settle(ctx, detect(&view));
-    let Narrowed { chosen, listed } = match results.is_empty() {
+    let Narrowed { chosen, mut listed } = match results.is_empty() || !told_of_sources(ctx) {
         true => narrow(findings, &view),
         false => Narrowed {
             chosen: Vec::new(),
             listed: findings,
         },
     };
+    // a source that is broken elsewhere, and that nobody asks about, does not hide what fails
+    if !chosen.is_empty() {
+        listed.extend(results.drain(..).map(|r| r.finding));
+    }
     let (mut usage, mut silent) = (Usage::default(), Vec::new());
     for finding in &chosen {
         let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
@@ -192,6 +196,12 @@ pub fn run(ctx: &Context<'_>) -> Run {
         usage,
         silent,
     }
+}
+
+/// Whether a tool that builds or applies manifests started this run.
+fn told_of_sources(ctx: &Context<'_>) -> bool {
+    ctx.report
+        .is_some_and(|r| matches!(r.kind.as_str(), "apply-error" | "render-error"))
 }
 
 /// [`heal`], but a panic ends this finding only.
@@ -255,8 +265,9 @@ pub fn heal(
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
         return Ok((asked(ctx, &case, &evidence, question), usage));
     }
-    let refusal =
-        several_places(ctx, finding, &blocked).unwrap_or_else(|| unanswered(finding, &blocked));
+    let refusal = several_places(ctx, finding, &blocked)
+        .or_else(|| not_here(ctx, finding, &blocked))
+        .unwrap_or_else(|| unanswered(finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
 }
 
@@ -319,6 +330,20 @@ fn several_places(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> 
         );
         Refusal::new(Code::Ambiguous, message)
     })
+}
+
+/// An object that this repository does not define, or not in a form that can be read.
+fn not_here(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Option<Refusal> {
+    let known = |d: &crate::case::Desired| d.object.reference().same_object(&finding.object);
+    let runs = ctx.snapshot.get(&finding.object).is_some();
+    if !runs || !blocked.is_empty() || ctx.repository.desired.iter().any(known) {
+        return None;
+    }
+    let why = ctx.repository.whereabouts(&finding.object)?;
+    Some(Refusal::new(
+        why.code,
+        format!("{}. {}", finding.summary, why.message),
+    ))
 }
 
 /// Nobody had an answer that lock lets through.
