@@ -21,6 +21,7 @@ pub mod disruption;
 pub mod gitops;
 pub mod manifest;
 pub mod network;
+pub mod node;
 pub mod scheduling;
 pub mod storage;
 pub mod workload;
@@ -64,6 +65,7 @@ pub const DETECTORS: &[(&str, Detector)] = &[
     ("manifest", manifest::findings),
     ("container", container::findings),
     ("scheduling", scheduling::findings),
+    ("node", node::findings),
     ("storage", storage::findings),
     ("admission", admission::findings),
     ("workload", workload::findings),

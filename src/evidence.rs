@@ -141,7 +141,8 @@ impl Draft {
 /// The finding itself and the report that started the run.
 fn finding(case: &Case<'_>) -> Vec<Draft> {
     let f = case.finding;
-    let mut text = format!("{}: {}\n", f.class, f.summary);
+    // no colon behind the class: `MissingSecret: x` would read like a secret and its value
+    let mut text = format!("{} - {}\n", f.class, f.summary);
     for (name, value) in [("reason", &f.reason), ("message", &f.message)] {
         if !value.is_empty() {
             text.push_str(&format!("{name}: {value}\n"));
@@ -169,7 +170,7 @@ fn finding(case: &Case<'_>) -> Vec<Draft> {
 }
 
 fn other(f: &crate::finding::Finding) -> String {
-    format!("{}: {}", f.class, f.summary)
+    format!("{} - {}", f.class, f.summary)
 }
 
 /// Redaction that has seen every object of the case, shown or not.

@@ -51,6 +51,8 @@ pub enum Class {
     StartupProbeFailing,
     /// The pod was evicted.
     Evicted,
+    /// A node is not ready, and pods on it do not serve.
+    NodeNotReady,
     /// The logs show an error of the application itself; the pod may look healthy.
     ApplicationError,
     // -- scheduling
@@ -107,6 +109,10 @@ pub enum Class {
     IngressBackendMissing,
     /// An Ingress path leads to a Service that does not serve it.
     IngressMisroute,
+    /// An Ingress names a class or a TLS Secret that does not exist.
+    IngressReferenceMissing,
+    /// A Service of type LoadBalancer has no address.
+    LoadBalancerPending,
     /// A NetworkPolicy blocks traffic that the workload needs.
     NetworkPolicyBlocking,
     // -- access

@@ -234,11 +234,6 @@ impl<'r> Repository<'r> {
             .retain(|_| flags.next().copied().unwrap_or(true));
     }
 
-    /// Why an object is in no manifest that can be changed; none if it is in one.
-    pub fn whereabouts(&self, object: &ObjectRef) -> Option<Refusal> {
-        self.find(object).err()
-    }
-
     /// Finds the place that writes a field of an object, or where it would be added.
     pub fn locate(&self, object: &ObjectRef, path: &FieldPath) -> Result<Site, Refusal> {
         let target = self.target(object, path)?;

@@ -61,7 +61,8 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     let (near, near_weak) = (neighbours(&named.strong), neighbours(&named.weak));
     let broken_source =
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
-    let firm = |f: &Finding| f.class != Class::ApplicationError;
+    let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
+    let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
     let circles: [&dyn Fn(&Finding) -> bool; 8] = [
         &complained,
@@ -71,17 +72,12 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
         &|f| is_about(f, &named.strong) || is_about(f, &near),
         &|f| is_about(f, &named.weak),
         &|f| is_about(f, &near_weak),
-        &|f| {
-            f.object
-                .namespace
-                .as_ref()
-                .is_some_and(|ns| named.namespaces.contains(ns))
-        },
+        &|f| is_in(f, &named.namespaces),
     ];
     for circle in circles {
         let hits: Vec<Finding> = findings.iter().filter(|f| circle(f)).cloned().collect();
         if !hits.is_empty() {
-            return hits;
+            return at_home(hits, view);
         }
     }
     let nothing_named =
@@ -93,6 +89,18 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     }
 }
 
+/// Of objects that differ in their namespace only, the ones where the report belongs.
+fn at_home(hits: Vec<Finding>, view: &View<'_>) -> Vec<Finding> {
+    let home = view.report.and_then(|r| r.namespace.clone());
+    let is_home = |f: &Finding| home.is_some() && f.object.namespace == home;
+    let has_twin_at_home = |f: &Finding| {
+        let twin = |t: &&Finding| t.object.kind == f.object.kind && t.object.name == f.object.name;
+        hits.iter().filter(twin).any(is_home)
+    };
+    let stays = |f: &&Finding| is_home(f) || !has_twin_at_home(f);
+    hits.iter().filter(stays).cloned().collect()
+}
+
 fn is_of_source(class: Class) -> bool {
     matches!(
         class,
@@ -101,9 +109,24 @@ fn is_of_source(class: Class) -> bool {
 }
 
 fn is_about(finding: &Finding, objects: &[ObjectRef]) -> bool {
+    // a node is reported by the workloads that it takes down
+    let carried = match finding.class {
+        Class::NodeNotReady => finding.related.as_slice(),
+        _ => &[],
+    };
+    let mine = || finding.pods.iter().chain(carried);
     objects
         .iter()
-        .any(|o| finding.object.same_object(o) || finding.pods.iter().any(|p| p.same_object(o)))
+        .any(|o| finding.object.same_object(o) || mine().any(|p| p.same_object(o)))
+}
+
+/// Whether a finding is of these namespaces; one of the whole cluster is of those of its pods.
+fn is_in(finding: &Finding, namespaces: &[String]) -> bool {
+    let own = |o: &ObjectRef| o.namespace.as_ref().is_some_and(|n| namespaces.contains(n));
+    match finding.object.namespace {
+        Some(_) => own(&finding.object),
+        None => finding.pods.iter().chain(&finding.related).any(own),
+    }
 }
 
 /// The report names an object and nothing is wrong with it: that is worth an answer too.

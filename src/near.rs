@@ -3,19 +3,20 @@
 //! A slip of the keyboard is evidence; a different member of a series (`zone-a` for `zone-b`,
 //! `data-0` for `data-1`) is not, however near it is.
 
-/// The only candidate that `wrong` is a misspelling of; none if there is none, or several.
+/// The only candidate that `wrong` is a misspelling of; none if there is none, or several, or
+/// another one that is as few slips away without being a likely misspelling.
 pub fn misspelled<'c>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let mut hits: Vec<&str> = candidates
         .into_iter()
-        .filter(|c| is_misspelling(wrong, c))
+        .filter(|c| is_close(wrong, c))
         .collect();
     hits.sort_unstable();
     hits.dedup();
     match hits.as_slice() {
-        [only] => Some(only),
+        [only] if is_misspelling(wrong, only) => Some(only),
         _ => None,
     }
 }
@@ -23,6 +24,11 @@ pub fn misspelled<'c>(
 /// Whether one text is a likely misspelling of another: equal but for case and separators, or one
 /// slip apart (two in texts of eight characters and more), and not another member of a series.
 pub fn is_misspelling(wrong: &str, right: &str) -> bool {
+    is_close(wrong, right) && (folded(wrong) == folded(right) || is_near_by_words(wrong, right))
+}
+
+/// Near as a whole, whatever the words are.
+fn is_close(wrong: &str, right: &str) -> bool {
     if wrong == right || wrong.len() > 253 || right.len() > 253 {
         return false;
     }
@@ -36,6 +42,24 @@ pub fn is_misspelling(wrong: &str, right: &str) -> bool {
         _ => 2,
     };
     distance(wrong, right) <= allowed && !is_other_member(wrong, right)
+}
+
+/// Word by word the bound is that of the word: `orders-prod` and `orders-prd2` are two words of
+/// four letters with two slips, which is another name. A shortened word (`conf`, `config`) is near.
+fn is_near_by_words(a: &str, b: &str) -> bool {
+    let split = |t: &str| -> Vec<String> {
+        t.split(|c: char| !c.is_alphanumeric())
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let (left, right) = (split(a), split(b));
+    left.len() != right.len()
+        || left.iter().zip(&right).all(|(x, y)| {
+            let shorter = x.chars().count().min(y.chars().count());
+            let shortened =
+                shorter >= 3 && (x.starts_with(y.as_str()) || y.starts_with(x.as_str()));
+            x == y || shortened || distance(x, y) <= if shorter < 6 { 1 } else { 2 }
+        })
 }
 
 /// Edit distance with neighbouring swaps as one step (optimal string alignment).

@@ -23,6 +23,7 @@ pub fn known_good(case: &Case<'_>, object: &ObjectRef) -> Vec<KnownGood> {
     if let Some(live) = case.snapshot.get(object) {
         out.extend(replica_sets(case, live));
         out.extend(controller_revisions(case, live));
+        out.extend(completed_jobs(case, live));
     }
     for earlier in case.earlier_of(object) {
         let commit = &earlier.replaced_by;
@@ -95,6 +96,30 @@ fn controller_revisions(case: &Case<'_>, live: &Object) -> Vec<KnownGood> {
             })
         })
         .collect()
+}
+
+/// Jobs of a CronJob that ended well, under the paths of the CronJob, newest first.
+fn completed_jobs(case: &Case<'_>, live: &Object) -> Vec<KnownGood> {
+    if live.kind() != "CronJob" {
+        return Vec::new();
+    }
+    let completed = |job: &&Object| {
+        job.list("status.conditions").iter().any(|c| {
+            let is = |key: &str, value: &str| c.get(key).and_then(Value::as_str) == Some(value);
+            is("type", "Complete") && is("status", "True")
+        })
+    };
+    let jobs = case.snapshot.children(live).into_iter();
+    let mut jobs: Vec<&Object> = jobs
+        .filter(|o| o.kind() == "Job")
+        .filter(completed)
+        .collect();
+    jobs.sort_by_key(|j| std::cmp::Reverse(j.str("metadata.creationTimestamp").map(str::to_owned)));
+    let good = |job: &Object| KnownGood {
+        basis: format!("Job {} (completed)", job.name()),
+        object: serde_json::json!({ "spec": { "jobTemplate": { "spec": job.get("spec") } } }),
+    };
+    jobs.into_iter().map(good).collect()
 }
 
 /// Whether some earlier revision has this value at this path. Defaults that the server filled in

@@ -626,6 +626,9 @@ fn last_healthy(attempt: &Attempt<'_>) -> Judged {
         }
         return bounds("a container is only removed where the earlier revision lacks it");
     }
+    if removes && is_surplus_list(attempt) {
+        return Ok(Verdict::Human("C09"));
+    }
     let allowed = matches!(
         attempt.place.container().as_deref(),
         Some([
@@ -660,6 +663,16 @@ fn last_healthy(attempt: &Attempt<'_>) -> Judged {
         return bounds("no earlier revision and no earlier version in Git has this value");
     }
     Ok(Verdict::Human("LastHealthyTemplate"))
+}
+
+/// `initContainers` as a whole, where it holds one container and the earlier revision lacks that one.
+fn is_surplus_list(attempt: &Attempt<'_>) -> bool {
+    let whole = attempt.place.pod_spec().as_deref() == Some(&["initContainers"]);
+    let Some([only]) = attempt.before.and_then(Value::as_array).map(Vec::as_slice) else {
+        return false;
+    };
+    let path = attempt.edit.path.named(container_name(only));
+    whole && was_absent(attempt.case, &attempt.edit.object, &path)
 }
 
 /// An added list item (an environment variable) that an earlier revision has at another index.
@@ -1094,9 +1107,51 @@ fn claim_name(attempt: &Attempt<'_>) -> Judged {
 
 fn host_port(attempt: &Attempt<'_>) -> Judged {
     match (attempt.place.container().as_deref(), &attempt.edit.op) {
-        (Some(["ports", "*", "hostPort"]), Op::Remove) => Ok(Verdict::Human("A08")),
+        (Some(["ports", "*", "hostPort"]), Op::Remove) if reached_by_service(attempt) => {
+            Ok(Verdict::Human("A08"))
+        }
+        (Some(["ports", "*", "hostPort"]), Op::Remove) => {
+            bounds("no Service is known to reach the container port without the host port")
+        }
         _ => not_unlocked(attempt),
     }
+}
+
+/// Whether a Service selects the pods and targets the container port whose host port goes.
+fn reached_by_service(attempt: &Attempt<'_>) -> bool {
+    let object = &attempt.manifest.object;
+    let Some(port) = attempt
+        .edit
+        .path
+        .split_last()
+        .and_then(|(entry, _)| entry.get(&object.value))
+    else {
+        return false;
+    };
+    let number = port.get("containerPort").and_then(Value::as_i64);
+    let name = port.get("name").and_then(Value::as_str);
+    let targets = |entry: &Value| {
+        let target = entry
+            .get("targetPort")
+            .filter(|t| !t.is_null())
+            .or_else(|| entry.get("port"));
+        target.is_some_and(|t| match t.as_str() {
+            Some(text) => name == Some(text),
+            None => number.is_some() && t.as_i64() == number,
+        })
+    };
+    let in_git = attempt.case.desired.iter().map(|d| &d.object);
+    attempt
+        .case
+        .snapshot
+        .objects()
+        .iter()
+        .chain(in_git)
+        .filter(|s| s.kind() == "Service" && s.namespace() == object.namespace())
+        .any(|s| {
+            map_selects(s.map("spec.selector"), object.pod_labels())
+                && s.list("spec.ports").iter().any(targets)
+        })
 }
 
 fn config_content(attempt: &Attempt<'_>) -> Judged {
@@ -1214,7 +1269,12 @@ fn within_quota(attempt: &Attempt<'_>) -> Judged {
         return bounds("not a positive quantity");
     }
     resources_hold(attempt, resource)?;
-    Ok(Verdict::Allow)
+    let amounts = [attempt.before, attempt.after].map(|v| v.and_then(Quantity::of));
+    match amounts {
+        // what a workload had, it may need
+        [Some(before), Some(after)] if after < before => Ok(Verdict::Human("D07")),
+        _ => Ok(Verdict::Allow),
+    }
 }
 
 /// `resources` itself, where it is missing.

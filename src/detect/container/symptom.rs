@@ -12,6 +12,13 @@ use crate::finding::{Class, fact};
 use crate::object::{Container, Object, ObjectRef, at, list};
 use crate::snapshot::Event;
 
+/// The last line of a log that tells of an error.
+fn last_words(log: &str) -> String {
+    text::error_lines(log, 1)
+        .pop()
+        .map_or_else(String::new, |l| format!("; {}", text::one_line(&l, 160)))
+}
+
 /// What is wrong with one container of one pod.
 #[derive(Debug, Clone)]
 pub(super) struct Symptom {
@@ -317,7 +324,7 @@ impl<'a> Look<'a> {
         };
         Some(
             Symptom::new(class, container, reason, ended.message)
-                .clause(format!("{how}, again and again"))
+                .clause(format!("{how}, again and again{}", last_words(&log)))
                 .mild(status.ready()),
         )
     }

@@ -10,6 +10,10 @@ use crate::path::FieldPath;
 use crate::report::{Known, mentions};
 use crate::snapshot::Existence;
 
+mod dangling;
+
+pub(crate) use dangling::CERTIFICATE;
+
 /// One backend of an Ingress.
 #[derive(Debug)]
 pub(crate) struct Backend<'o> {
@@ -43,7 +47,11 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     }
     ingresses
         .into_iter()
-        .filter_map(|i| missing(view, known, i).or_else(|| misrouted(view, known, i)))
+        .filter_map(|i| {
+            missing(view, known, i)
+                .or_else(|| dangling::finding(view, known, i))
+                .or_else(|| misrouted(view, known, i))
+        })
         .collect()
 }
 

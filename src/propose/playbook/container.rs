@@ -5,7 +5,8 @@ use crate::propose::playbook::Play;
 
 mod command;
 mod crash;
-mod image;
+mod host;
+pub(super) mod image;
 #[cfg(test)]
 pub(super) mod stage;
 pub(super) mod subject;
@@ -49,6 +50,18 @@ pub const PLAYS: &[Play] = &[
         about: "explains why a volume cannot be mounted",
         classes: &[Class::FailedMount],
         run: crash::volume,
+    },
+    Play {
+        name: "unknown-host",
+        about: "names the Service that a host name in the log misspells, or asks which is meant",
+        classes: &[
+            Class::CrashLoopBackOff,
+            Class::InitContainerFailing,
+            Class::ApplicationError,
+            Class::JobBackoffLimit,
+            Class::CronJobFailing,
+        ],
+        run: host::unknown,
     },
     Play {
         name: "endless-init",

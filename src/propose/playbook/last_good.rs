@@ -6,9 +6,12 @@ use crate::case::Case;
 use crate::code::Code;
 use crate::finding::{Class, fact};
 use crate::lock::{KnownGood, equivalent, short};
+use crate::near::is_misspelling;
 use crate::object::list;
+use crate::path::FieldPath;
 use crate::propose::playbook::Play;
 use crate::propose::playbook::build::{Words, ask, by_hand, proposal, refuse};
+use crate::propose::playbook::container::image::{may_be_private, names_no_host, parts, registry};
 use crate::propose::playbook::container::subject::{
     Subject, after_merge, diagnosis, goods, option, settle, worked_once,
 };
@@ -171,7 +174,12 @@ fn implicated<'d>(case: &Case<'_>, subject: &Subject<'_>, all: &'d [Difference])
         | Class::ImagePullAuth
         | Class::ImagePullFailed
         | Class::ImagePlatform
-        | Class::InvalidImageName => some(of(&["image"])),
+        | Class::InvalidImageName => some(
+            of(&["image"])
+                .into_iter()
+                .filter(|d| explains_pull(case, subject, d))
+                .collect(),
+        ),
         Class::OOMKilled => some(memory(subject, all)),
         Class::RunContainerError => some(of(&["program", "image"])),
         Class::MissingConfig | Class::MissingSecret | Class::CreateContainerError => {
@@ -181,6 +189,27 @@ fn implicated<'d>(case: &Case<'_>, subject: &Subject<'_>, all: &'d [Difference])
         Class::ReadinessProbeFailing => some(of(&["readinessProbe"])).or_else(|| only(all)),
         Class::StartupProbeFailing => some(of(&["startupProbe"])).or_else(|| only(all)),
         _ => named_in_log(case, all).or_else(|| only(all)),
+    }
+}
+
+/// Whether a changed image is why the pull fails: a registry that refuses credentials or does not
+/// answer does so for every tag of the same repository.
+fn explains_pull(case: &Case<'_>, subject: &Subject<'_>, change: &Difference) -> bool {
+    let now = subject.container.str("image").unwrap_or_default();
+    let before = change
+        .good
+        .as_ref()
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match case.finding.class {
+        Class::ImagePullFailed => {
+            names_no_host(&case.finding.message) && registry(now) != registry(before)
+        }
+        Class::ImagePullAuth => is_misspelling(parts(now).0, parts(before).0),
+        Class::ImagePullNotFound if may_be_private(&case.finding.message) => {
+            parts(now).0 != parts(before).0
+        }
+        _ => true,
     }
 }
 
@@ -377,7 +406,7 @@ pub(super) fn remove_container(
     facts.extend(strategy.clone());
     let edit = ProposedEdit {
         object: subject.object(),
-        path: subject.container.path.clone(),
+        path: without_empty_list(subject),
         op: crate::propose::Op::Remove,
         unlock: Unlock::LastHealthyTemplate,
         basis: good.basis.clone(),
@@ -400,6 +429,22 @@ pub(super) fn remove_container(
             .collect(),
     };
     proposal(words, vec![edit])
+}
+
+/// The container, or the whole list where it is the only item: no empty list is left behind.
+fn without_empty_list(subject: &Subject<'_>) -> FieldPath {
+    let path = &subject.container.path;
+    match path.split_last() {
+        Some((items, _)) if subject.container.init && is_single(subject, &items) => items,
+        _ => path.clone(),
+    }
+}
+
+fn is_single(subject: &Subject<'_>, items: &FieldPath) -> bool {
+    let items = items.get(&subject.manifest.object.value);
+    items
+        .and_then(Value::as_array)
+        .is_some_and(|l| l.len() == 1)
 }
 
 /// Why no old pod was left: a rollout that may take all of them down at once.

@@ -5,7 +5,7 @@ use crate::code::Code;
 use crate::finding::{Class, fact};
 use crate::propose::Answer;
 use crate::propose::playbook::Play;
-use crate::propose::playbook::build::{ask, by_hand, refuse};
+use crate::propose::playbook::build::{and, ask, by_hand, refuse};
 use crate::propose::playbook::container::subject::{after_merge, diagnosis, whom};
 use crate::propose::playbook::last_good::rollout_note;
 
@@ -16,6 +16,12 @@ pub const PLAYS: &[Play] = &[
         about: "asks whether 0 replicas are meant",
         classes: &[Class::ScaledToZero],
         run: scaled_to_zero,
+    },
+    Play {
+        name: "node-down",
+        about: "says which node is down, and which workloads wait for it",
+        classes: &[Class::NodeNotReady],
+        run: node_down,
     },
     Play {
         name: "failed-job",
@@ -75,6 +81,18 @@ fn scaled_to_zero(case: &Case<'_>) -> Option<Answer> {
         by_hand("keep 0 replicas, because it is meant"),
     ];
     Some(ask(Code::BlockedReplicas, title, facts, options))
+}
+
+fn node_down(case: &Case<'_>) -> Option<Answer> {
+    let pods: Vec<String> = case.finding.pods.iter().map(ToString::to_string).collect();
+    Some(refuse(
+        Code::InfrastructureFault,
+        format!(
+            "{}. It shows in {}. Nothing says that a manifest is wrong: bring the node back, or remove it from the cluster so that the pods are made again elsewhere",
+            case.finding.summary,
+            and(&pods)
+        ),
+    ))
 }
 
 fn failed_job(case: &Case<'_>) -> Option<Answer> {

@@ -133,12 +133,16 @@ impl<'c> Missing<'c> {
             _ => None,
         };
         let right = near.or_else(only)?;
+        let of_items = |r: &'_ Reference| -> Vec<crate::path::FieldPath> {
+            let hits = r.item_paths.iter().filter(|(_, k)| k == key);
+            hits.map(|(path, _)| path.clone()).collect()
+        };
         let edits: Vec<ProposedEdit> = self
             .references
             .iter()
             .filter(|r| r.keys.iter().any(|k| k == key))
-            .filter_map(|r| r.key_path.as_ref())
-            .map(|path| self.set(path, right, unlock))
+            .flat_map(|r| r.key_path.clone().into_iter().chain(of_items(r)))
+            .map(|path| self.set(&path, right, unlock))
             .collect();
         (!edits.is_empty()).then_some(edits)
     }
@@ -225,7 +229,28 @@ impl<'c> Missing<'c> {
             facts.push(format!("its keys are {}", and(&keys)));
         }
         facts.extend(self.places());
+        facts.extend(self.elsewhere(case));
         facts
+    }
+
+    /// Other namespaces that have an object of this kind and name: a pod reaches only its own.
+    fn elsewhere(&self, case: &Case<'c>) -> Option<String> {
+        let mine = self.manifest.namespace();
+        let all = case.snapshot.of_kind(self.kind);
+        let mut there: Vec<String> = all
+            .filter(|o| self.key.is_none() && o.name() == self.name && o.namespace() != mine)
+            .filter_map(|o| o.namespace().map(str::to_owned))
+            .collect();
+        there.truncate(5);
+        (!there.is_empty()).then(|| {
+            format!(
+                "{} {} exists in namespace {}, which pods of namespace {} cannot use",
+                self.kind,
+                self.name,
+                and(&there),
+                self.namespace()
+            )
+        })
     }
 
     fn hand_made(&self, _case: &Case<'c>) -> Vec<Choice> {

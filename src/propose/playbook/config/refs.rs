@@ -11,6 +11,8 @@ pub(super) struct Reference {
     pub name_path: FieldPath,
     /// Where its key is, if it names one.
     pub key_path: Option<FieldPath>,
+    /// Where else its keys are: the items of a volume.
+    pub item_paths: Vec<(FieldPath, String)>,
     /// The keys that it needs.
     pub keys: Vec<String>,
     /// For people: `environment variable DB_PASSWORD of container web`, `volume tls`.
@@ -46,6 +48,7 @@ pub(super) fn to(object: &Object, kind: &str, name: &str) -> Vec<Reference> {
                         .key(field)
                         .key("name"),
                     key_path: None,
+                    item_paths: Vec::new(),
                     keys: Vec::new(),
                     place: format!("envFrom of container {}", container.name),
                 });
@@ -88,6 +91,7 @@ fn of_env(
     Some(Reference {
         name_path: path.key("name"),
         key_path: Some(path.key("key")),
+        item_paths: Vec::new(),
         keys: reference
             .get("key")
             .and_then(Value::as_str)
@@ -109,13 +113,20 @@ fn of_volume(kind: &str, name: &str, path: &FieldPath, volume: &Value) -> Option
     if source.get(name_key).and_then(Value::as_str) != Some(name) {
         return None;
     }
-    let keys = list(source, "items")
+    let base = path.named(label).key(field);
+    let items: Vec<(FieldPath, String)> = list(source, "items")
         .iter()
-        .filter_map(|i| i.get("key").and_then(Value::as_str));
+        .enumerate()
+        .filter_map(|(i, item)| {
+            let key = item.get("key").and_then(Value::as_str)?;
+            Some((base.key("items").index(i).key("key"), key.to_owned()))
+        })
+        .collect();
     Some(Reference {
-        name_path: path.named(label).key(field).key(name_key),
+        name_path: base.key(name_key),
         key_path: None,
-        keys: keys.map(str::to_owned).collect(),
+        keys: items.iter().map(|(_, key)| key.clone()).collect(),
+        item_paths: items,
         place: format!("volume {label}"),
     })
 }

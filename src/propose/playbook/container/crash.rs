@@ -5,15 +5,16 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::subject::{Subject, after_merge, diagnosis, goods, option, whom};
+use super::subject::{Subject, after_merge, diagnosis, goods, option, settle, whom};
 use crate::case::Case;
 use crate::code::Code;
 use crate::detect::container::text::error_lines;
 use crate::finding::{Class, fact};
 use crate::object::{at, list};
-use crate::propose::playbook::build::{and, ask, by_hand, refuse};
+use crate::propose::playbook::build::{Words, and, ask, by_hand, edit, proposal, refuse};
 use crate::propose::playbook::last_good::remove_container;
-use crate::propose::{Answer, Choice};
+use crate::propose::{Answer, Choice, Op, Unlock};
+use crate::quantity::Quantity;
 use crate::snapshot::Existence;
 
 pub(super) fn creation(case: &Case<'_>) -> Option<Answer> {
@@ -374,6 +375,9 @@ pub(super) fn evicted(case: &Case<'_>) -> Option<Answer> {
             ),
         ));
     }
+    if let Some(fix) = more_disk(case) {
+        return Some(fix);
+    }
     let what = if disk {
         "ephemeral storage"
     } else {
@@ -388,6 +392,60 @@ pub(super) fn evicted(case: &Case<'_>) -> Option<Answer> {
     ];
     Some(ask(Code::MissingValue, title, facts, options))
 }
+
+/// Twice the limit that the eviction message names, where Git has exactly that limit.
+fn more_disk(case: &Case<'_>) -> Option<Answer> {
+    let manifest = case.manifest()?;
+    let message = case.finding.message.as_str();
+    let (name, limit, volume) = EXCEEDED.iter().zip([true, false]).find_map(|(r, volume)| {
+        let c = r.captures(message)?;
+        Some((c.get(1)?.as_str(), c.get(2)?.as_str(), volume))
+    })?;
+    let base = manifest.object.pod_spec_path()?;
+    let path = if volume {
+        base.key("volumes")
+            .named(name)
+            .key("emptyDir")
+            .key("sizeLimit")
+    } else {
+        let container = manifest.object.container(name)?;
+        let limits = container.path.key("resources").key("limits");
+        limits.key("ephemeral-storage")
+    };
+    let written = path.get(&manifest.object.value)?;
+    let old = Quantity::of(written).filter(|q| Quantity::parse(limit) == Some(*q))?;
+    let text = written.as_str()?;
+    let new = old.times(2).display_like(text);
+    let what = if volume {
+        format!("the size limit of volume {name}")
+    } else {
+        format!("the ephemeral storage limit of container {name}")
+    };
+    let object = manifest.object.reference();
+    let basis = format!("evicted at {text}, within the bounds of rules D07 and D21");
+    let mut facts = diagnosis(case);
+    facts.push(format!("{what} is {text}"));
+    let words = Words {
+        play: "evicted",
+        title: format!("raise {what} of {object} from {text} to {new}"),
+        diagnosis: facts,
+        reason: format!(
+            "the pods are evicted because they use more than {text}; {new} is within twice of it. If they fill that too, the program has to clean up"
+        ),
+        after_merge: after_merge(&object),
+    };
+    let op = Op::Set(Value::String(new));
+    let edits = vec![edit(&object, path, op, Unlock::Evicted, basis)];
+    Some(settle(case, proposal(words, edits), Vec::new()))
+}
+
+static EXCEEDED: LazyLock<[Regex; 2]> = LazyLock::new(|| {
+    [
+        r#"Usage of EmptyDir volume "([^"]+)" exceeds the limit "([^"]+)""#,
+        r#"Container (\S+) exceeded its local ephemeral storage limit "([^"]+)""#,
+    ]
+    .map(|p| Regex::new(p).expect("a literal pattern compiles"))
+});
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::subject::{Subject, after_merge, diagnosis, option, settle, worked_once};
+use super::subject::{Subject, after_merge, diagnosis, goods, option, settle, worked_once};
 use crate::case::Case;
 use crate::code::Code;
 use crate::finding::Class;
@@ -14,12 +14,55 @@ pub(super) fn pull(case: &Case<'_>) -> Option<Answer> {
     let subject = Subject::of(case)?;
     let image = subject.container.str("image")?.to_owned();
     Some(match case.finding.class {
+        Class::ImagePullFailed if case.finding.reason == "ErrImageNeverPull" => {
+            not_on_node(case, &subject, &image)
+        }
         Class::ImagePullFailed => unreachable_registry(case, &image),
         Class::ImagePullAuth => credentials(case, &subject, &image),
         Class::ImagePlatform => platform(case, &subject, &image),
         Class::InvalidImageName => not_a_name(case, &subject, &image),
         _ => which_tag(case, &subject, &image),
     })
+}
+
+/// Whether a registry's answer leaves open if the repository exists.
+pub(in crate::propose::playbook) fn may_be_private(message: &str) -> bool {
+    let text = message.to_ascii_lowercase();
+    [
+        "may require",
+        "access denied",
+        "denied:",
+        "unauthorized",
+        "insufficient_scope",
+    ]
+    .iter()
+    .any(|w| text.contains(w))
+}
+
+/// Whether the registry's host name itself is unknown.
+pub(in crate::propose::playbook) fn names_no_host(message: &str) -> bool {
+    message.contains("no such host")
+}
+
+/// `imagePullPolicy: Never`, and the node does not have the image.
+fn not_on_node(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
+    let mut facts = diagnosis(case);
+    facts.push(format!(
+        "imagePullPolicy of container {} is Never, so {image} is not pulled, and the node does not have it",
+        subject.container.name
+    ));
+    facts.push("kubemend does not change pull policies (rule C03)".to_owned());
+    let title = format!(
+        "{} may not pull its image, and the node lacks {image}: where should it come from?",
+        subject.name()
+    );
+    let options = vec![
+        by_hand(format!("load {image} onto every node that may run the pod")),
+        by_hand(format!(
+            "set imagePullPolicy to IfNotPresent, if a registry has {image}"
+        )),
+    ];
+    ask(Code::OwnerDecision, title, facts, options)
 }
 
 fn unreachable_registry(case: &Case<'_>, image: &str) -> Answer {
@@ -33,7 +76,7 @@ fn unreachable_registry(case: &Case<'_>, image: &str) -> Answer {
 }
 
 /// Repository and tag; a digest counts as the tag.
-fn parts(image: &str) -> (&str, Option<&str>) {
+pub(in crate::propose::playbook) fn parts(image: &str) -> (&str, Option<&str>) {
     if let Some((repository, digest)) = image.split_once('@') {
         return (repository, Some(digest));
     }
@@ -44,7 +87,7 @@ fn parts(image: &str) -> (&str, Option<&str>) {
 }
 
 /// The registry of a repository: the first part, where it is a host.
-fn registry(image: &str) -> &str {
+pub(in crate::propose::playbook) fn registry(image: &str) -> &str {
     match image.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
         _ => "docker.io",
@@ -100,8 +143,14 @@ fn set_image(case: &Case<'_>, subject: &Subject<'_>, image: &str, basis: &str) -
 fn which_tag(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
     let (repository, tag) = parts(image);
     let mut facts = diagnosis(case);
+    let private = may_be_private(&case.finding.message);
+    let state = if private {
+        "does not exist, or is private and the pod's credentials do not open it"
+    } else {
+        "is not found"
+    };
     facts.push(format!(
-        "the registry says that {image} is not found (repository {repository}, tag {})",
+        "the registry says that {image} {state} (repository {repository}, tag {})",
         tag.unwrap_or("latest")
     ));
     if worked_once(case) {
@@ -125,6 +174,7 @@ fn which_tag(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
             )
         })
         .collect();
+    options.extend(earlier_image(case, subject, &running).filter(|_| !private));
     if !running.is_empty() {
         facts.push(format!("other containers run {}", and(&running)));
     }
@@ -136,10 +186,30 @@ fn which_tag(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
         "push {image}, or give the pod credentials if the repository is private"
     )));
     let title = format!(
-        "Which image should {} run, since {image} is not found?",
-        subject.name()
+        "Which image should {} run, since {image} {}?",
+        subject.name(),
+        if private {
+            "does not exist or is private"
+        } else {
+            "is not found"
+        }
     );
     ask(Code::MissingValue, title, facts, options)
+}
+
+/// The image of the newest earlier revision, where no running container offers it already.
+fn earlier_image(case: &Case<'_>, subject: &Subject<'_>, offered: &[String]) -> Option<Choice> {
+    let now = subject.container.str("image").unwrap_or_default();
+    goods(case).iter().find_map(|good| {
+        let before = subject
+            .container
+            .path
+            .get(&good.object)?
+            .get("image")?
+            .as_str()?;
+        let fresh = before != now && !offered.iter().any(|o| o == before);
+        fresh.then(|| option(case, set_image(case, subject, before, &good.basis)))
+    })
 }
 
 /// An image of the dump or of Git whose repository this one misspells.
@@ -175,7 +245,7 @@ fn credentials(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
     facts.push(if named.is_empty() {
         "the pod template names no imagePullSecrets".to_owned()
     } else {
-        format!("the pod template names the pull secrets {}", and(&named))
+        format!("the pod template names the pull secrets {}; if they exist, their content is out of date or lacks the right to this repository", and(&named))
     });
     let sibling = named
         .is_empty()
@@ -196,7 +266,29 @@ fn credentials(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Answer {
         )),
         by_hand("use an image that may be pulled without credentials"),
     ];
+    let options = earlier_repository(case, subject, image)
+        .into_iter()
+        .chain(options)
+        .collect();
     ask(Code::MissingSecretInput, title, facts, options)
+}
+
+/// The image of the earlier revision, where it came from another repository.
+fn earlier_repository(case: &Case<'_>, subject: &Subject<'_>, image: &str) -> Option<Choice> {
+    goods(case).iter().find_map(|good| {
+        let before = subject
+            .container
+            .path
+            .get(&good.object)?
+            .get("image")?
+            .as_str()?;
+        (parts(before).0 != parts(image).0).then(|| {
+            by_hand(format!(
+                "go back to {before}, which {} ran (rule C01: a person changes a repository)",
+                good.basis
+            ))
+        })
+    })
 }
 
 /// The one existing pull secret that running siblings of the namespace use for the same registry.

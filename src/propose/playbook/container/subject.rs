@@ -87,8 +87,10 @@ fn pods(case: &Case<'_>) -> Option<String> {
         .fact("podCount")
         .map_or(names.len(), |c| c.parse().unwrap_or(names.len()));
     (!names.is_empty() && case.finding.object.kind != "Pod").then(|| {
+        let show = if count == 1 { "pod" } else { "pods" };
+        let verb = if count == 1 { "shows" } else { "show" };
         format!(
-            "{count} pods of namespace {namespace} show it: {}",
+            "{count} {show} of namespace {namespace} {verb} it: {}",
             and(&names)
         )
     })

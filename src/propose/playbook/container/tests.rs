@@ -21,6 +21,117 @@ fn an_image_that_does_not_exist_goes_back_to_the_revision_that_serves() {
 }
 
 #[test]
+fn a_registry_that_refuses_or_does_not_answer_does_so_for_every_tag() {
+    let new = "image: registry.test/web:1.5.0";
+    for (message, code) in [
+        (
+            "429 Too Many Requests - toomanyrequests: rate limit",
+            "refuse InfrastructureFault",
+        ),
+        ("401 Unauthorized", "ask MissingSecretInput"),
+        (
+            "pull access denied, repository does not exist or may require authorization",
+            "ask MissingValue",
+        ),
+    ] {
+        let words = pull(GOOD, new, message).words();
+        assert!(words.starts_with(code), "{message}: {words}");
+    }
+    let moved = "image: registry.test/wbe:1.4.0";
+    assert_eq!(
+        pull(GOOD, moved, "403 Forbidden").fix(),
+        ["spec.template.spec.containers[name=app].image = \"registry.test/web:1.4.0\""]
+    );
+}
+
+#[test]
+fn an_image_that_may_not_be_pulled_is_asked_for() {
+    let words = rollout(
+        GOOD,
+        GOOD,
+        &waiting("ErrImageNeverPull", "not present with pull policy of Never"),
+    )
+    .words();
+    assert!(
+        words.starts_with("ask OwnerDecision") && words.contains("imagePullPolicy"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_host_that_is_no_service_is_asked_for() {
+    let new = "image: registry.test/web:1.4.0\nenv: [{name: CACHE, value: 'cahce:6379'}]";
+    let service = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{}}\n"
+        )
+    };
+    let stage = |name: &str| {
+        let stage = rollout(new, new, &crashed(1, "Error"));
+        Stage::new(&docs(&[stage.dump, service(name)]), &deployment(new)).log(
+            "web-x",
+            "app",
+            "dial tcp: lookup cahce on 10.0.0.10:53: no such host",
+        )
+    };
+    let words = stage("cache").words();
+    assert!(
+        words.starts_with("ask MissingValue") && words.contains("name cache instead of cahce"),
+        "{words}"
+    );
+    let words = stage("cahce").words();
+    assert!(words.starts_with("refuse ApplicationFault"), "{words}");
+}
+
+#[test]
+fn a_host_in_a_config_map_becomes_the_only_near_service() {
+    let new = "image: registry.test/web:1.4.0\nenvFrom: [{configMapRef: {name: settings}}]";
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {CACHE: 'cahce:6379'}\n".to_owned();
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: cache, namespace: shop}\nspec: {}\n"
+            .to_owned();
+    let dump = docs(&[
+        rollout(new, new, &crashed(1, "Error")).dump,
+        service,
+        config.clone(),
+    ]);
+    let stage = Stage::new(&dump, &docs(&[deployment(new), config])).log(
+        "web-x",
+        "app",
+        "lookup cahce: no such host",
+    );
+    assert_eq!(stage.fix(), ["data.CACHE = \"cache:6379\""]);
+}
+
+#[test]
+fn a_pod_evicted_at_its_own_limit_gets_twice_of_it() {
+    let new = "image: registry.test/web:1.4.0\nresources: {limits: {ephemeral-storage: 1Gi}}";
+    let evicted = |message: &str| {
+        let pod = pod(new, "state: {terminated: {exitCode: 137, reason: Error}}").replace(
+            "phase: Running",
+            &format!("phase: Failed\n  reason: Evicted\n  message: '{message}'"),
+        );
+        Stage::new(
+            &docs(&[deployment(new), replica_set(1, 0, new), pod]),
+            &deployment(new),
+        )
+    };
+    assert_eq!(
+        evicted("Container app exceeded its local ephemeral storage limit \"1Gi\". ").fix(),
+        ["spec.template.spec.containers[name=app].resources.limits.ephemeral-storage = \"2Gi\""]
+    );
+    let other = evicted("Container app exceeded its local ephemeral storage limit \"3Gi\". ");
+    assert!(other.words().starts_with("ask"), "{}", other.words());
+    let node =
+        evicted("The node was low on resource: ephemeral-storage. Container app was using 1Gi");
+    assert!(
+        node.words().starts_with("refuse InfrastructureFault"),
+        "{}",
+        node.words()
+    );
+}
+
+#[test]
 fn without_an_earlier_revision_the_tag_is_asked_for() {
     let new = "image: registry.test/web:1.4.l";
     let dump = docs(&[
@@ -262,10 +373,7 @@ fn an_endless_init_container_that_is_new_goes() {
     ]);
     let stage = Stage::new(&dump, &git);
     assert_eq!(stage.classes(), [Class::InitContainerFailing]);
-    assert_eq!(
-        stage.fix(),
-        ["spec.template.spec.initContainers[name=wait] -"]
-    );
+    assert_eq!(stage.fix(), ["spec.template.spec.initContainers -"]);
     let without = Stage::new(&dump.replace("name: web-r1", "name: other-r1").replace("name: web, uid: d1, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers", "name: x, uid: nobody, controller: true}]\nspec:\n  replicas: 1\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers"), &git);
     assert!(without.words().starts_with("ask OwnerDecision"));
 }
