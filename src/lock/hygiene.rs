@@ -130,9 +130,16 @@ static FORBIDDEN_TEXT: LazyLock<Vec<(Regex, &'static str, &'static str)>> = Lazy
     ]
 });
 
+/// Whether a new line holds a shell or fetch pattern.
+pub(super) fn adds_a_command(old: &str, new: &str) -> bool {
+    let known: Vec<&str> = old.lines().collect();
+    new.lines()
+        .any(|line| !known.contains(&line) && SHELL.is_match(line))
+}
+
 static SHELL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(curl|wget)\b|^-c$|\b(ba|z|da)?sh -c\b|\beval\b|base64 -d|python[0-9.]* -c|perl -e|\bnc\b|/dev/tcp|chmod \+x|\b(apt|apt-get|apk|yum|pip|npm) install|\bkubectl\b|\bnsenter\b|\bmount\b|sleep infinity|tail -f /dev/null|\|\| true|set \+e",
+        r"(?i)\b(curl|wget)\b|^-[a-z]*c$|\b(ba|z|da)?sh -c\b|\beval\b|base64 -d|python[0-9.]* -c|perl -e|\bnc\b|/dev/tcp|chmod \+x|\b(apt|apt-get|apk|yum|pip|npm) install|\bkubectl\b|\bnsenter\b|\bmount\b|sleep infinity|tail -f /dev/null|\|\| true|set \+e",
     )
 });
 
