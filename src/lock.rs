@@ -135,8 +135,7 @@ struct Attempt<'a> {
 /// A playbook's proposal is all or nothing. Of a model's, blocked edits are dropped and reported;
 /// if nothing remains there is no plan.
 pub fn lock(proposal: &Proposal, case: &Case<'_>, policy: &Policy) -> Result<Plan, Vec<Blocked>> {
-    let mut changes = Vec::new();
-    let mut confirmations = Vec::new();
+    let (mut changes, mut confirmations);
     let mut blocked = Vec::new();
     if proposal.edits.is_empty() || proposal.edits.len() > MAX_EDITS {
         let n = proposal.edits.len();
@@ -145,19 +144,13 @@ pub fn lock(proposal: &Proposal, case: &Case<'_>, policy: &Policy) -> Result<Pla
             format!("a proposal has 1 to {MAX_EDITS} edits, this one has {n}"),
         )]);
     }
-    let named = with_names(proposal, case);
-    for edit in &named.edits {
-        match judge(edit, &named, case, policy) {
-            Ok((change, Verdict::Allow)) => changes.push(change),
-            Ok((change, Verdict::Human(rule))) => {
-                confirmations.push(format!(
-                    "{}: {} (rule {rule})",
-                    edit.path,
-                    rows::about(edit.unlock)
-                ));
-                changes.push(change);
-            }
-            Err(block) => blocked.push(block),
+    let mut named = with_names(proposal, case);
+    // a blocked edit is dropped, and the rest is judged again without it, until nothing more falls
+    loop {
+        let before = blocked.len();
+        (changes, confirmations) = judge_all(&mut named, case, policy, &mut blocked);
+        if blocked.len() == before || !matches!(proposal.source, Source::Model(_)) {
+            break;
         }
     }
     let partial = !blocked.is_empty() && !matches!(proposal.source, Source::Model(_));
@@ -170,6 +163,31 @@ pub fn lock(proposal: &Proposal, case: &Case<'_>, policy: &Policy) -> Result<Pla
         confirmations,
         blocked,
     })
+}
+
+/// Judges every edit; blocked ones leave the proposal.
+fn judge_all(
+    proposal: &mut Proposal,
+    case: &Case<'_>,
+    policy: &Policy,
+    blocked: &mut Vec<Blocked>,
+) -> (Vec<Change>, Vec<String>) {
+    let (mut changes, mut confirmations, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for edit in &proposal.edits {
+        match judge(edit, proposal, case, policy) {
+            Ok((change, verdict)) => {
+                if let Verdict::Human(rule) = verdict {
+                    let about = rows::about(edit.unlock);
+                    confirmations.push(format!("{}: {about} (rule {rule})", edit.path));
+                }
+                changes.push(change);
+                kept.push(edit.clone());
+            }
+            Err(block) => blocked.push(block),
+        }
+    }
+    proposal.edits = kept;
+    (changes, confirmations)
 }
 
 /// The same proposal with list items addressed by name, so that rules see what a path means.

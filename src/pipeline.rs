@@ -34,6 +34,11 @@ use crate::snapshot::Snapshot;
 /// How often lock's objections go back to the proposer.
 const MAX_ROUNDS: usize = 2;
 
+/// The most findings that one pass handles; in a storm the rest is listed, worst first.
+const MAX_HANDLED: usize = 200;
+/// The most other findings that one finding is told about.
+const MAX_OTHERS: usize = 30;
+
 /// Everything that one pass works with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -183,8 +188,12 @@ pub fn run(ctx: &Context<'_>) -> Run {
         listed.extend(results.drain(..).map(|r| r.finding));
     }
     let (mut usage, mut silent) = (Usage::default(), Vec::new());
-    for finding in &chosen {
-        let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
+    let (chosen, mut listed) = (chosen, listed);
+    let handled = &chosen[..chosen.len().min(MAX_HANDLED)];
+    listed.extend_from_slice(&chosen[handled.len()..]);
+    for finding in handled {
+        let others = handled.iter().filter(|f| *f != finding).take(MAX_OTHERS);
+        let others: Vec<Finding> = others.cloned().collect();
         match heal_isolated(ctx, finding, &others) {
             Ok((ended, used)) => {
                 usage += used;
@@ -551,6 +560,16 @@ fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
     })
 }
 
+/// The finding as it may leave the process.
+fn told(finding: &Finding, evidence: &Evidence) -> Finding {
+    let redact = |text: &str| message::clean(&evidence.redactor().text(text));
+    Finding {
+        summary: redact(&finding.summary),
+        message: redact(&finding.message),
+        ..finding.clone()
+    }
+}
+
 fn opened(
     ctx: &Context<'_>,
     finding: &Finding,
@@ -572,6 +591,7 @@ fn opened(
     });
     let commit = message::commit(&proposal.title, proposal, finding, &fingerprint, evidence);
     let branch = branch(finding, &fingerprint);
+    let finding = &told(finding, evidence);
     let ending = Ending::PullRequest(Box::new(PullRequest {
         text,
         branch,
@@ -579,7 +599,7 @@ fn opened(
         mended,
     }));
     Ended {
-        finding: finding.clone(),
+        finding: told(finding, evidence),
         fingerprint,
         ending,
     }
@@ -596,7 +616,7 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
     let fingerprint = fingerprint(ctx, case.finding, file.as_deref());
     let text = message::question(case.finding, evidence, &question, &patches, &fingerprint);
     Ended {
-        finding: case.finding.clone(),
+        finding: told(case.finding, evidence),
         fingerprint,
         ending: Ending::Question(Asked {
             question,
@@ -616,7 +636,7 @@ fn refused(
     let fingerprint = fingerprint(ctx, finding, None);
     let text = message::refusal(finding, evidence, &refusal, &blocked, &fingerprint);
     Ended {
-        finding: finding.clone(),
+        finding: told(finding, evidence),
         fingerprint,
         ending: Ending::Refused {
             refusal,
@@ -630,7 +650,7 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
     let fingerprint = fingerprint(ctx, finding, None);
     let text = message::refusal(finding, evidence, &refusal, &[], &fingerprint);
     Ended {
-        finding: finding.clone(),
+        finding: told(finding, evidence),
         fingerprint,
         ending: Ending::Nothing { refusal, text },
     }

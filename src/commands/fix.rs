@@ -9,8 +9,10 @@ use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::destination;
 use crate::dump;
+use crate::evidence::redact;
 use crate::finding::Severity;
 use crate::locate::Repository;
+use crate::message;
 use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
 use crate::repo::Checkout;
@@ -175,10 +177,8 @@ pub(super) fn text(run: &Run, branches: &[String], full: bool) -> String {
     if !run.listed.is_empty() {
         out += &bold("Listed, not touched\n");
         for finding in &run.listed {
-            out += &format!(
-                "  {:?} {} {}\n",
-                finding.severity, finding.class, finding.summary
-            );
+            let summary = message::clean(&redact::text(&finding.summary));
+            out += &format!("  {:?} {} {summary}\n", finding.severity, finding.class);
         }
         out.push('\n');
     }

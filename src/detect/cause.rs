@@ -1,6 +1,9 @@
 //! One finding for one root cause: symptoms give way to what explains them.
 
+use std::collections::BTreeMap;
+
 use crate::finding::{Class, Finding, MAX_PODS};
+use crate::object::ObjectRef;
 
 /// States that follow from something more specific, where that is known.
 const SYMPTOMS: &[Class] = &[
@@ -28,29 +31,62 @@ const ABOUT_OTHERS: &[Class] = &[
 
 /// Merges what is the same, and drops what something else explains.
 pub(super) fn one_for_each(findings: Vec<Finding>) -> Vec<Finding> {
-    let merged = findings.into_iter().fold(Vec::new(), merge);
-    let explained = |f: &Finding| merged.iter().any(|other| explains(other, f));
+    let merged = merged(findings);
+    let mut near: BTreeMap<Key, Vec<&Finding>> = BTreeMap::new();
+    for finding in &merged {
+        for object in std::iter::once(&finding.object).chain(&finding.related) {
+            near.entry(key(object)).or_default().push(finding);
+        }
+    }
+    // only findings that share an object can explain each other
+    let explained = |f: &Finding| {
+        let mut objects = std::iter::once(&f.object).chain(&f.related);
+        objects.any(|o| {
+            near.get(&key(o))
+                .into_iter()
+                .flatten()
+                .any(|other| explains(other, f))
+        })
+    };
     merged.iter().filter(|f| !explained(f)).cloned().collect()
 }
 
-fn merge(mut kept: Vec<Finding>, finding: Finding) -> Vec<Finding> {
-    let same = |k: &&mut Finding| {
-        k.class == finding.class
-            && k.object.same_object(&finding.object)
-            && k.container == finding.container
-    };
-    match kept.iter_mut().find(same) {
-        Some(first) => {
-            let fresh = finding
-                .pods
-                .into_iter()
-                .filter(|p| !first.pods.contains(p))
-                .collect::<Vec<_>>();
-            first.pods.extend(fresh);
-            first.pods.truncate(MAX_PODS);
-            first.severity = first.severity.max(finding.severity);
+type Key = (String, Option<String>, String);
+
+fn key(object: &ObjectRef) -> Key {
+    (
+        object.kind.clone(),
+        object.namespace.clone(),
+        object.name.clone(),
+    )
+}
+
+/// The same class on the same container of the same object is one finding.
+fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    let mut places: BTreeMap<(Class, Key, Option<String>), usize> = BTreeMap::new();
+    for finding in findings {
+        let place = (
+            finding.class,
+            key(&finding.object),
+            finding.container.clone(),
+        );
+        match places.get(&place).and_then(|i| kept.get_mut(*i)) {
+            Some(first) => {
+                let fresh: Vec<_> = finding
+                    .pods
+                    .into_iter()
+                    .filter(|p| !first.pods.contains(p))
+                    .collect();
+                first.pods.extend(fresh);
+                first.pods.truncate(MAX_PODS);
+                first.severity = first.severity.max(finding.severity);
+            }
+            None => {
+                places.insert(place, kept.len());
+                kept.push(finding);
+            }
         }
-        None => kept.push(finding),
     }
     kept
 }
@@ -95,7 +131,6 @@ fn rank(class: Class) -> usize {
 mod tests {
     use super::*;
     use crate::finding::Severity;
-    use crate::object::ObjectRef;
 
     fn finding(class: Class, name: &str, container: Option<&str>) -> Finding {
         let object = ObjectRef::new("apps/v1", "Deployment", Some("shop"), name);

@@ -747,6 +747,14 @@ fn probe(attempt: &Attempt<'_>) -> Judged {
     let Some(probe) = container.get(*kind) else {
         return bounds("the probe would be gone (rule D04)");
     };
+    let failing = match attempt.case.finding.class {
+        Class::LivenessProbeFailing => "livenessProbe",
+        Class::ReadinessProbeFailing => "readinessProbe",
+        _ => "startupProbe",
+    };
+    if *kind != failing && matches!(attempt.source, Source::Model(_)) {
+        return Err((Code::NotUnlocked, format!("only the {failing} fails")));
+    }
     probe_timings(probe)?;
     probe_port(probe, container)?;
     probe_path(attempt, probe, kind)?;
@@ -980,10 +988,10 @@ fn toleration(attempt: &Attempt<'_>) -> Judged {
         let key = field("key");
         let control_plane = key.starts_with("node-role.kubernetes.io/");
         let forever = field("effect") == "NoExecute" && t.get("tolerationSeconds").is_none();
-        if key.is_empty() || control_plane || forever {
+        if key.is_empty() || field("effect").is_empty() || control_plane || forever {
             return Err((
                 Code::ForbiddenByRule,
-                "a toleration must name one key, no control plane, no endless NoExecute (rule D14)"
+                "a toleration must name one key and its effect, no control plane, no endless NoExecute (rule D14)"
                     .to_owned(),
             ));
         }
@@ -1352,8 +1360,12 @@ fn within_quota(attempt: &Attempt<'_>) -> Judged {
         return bounds("not a positive quantity");
     }
     resources_hold(attempt, resource)?;
+    quota_holds(attempt)?;
     let amounts = [attempt.before, attempt.after].map(|v| v.and_then(Quantity::of));
     match amounts {
+        [Some(before), Some(after)] if after > before.times(2) => {
+            bounds("resources grow at most twice (rule D07)")
+        }
         // what a workload had, it may need
         [Some(before), Some(after)] if after < before => Ok(Verdict::Human("D07")),
         _ => Ok(Verdict::Allow),
@@ -1381,7 +1393,79 @@ fn plain_resources_hold(attempt: &Attempt<'_>) -> Judged {
     for resource in PLAIN {
         resources_hold(attempt, resource)?;
     }
+    quota_holds(attempt)?;
     Ok(Verdict::Allow)
+}
+
+/// What one pod of the workload then asks for is within every quota of the namespace and every
+/// maximum of its limit ranges.
+fn quota_holds(attempt: &Attempt<'_>) -> Result<(), (Code, String)> {
+    let namespace = attempt.manifest.object.namespace();
+    let Some(container) = container_after(attempt) else {
+        return Ok(());
+    };
+    for list in ["requests", "limits"] {
+        for resource in PLAIN {
+            let amount = at(container, &format!("resources.{list}"))
+                .and_then(|m| m.get(resource))
+                .and_then(Quantity::of);
+            let Some(amount) = amount else { continue };
+            if let Some((holder, most)) = published_most(attempt, namespace, list, resource)
+                && amount > most
+            {
+                return Err((
+                    Code::OutOfBounds,
+                    format!("{list}.{resource} would be over what {holder} allows"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The smallest maximum that a quota or limit range publishes for a resource of one container.
+fn published_most(
+    attempt: &Attempt<'_>,
+    namespace: Option<&str>,
+    list: &str,
+    resource: &str,
+) -> Option<(String, Quantity)> {
+    let snapshot = attempt.case.snapshot;
+    let quotas = snapshot
+        .in_namespace("ResourceQuota", namespace)
+        .into_iter()
+        .flat_map(|quota| {
+            let long = format!("{list}.{resource}");
+            let keys = if list == "requests" {
+                vec![long, resource.to_owned()]
+            } else {
+                vec![long]
+            };
+            let hard = quota.map("spec.hard").cloned().unwrap_or_default();
+            let name = format!("ResourceQuota {}", quota.name());
+            keys.into_iter()
+                .filter_map(move |k| Some((name.clone(), Quantity::of(hard.get(&k)?)?)))
+        });
+    let ranges = snapshot
+        .in_namespace("LimitRange", namespace)
+        .into_iter()
+        .flat_map(|range| {
+            let name = format!("LimitRange {}", range.name());
+            let most = |item: &Value| {
+                let container = item.get("type").and_then(Value::as_str) == Some("Container");
+                let most = item
+                    .get("max")
+                    .and_then(|m| m.get(resource))
+                    .and_then(Quantity::of);
+                most.filter(|_| container).map(|q| (name.clone(), q))
+            };
+            range
+                .list("spec.limits")
+                .iter()
+                .filter_map(most)
+                .collect::<Vec<_>>()
+        });
+    quotas.chain(ranges).min_by(|a, b| a.1.cmp(&b.1))
 }
 
 const PLAIN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];

@@ -33,6 +33,7 @@ const ALWAYS: &[(&str, &str)] = &[
     ("lifecycle", "C06"),
     ("exec", "C07"),
     ("httpHeaders", "D05"),
+    ("terminationGracePeriodSeconds", "D10"),
     ("nodeName", "D12"),
     ("schedulerName", "D15"),
     ("priorityClassName", "D16"),
