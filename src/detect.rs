@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::case::{Desired, Report};
 use crate::finding::Finding;
+use crate::object::Object;
 use crate::snapshot::Snapshot;
 
 pub mod access;
@@ -39,6 +40,21 @@ pub struct View<'a> {
     /// How long a state that heals by itself (Pending, ContainerCreating, not ready) may last
     /// before it is a finding.
     pub grace: Duration,
+}
+
+impl View<'_> {
+    /// Whether the dump says anything about a namespace. What Git holds for another one is not
+    /// known to run, or to fail; without any namespaced object the dump says nothing at all.
+    pub fn covers(&self, namespace: Option<&str>) -> bool {
+        let mut namespaced = self
+            .snapshot
+            .objects()
+            .iter()
+            .filter_map(Object::namespace)
+            .peekable();
+        namespaced.peek().is_none()
+            || namespaced.any(|n| namespace.is_none_or(|wanted| wanted == n))
+    }
 }
 
 /// A detector: pure, independent of the others.

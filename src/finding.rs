@@ -109,6 +109,10 @@ pub enum Class {
     IngressBackendMissing,
     /// An Ingress path leads to a Service that does not serve it.
     IngressMisroute,
+    /// An Ingress names a class or a TLS Secret that does not exist.
+    IngressReferenceMissing,
+    /// A Service of type LoadBalancer has no address.
+    LoadBalancerPending,
     /// A NetworkPolicy blocks traffic that the workload needs.
     NetworkPolicyBlocking,
     // -- access

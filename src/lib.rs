@@ -19,6 +19,7 @@ pub mod destination;
 pub mod detect;
 pub mod dump;
 pub mod edit;
+pub mod environment;
 pub mod eval;
 pub mod evidence;
 pub mod files;

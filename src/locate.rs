@@ -22,7 +22,7 @@ use crate::object::{Object, ObjectRef};
 use crate::path::FieldPath;
 use crate::propose::ProposedEdit;
 use crate::render::Renderer;
-use crate::snapshot::drop_secret_values;
+use crate::snapshot::{Snapshot, drop_secret_values};
 
 mod diff;
 mod dye;
@@ -220,6 +220,18 @@ impl<'r> Repository<'r> {
             renders: BTreeMap::new(),
             dyes: Mutex::default(),
         }
+    }
+
+    /// Narrows `desired` to what the cluster runs where several places define an object. What the
+    /// other places render still counts when an edit is proven.
+    pub fn keep_applied(&mut self, snapshot: &Snapshot) {
+        let keep = crate::environment::applied(&self.desired, snapshot);
+        let mut flags = keep.iter();
+        self.desired
+            .retain(|_| flags.next().copied().unwrap_or(true));
+        let mut flags = keep.iter();
+        self.sources
+            .retain(|_| flags.next().copied().unwrap_or(true));
     }
 
     /// Finds the place that writes a field of an object, or where it would be added.

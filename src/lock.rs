@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::case::{Case, Desired};
 use crate::code::Code;
+use crate::environment;
 use crate::object::Object;
 use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, Proposal, ProposedEdit, Source};
@@ -18,6 +19,7 @@ mod forbidden;
 mod hygiene;
 mod place;
 mod rows;
+mod sensitive;
 #[cfg(test)]
 mod tests;
 
@@ -143,8 +145,9 @@ pub fn lock(proposal: &Proposal, case: &Case<'_>, policy: &Policy) -> Result<Pla
             format!("a proposal has 1 to {MAX_EDITS} edits, this one has {n}"),
         )]);
     }
-    for edit in &proposal.edits {
-        match judge(edit, proposal, case, policy) {
+    let named = with_names(proposal, case);
+    for edit in &named.edits {
+        match judge(edit, &named, case, policy) {
             Ok((change, Verdict::Allow)) => changes.push(change),
             Ok((change, Verdict::Human(rule))) => {
                 confirmations.push(format!(
@@ -167,6 +170,17 @@ pub fn lock(proposal: &Proposal, case: &Case<'_>, policy: &Policy) -> Result<Pla
         confirmations,
         blocked,
     })
+}
+
+/// The same proposal with list items addressed by name, so that rules see what a path means.
+fn with_names(proposal: &Proposal, case: &Case<'_>) -> Proposal {
+    let mut named = proposal.clone();
+    for edit in &mut named.edits {
+        if let Some(manifest) = case.desired(&edit.object) {
+            edit.path = edit.path.by_name(&manifest.object.value);
+        }
+    }
+    named
 }
 
 /// The most edits of one proposal.
@@ -197,13 +211,16 @@ fn judge(
         reason,
     };
     let Some(manifest) = case.desired(&edit.object) else {
-        return Err(block(
-            Code::NotManaged,
-            format!(
-                "{} is not defined exactly once in this repository",
-                edit.object
+        return Err(match environment::places_of(case.desired, &edit.object) {
+            Some(places) => block(
+                Code::Ambiguous,
+                format!("{} is defined several times: {places}", edit.object),
             ),
-        ));
+            None => block(
+                Code::NotManaged,
+                format!("{} is in no manifest of this repository", edit.object),
+            ),
+        });
     };
     let before = edit.path.get(&manifest.object.value);
     let after = match &edit.op {
@@ -226,6 +243,7 @@ fn judge(
         siblings: &proposal.edits,
     };
     forbidden::check(&attempt).map_err(|(code, reason)| block(code, reason))?;
+    sensitive::check(&attempt).map_err(|(code, reason)| block(code, reason))?;
     hygiene::check(&attempt).map_err(|(code, reason)| block(code, reason))?;
     let verdict = rows::check(&attempt).map_err(|(code, reason)| block(code, reason))?;
     let change = Change {

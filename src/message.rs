@@ -35,8 +35,8 @@ pub struct PullRequestParts<'a> {
     pub proposal: &'a Proposal,
     /// The locked changes.
     pub plan: &'a Plan,
-    /// Where they are.
-    pub site: &'a Site,
+    /// Where they are, one place a change.
+    pub sites: &'a [Site],
     /// What was proven.
     pub checks: &'a [Check],
     /// The unified diff.
@@ -54,7 +54,7 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
         evidence,
         proposal,
         plan,
-        site,
+        sites,
         checks,
         patch,
         fingerprint,
@@ -66,7 +66,7 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
     section(&mut body, "What is broken");
     claims(&mut body, &proposal.diagnosis);
     section(&mut body, "What changes");
-    changes(&mut body, plan, site);
+    changes(&mut body, plan, sites);
     let _ = writeln!(body, "\n{}", fenced("diff", patch, 20_000));
     section(&mut body, "Why this fixes it");
     let _ = writeln!(body, "{}", prose(&proposal.reason));
@@ -75,10 +75,12 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
     check_table(&mut body, checks);
     blocked_list(&mut body, plan.blocked());
     section(&mut body, "Roll back");
+    let files: std::collections::BTreeSet<String> = sites.iter().map(|s| code(&s.file)).collect();
+    let files: Vec<String> = files.into_iter().collect();
     let _ = writeln!(
         body,
         "Revert the merge commit; the change touches {} and nothing else.",
-        code(&site.file)
+        files.join(", ")
     );
     evidence_details(&mut body, evidence);
     footer(&mut body, Some(&proposal.source), fingerprint, *base);
@@ -206,31 +208,26 @@ fn confirmations(body: &mut String, plan: &Plan) {
     }
 }
 
-fn changes(body: &mut String, plan: &Plan, site: &Site) {
-    let _ = writeln!(body, "In {} at line {}:\n", code(&site.file), site.line);
+fn changes(body: &mut String, plan: &Plan, sites: &[Site]) {
     let _ = writeln!(
         body,
-        "| object | field | before | after | from |\n|---|---|---|---|---|"
+        "| place | object | field | before | after | from |\n|---|---|---|---|---|---|"
     );
-    for change in plan.changes() {
+    for (change, site) in plan.changes().iter().zip(sites) {
         let value = |v: &Option<serde_json::Value>| {
             v.as_ref()
                 .map_or_else(|| "(absent)".to_owned(), |v| code(&short(v)))
         };
-        let (object, path) = (
+        let cells = [
+            code(&format!("{}:{}", site.file, site.line)),
             code(&change.edit.object.to_string()),
             code(&change.edit.path.to_string()),
-        );
-        let basis = prose(&change.edit.basis);
-        let _ = writeln!(
-            body,
-            "| {} | {} | {} | {} | {} |",
-            cell(&object),
-            cell(&path),
-            cell(&value(&change.before)),
-            cell(&value(&change.after)),
-            cell(&basis)
-        );
+            value(&change.before),
+            value(&change.after),
+            prose(&change.edit.basis),
+        ];
+        let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
+        let _ = writeln!(body, "| {} |", cells.join(" | "));
     }
 }
 

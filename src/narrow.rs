@@ -61,7 +61,8 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     let (near, near_weak) = (neighbours(&named.strong), neighbours(&named.weak));
     let broken_source =
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
-    let firm = |f: &Finding| f.class != Class::ApplicationError;
+    let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
+    let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
     let circles: [&dyn Fn(&Finding) -> bool; 8] = [
         &complained,
@@ -76,7 +77,7 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     for circle in circles {
         let hits: Vec<Finding> = findings.iter().filter(|f| circle(f)).cloned().collect();
         if !hits.is_empty() {
-            return hits;
+            return at_home(hits, view);
         }
     }
     let nothing_named =
@@ -86,6 +87,18 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     } else {
         Vec::new()
     }
+}
+
+/// Of objects that differ in their namespace only, the ones where the report belongs.
+fn at_home(hits: Vec<Finding>, view: &View<'_>) -> Vec<Finding> {
+    let home = view.report.and_then(|r| r.namespace.clone());
+    let is_home = |f: &Finding| home.is_some() && f.object.namespace == home;
+    let has_twin_at_home = |f: &Finding| {
+        let twin = |t: &&Finding| t.object.kind == f.object.kind && t.object.name == f.object.name;
+        hits.iter().filter(twin).any(is_home)
+    };
+    let stays = |f: &&Finding| is_home(f) || !has_twin_at_home(f);
+    hits.iter().filter(stays).cloned().collect()
 }
 
 fn is_of_source(class: Class) -> bool {

@@ -234,7 +234,7 @@ fn result(ended: &Ended) -> ResultEntry {
             ResultEntry {
                 location: Some(location(&mended.site)),
                 patch: mended.patch.clone(),
-                changed: changed(&mended.plan, &mended.site),
+                changed: changed(&mended.plan, &mended.sites),
                 blocked: blocked(mended.plan.blocked()),
                 checks: mended.checks.clone(),
                 ..entry(Outcome::Pr, None, &pull_request.text)
@@ -269,16 +269,16 @@ fn location(site: &Site) -> Location {
     }
 }
 
-fn changed(plan: &Plan, site: &Site) -> Vec<ChangedEntry> {
+fn changed(plan: &Plan, sites: &[Site]) -> Vec<ChangedEntry> {
     let values = Redactor::default();
-    let entry = |c: &crate::lock::Change| ChangedEntry {
+    let entry = |(c, site): (&crate::lock::Change, &Site)| ChangedEntry {
         file: site.file.clone(),
         object: c.edit.object.to_string(),
         path: c.edit.path.to_string(),
         old: values.object(&c.before.clone().unwrap_or_default()),
         new: values.object(&c.after.clone().unwrap_or_default()),
     };
-    plan.changes().iter().map(entry).collect()
+    plan.changes().iter().zip(sites).map(entry).collect()
 }
 
 fn blocked(blocked: &[Blocked]) -> Vec<BlockedEntry> {

@@ -92,6 +92,28 @@ impl FieldPath {
         self.0.iter().try_fold(value, step)
     }
 
+    /// The same path with every list item of `value` named by its `name`, where that is unique.
+    #[must_use]
+    pub fn by_name(&self, value: &Value) -> Self {
+        let mut at = Some(value);
+        let segs = self.0.iter().map(|seg| {
+            let item = at.and_then(|v| step(v, seg));
+            let named = match (seg, at) {
+                (Seg::Index(_) | Seg::Named { .. }, Some(Value::Array(items))) => item
+                    .and_then(|i| i.get("name")?.as_str())
+                    .filter(|name| position(items, "name", name).is_some())
+                    .map(|name| Seg::Named {
+                        key: "name".to_owned(),
+                        value: name.to_owned(),
+                    }),
+                _ => None,
+            };
+            at = item;
+            named.unwrap_or_else(|| seg.clone())
+        });
+        Self(segs.collect())
+    }
+
     /// The same path with every name selector replaced by the index it stands for in `value`.
     /// Segments behind the first missing one stay as they are.
     #[must_use]

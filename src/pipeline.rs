@@ -14,14 +14,16 @@ use crate::case::{Case, Earlier, Report};
 use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
+use crate::environment;
 use crate::evidence::{self, Evidence};
 use crate::finding::{Class, Finding};
 use crate::history;
-use crate::locate::{Check, Problem, Repository, Site, Status};
+use crate::locate::{Check, Problem, Repository, Site, Status, Strategy};
 use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
+use crate::path::FieldPath;
 use crate::propose::{
     Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Unlock, Usage,
 };
@@ -110,6 +112,9 @@ pub struct Asked {
     pub text: Text,
 }
 
+/// Edits by file.
+pub type FileEdits = BTreeMap<String, Vec<FileEdit>>;
+
 /// Changed files with their proof.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mended {
@@ -117,8 +122,10 @@ pub struct Mended {
     pub plan: Plan,
     /// The place of the first change.
     pub site: Site,
+    /// The place of each change of the plan, in its order.
+    pub sites: Vec<Site>,
     /// Edits by file.
-    pub edits: BTreeMap<String, Vec<FileEdit>>,
+    pub edits: FileEdits,
     /// New content by file.
     pub changed: BTreeMap<String, Vec<u8>>,
     /// What was proven.
@@ -230,6 +237,9 @@ pub fn heal(
         // untrusted from here …
         let ended = match proposed.answer {
             None => break,
+            Some(Answer::Refuse(refusal)) if is_no_news(refusal.code) => {
+                nothing(ctx, finding, &evidence, refusal)
+            }
             Some(Answer::Refuse(refusal)) => refused(ctx, finding, &evidence, refusal, blocked),
             Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
@@ -254,7 +264,8 @@ pub fn heal(
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
         return Ok((asked(ctx, &case, &evidence, question), usage));
     }
-    let refusal = unanswered(finding, &blocked);
+    let refusal = several_places(ctx, finding, &blocked)
+        .unwrap_or_else(|| unanswered(ctx, finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
 }
 
@@ -307,27 +318,43 @@ fn beyond_bounds(wanted: &Proposal, blocked: &[Blocked]) -> Option<Question> {
     })
 }
 
+/// An object that several places define, and the cluster does not tell which one it runs.
+fn several_places(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Option<Refusal> {
+    let places = environment::places_of(&ctx.repository.desired, &finding.object)?;
+    blocked.is_empty().then(|| {
+        let message = format!(
+            "{}; {} is defined several times, and the cluster does not tell which of them it runs: {places}",
+            finding.summary, finding.object
+        );
+        Refusal::new(Code::Ambiguous, message)
+    })
+}
+
 /// Nobody had an answer that lock lets through.
-fn unanswered(finding: &Finding, blocked: &[Blocked]) -> Refusal {
+fn unanswered(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Refusal {
     if finding.class == Class::Reported {
         return Refusal::new(Code::NothingWrong, finding.summary.clone());
     }
-    match blocked.first() {
-        Some(first) => Refusal::new(
-            first.code,
-            format!(
-                "{} was wanted at {}, and was blocked: {}",
-                first.wanted, first.path, first.reason
-            ),
-        ),
-        None => {
-            let detail = if finding.message.is_empty() {
-                finding.reason.clone()
-            } else {
-                finding.message.clone()
-            };
-            Refusal::new(Code::NoSafeFix, format!("{}. {detail}", finding.summary))
-        }
+    if let Some(first) = blocked.first() {
+        let message = format!(
+            "{} was wanted at {}, and was blocked: {}",
+            first.wanted, first.path, first.reason
+        );
+        return Refusal::new(first.code, message);
+    }
+    let detail = if finding.message.is_empty() {
+        &finding.reason
+    } else {
+        &finding.message
+    };
+    let told = format!("{}. {detail}", finding.summary);
+    // an object that cannot be found in Git is the better reason
+    match ctx
+        .repository
+        .locate(&finding.object, &FieldPath::default())
+    {
+        Err(refusal) => Refusal::new(refusal.code, format!("{}. {told}", refusal.message)),
+        Ok(_) => Refusal::new(Code::NoSafeFix, told),
     }
 }
 
@@ -362,12 +389,20 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     for change in plan.changes() {
         anchored(ctx, change)?;
     }
-    let (site, edits) = sites(ctx, &plan)?;
+    let (mut sites, edits) = sites(ctx, &plan)?;
     let mut changed = BTreeMap::new();
     for (file, edits) in &edits {
         let source = ctx.repository.files.get(file).unwrap_or_default();
         changed.insert(file.clone(), edit::apply(source, edits)?.bytes);
     }
+    for site in sites
+        .iter_mut()
+        .filter(|s| s.strategy == Strategy::OverlayNew)
+    {
+        site.line = first_new_line(ctx, &site.file, &changed).unwrap_or(site.line);
+    }
+    let first = sites.first().cloned();
+    let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
     let mut checks = vec![yaml_check(&changed)];
     checks.extend(ctx.repository.verify(&changed, &intended)?);
@@ -383,6 +418,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     Ok(Mended {
         plan,
         site,
+        sites,
         edits,
         changed,
         checks,
@@ -390,14 +426,27 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     })
 }
 
-fn sites(
+/// A new entry is where the changed file begins to differ, not where the value was written so far.
+fn first_new_line(
     ctx: &Context<'_>,
-    plan: &Plan,
-) -> Result<(Site, BTreeMap<String, Vec<FileEdit>>), Refusal> {
-    let mut first = None;
-    let mut edits: BTreeMap<String, Vec<FileEdit>> = BTreeMap::new();
-    for change in plan.changes() {
-        let located = ctx.repository.plan(&change.edit)?;
+    file: &str,
+    changed: &BTreeMap<String, Vec<u8>>,
+) -> Option<usize> {
+    let before = ctx.repository.files.get(file)?;
+    let after = changed.get(file)?;
+    let same = before
+        .split(|b| *b == b'\n')
+        .zip(after.split(|b| *b == b'\n'))
+        .take_while(|(a, b)| a == b)
+        .count();
+    Some(same + 1)
+}
+
+fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Vec<Site>, FileEdits), Refusal> {
+    let wanted: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
+    let mut sites = Vec::new();
+    let mut edits = FileEdits::new();
+    for located in ctx.repository.plan_all(&wanted)? {
         for (file, more) in located.edits {
             let list = edits.entry(file).or_default();
             for edit in more {
@@ -406,10 +455,9 @@ fn sites(
                 }
             }
         }
-        first.get_or_insert(located.site);
+        sites.push(located.site);
     }
-    let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
-    Ok((site, edits))
+    Ok((sites, edits))
 }
 
 /// The value in Git must be the one that the cluster runs; otherwise something else writes it, or
@@ -506,7 +554,7 @@ fn opened(
         evidence,
         proposal,
         plan: &mended.plan,
-        site: &mended.site,
+        sites: &mended.sites,
         checks: &mended.checks,
         patch: &mended.patch,
         fingerprint: &fingerprint,

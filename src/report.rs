@@ -230,15 +230,21 @@ fn meant<'o>(
         .copied()
         .filter(|o| qualifier.is_some() && in_qualifier(o))
         .collect();
-    let near = hits.iter().copied().filter(|o| is_near(o, namespaces));
-    let near: Vec<&ObjectRef> = near.collect();
     let has_namespace = !qualified.is_empty();
     if has_namespace {
         hits = qualified;
-    } else if !near.is_empty() {
-        hits = near;
     }
     let before = text(if has_namespace { at(2) } else { at(1) });
+    // `Application shop`: the kind counts more than where the report belongs
+    let kind = before.as_deref().and_then(words::kind_of);
+    if hits.iter().any(|o| kind == Some(o.kind.as_str())) {
+        hits.retain(|o| kind == Some(o.kind.as_str()));
+    }
+    let near = hits.iter().copied().filter(|o| is_near(o, namespaces));
+    let near: Vec<&ObjectRef> = near.collect();
+    if !has_namespace && !near.is_empty() {
+        hits = near;
+    }
     let after = text(words.get(i + 1));
     for kind in [before, after].into_iter().flatten() {
         let of_kind = |o: &&ObjectRef| words::kind_of(&kind) == Some(o.kind.as_str());

@@ -18,18 +18,12 @@ use crate::source::{Answer, Fault, Fix, faults, supersedes};
 
 /// The endings of broken sources, and the findings that they do not explain.
 pub(crate) fn settle(ctx: &Context<'_>, findings: Vec<Finding>) -> (Vec<Ended>, Vec<Finding>) {
-    let broken: Vec<String> = ctx
-        .repository
-        .roots()
-        .filter(|(_, why)| why.is_some())
-        .map(|(root, _)| root.to_owned())
-        .collect();
-    let told = ctx
-        .report
-        .is_some_and(|r| matches!(r.kind.as_str(), "apply-error" | "render-error"));
-    if broken.is_empty() && !told {
-        return (Vec::new(), findings);
+    let told = |r: &crate::case::Report| matches!(r.kind.as_str(), "apply-error" | "render-error");
+    if !ctx.report.is_some_and(told) {
+        return (Vec::new(), findings); // a broken root is listed, and the run goes on
     }
+    let roots = ctx.repository.roots().filter(|(_, why)| why.is_some());
+    let broken: Vec<String> = roots.map(|(root, _)| root.to_owned()).collect();
     let faults = faults(ctx.repository.files, ctx.report, &broken);
     let rest = findings
         .into_iter()

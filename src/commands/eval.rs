@@ -53,12 +53,13 @@ fn one(args: &Eval, input: &CaseInput) -> Result<Ending, Failure> {
         args.operator.config.as_deref(),
         args.operator.renderer.as_deref(),
     )?;
-    let repository = Repository::open(
+    let mut repository = Repository::open(
         &session.checkout.files,
         session.renderer.as_ref(),
         trigger.as_ref().and_then(|t| t.namespace.as_deref()),
         session.config.locate_policy(),
     );
+    repository.keep_applied(&dump.snapshot);
     let proposer = proposer(args, &session, input)?;
     let ctx = Context {
         checkout: &session.checkout,

@@ -48,6 +48,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
         repository = open(Some(&found));
     }
+    repository.keep_applied(&dump.snapshot);
     let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
     let ctx = Context {
         checkout: &session.checkout,

@@ -123,7 +123,7 @@ fn from_report(view: &View<'_>) -> Option<(ObjectRef, String)> {
 }
 
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"^.*?(?:Error creating: )?[a-z.]+ "[^"]*" is forbidden: "#)
+    Regex::new(r#"^.*?(?:Error creating: )?[A-Za-z.]+ "[^"]*" is (?:forbidden|invalid): "#)
         .expect("a constant pattern")
 });
 static CREATES: LazyLock<Regex> = LazyLock::new(|| {
@@ -168,6 +168,9 @@ static LIMIT_RANGE: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:minimum|maximum) \S+ usage per (?:Container|Pod|PersistentVolumeClaim)|max limit to request ratio per",
     )
 });
+/// The manifest is valid, and the pod is not: a default came in between.
+static ABOVE_LIMIT: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"requests: Invalid value: .*must be less than or equal to \S+ limit"));
 static POD_SECURITY: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"violates PodSecurity "([^"]+)": (.+)$"#));
 static ACCOUNT: LazyLock<Regex> = LazyLock::new(|| regex(r#"serviceaccount "([^"]+)" not found"#));
@@ -274,6 +277,14 @@ fn by_policy(text: &str) -> Option<Refusal> {
             Class::LimitRangeRejected,
             "limit-range",
             text.to_owned(),
+        ));
+    }
+    if ABOVE_LIMIT.is_match(text) {
+        let words = format!("a request is above the limit that a LimitRange sets: {text}");
+        return Some(Refusal::new(
+            Class::LimitRangeRejected,
+            "limit-range",
+            words,
         ));
     }
     if let Some(name) = first(&BROKEN_WEBHOOK, text) {

@@ -37,7 +37,9 @@ pub fn target_of(hpa: &Object) -> ObjectRef {
 }
 
 fn finding(view: &View<'_>, hpa: &Object) -> Option<Finding> {
-    let complaint = complaint(view, hpa).or_else(|| missing_target(view, hpa))?;
+    let Some(complaint) = complaint(view, hpa).or_else(|| missing_target(view, hpa)) else {
+        return at_maximum(view, hpa);
+    };
     let name = hpa.reference();
     let target = target_of(hpa);
     let (cause, words) = cause(&complaint);
@@ -48,6 +50,51 @@ fn finding(view: &View<'_>, hpa: &Object) -> Option<Finding> {
     finding.message = complaint.message;
     finding.related.push(target);
     Some(with_details(finding))
+}
+
+/// It does its work, and may not go further: worth saying where somebody complains of load.
+fn at_maximum(view: &View<'_>, hpa: &Object) -> Option<Finding> {
+    let text = view.report?.text.to_ascii_lowercase();
+    let complains = [
+        "scal", "slow", "latency", "load", "replica", "hpa", "throttl",
+    ]
+    .iter()
+    .any(|w| text.contains(w));
+    let most = hpa.int("spec.maxReplicas")?;
+    let limited = hpa.list("status.conditions").iter().any(|c| {
+        let is = |key: &str, text: &str| c.get(key).and_then(Value::as_str) == Some(text);
+        is("type", "ScalingLimited") && is("status", "True") && is("reason", "TooManyReplicas")
+    });
+    if !complains || !limited || hpa.int("status.currentReplicas") != Some(most) {
+        return None;
+    }
+    let name = hpa.reference();
+    let target = target_of(hpa);
+    let usage: Vec<String> = hpa
+        .list("status.currentMetrics")
+        .iter()
+        .filter_map(used)
+        .collect();
+    let usage = if usage.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", usage.join(", "))
+    };
+    let summary = format!(
+        "{name} works: {target} has {most} replicas, which is maxReplicas, and the metrics ask for more{usage}"
+    );
+    let mut finding = Finding::new(Class::HpaCannotScale, Severity::Low, name, summary)
+        .with_fact(CAUSE, "maximum");
+    finding.related.push(target);
+    Some(finding)
+}
+
+/// `cpu at 141 %`
+fn used(metric: &Value) -> Option<String> {
+    let resource = metric.get("resource")?;
+    let name = resource.get("name")?.as_str()?;
+    let percent = crate::object::at(resource, "current.averageUtilization")?.as_i64()?;
+    Some(format!("{name} at {percent} % of the request"))
 }
 
 /// What the controller says about itself.

@@ -4,12 +4,12 @@ use crate::finding::{Class, Finding, MAX_PODS};
 
 /// States that follow from something more specific, where that is known.
 const SYMPTOMS: &[Class] = &[
+    Class::FailedCreate,
     Class::ProgressDeadlineExceeded,
     Class::StatefulSetStuck,
     Class::JobBackoffLimit,
     Class::JobDeadline,
     Class::CronJobFailing,
-    Class::FailedCreate,
     Class::CrashLoopBackOff,
     Class::ApplicationError,
 ];

@@ -279,11 +279,36 @@ fn is_reference(value: &str) -> bool {
     ["${", "$(", "{{", "<"].iter().any(|r| value.starts_with(r))
 }
 
+/// Kinds of objects: what stands behind the `MissingSecret:` of our own texts.
+const KINDS: &[&str] = &[
+    "Pod",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "Job",
+    "CronJob",
+    "Service",
+    "Ingress",
+    "ConfigMap",
+    "Secret",
+    "ServiceAccount",
+    "PersistentVolumeClaim",
+    "Namespace",
+    "Application",
+    "HelmRelease",
+    "Kustomization",
+    "Rollout",
+    "Node",
+    "Opaque",
+];
+
 /// Values that stand beside a secret-like key and give nothing away.
 fn is_plain_value(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let reference = ["$", "{{", "<", "%(", "vault:", "arn:", "ref+", "op://"];
     value.len() < 3
+        || KINDS.contains(&value)
         || ["true", "false", "null", "none", "nil", "undefined", "empty"].contains(&lower.as_str())
         || reference.iter().any(|r| lower.starts_with(r))
         || value.bytes().all(|b| b == b'*' || b == b'.')
@@ -320,7 +345,8 @@ fn is_distinctive(value: &str) -> bool {
     ];
     let count = classes.into_iter().filter(|c| *c).count();
     let only_digits = value.bytes().all(|b| b.is_ascii_digit());
-    let word = is_name(value) && !has(u8::is_ascii_digit);
+    let word = value.bytes().all(|b| b.is_ascii_alphabetic())
+        || (is_name(value) && !has(u8::is_ascii_digit));
     let special = count >= 2 || value.len() >= 16;
     (8..=256).contains(&value.len()) && special && !only_digits && !word
 }

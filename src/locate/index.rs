@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::Problem;
-use super::kustomization::{Kustomization, Listed, NAMES, Use, base_name, parent, resolve};
+use super::kustomization::{
+    Kustomization, Listed, NAMES, Use, any_leads_out, base_name, parent, resolve,
+};
 use crate::code::{Code, Refusal};
 use crate::files::Files;
 use crate::manifest::{self, Slice};
@@ -453,6 +455,10 @@ fn plugin(file: &str, value: &Value) -> Option<Refusal> {
     if kind == "HelmChartInflationGenerator" {
         let message = format!("{file} renders a Helm chart");
         return Some(Refusal::new(Code::ChartUnavailable, message));
+    }
+    if any_leads_out(value) {
+        let message = format!("{file} reads something outside the repository");
+        return Some(Refusal::new(Code::RemoteBase, message));
     }
     let function = value.pointer("/metadata/annotations/config.kubernetes.io~1function");
     let builtin = value.get("apiVersion").and_then(Value::as_str) == Some("builtin");

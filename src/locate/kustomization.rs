@@ -74,6 +74,7 @@ impl Kustomization {
             inline: Vec::new(),
             blocked: None,
         };
+        reader.spelling(&value, 0);
         reader.read(&value);
         let Reader {
             listed,
@@ -129,7 +130,91 @@ struct Reader<'k> {
     blocked: Option<Refusal>,
 }
 
+/// Keys under which kustomize finds files. It decodes them whatever their case, so one in another
+/// case would be read by kustomize and overlooked here.
+const FILE_KEYS: &[&str] = &[
+    "resources",
+    "bases",
+    "components",
+    "crds",
+    "configurations",
+    "generators",
+    "transformers",
+    "validators",
+    "patches",
+    "patch",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "configMapGenerator",
+    "secretGenerator",
+    "files",
+    "envs",
+    "env",
+    "path",
+    "openapi",
+    "replacements",
+    "helmCharts",
+    "helmChartInflationGenerator",
+    "helmGlobals",
+    "chartHome",
+    "configHome",
+    "valuesFile",
+    "additionalValuesFiles",
+];
+
+/// Whether a text could lead out of the repository, wherever it stands.
+pub(super) fn leads_out(text: &str) -> bool {
+    let path = text.split_once('=').map_or(text, |(_, path)| path);
+    [text, path]
+        .iter()
+        .any(|t| t.starts_with('/') || t.split('/').any(|part| part == "..") || is_remote(t))
+}
+
+/// Whether any text of a value could lead out of the repository.
+pub(super) fn any_leads_out(value: &Value) -> bool {
+    match value {
+        Value::String(text) => leads_out(text),
+        Value::Array(items) => items.iter().any(any_leads_out),
+        Value::Object(map) => map.values().any(any_leads_out),
+        _ => false,
+    }
+}
+
 impl Reader<'_> {
+    fn spelling(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::Object(map) if depth < 32 => {
+                for (key, inner) in map {
+                    let odd = FILE_KEYS
+                        .iter()
+                        .any(|k| k.eq_ignore_ascii_case(key) && k != key);
+                    if odd {
+                        let message =
+                            format!("{} spells the key {key} in a case of its own", self.file);
+                        self.block(Code::RenderFailed, message);
+                    }
+                    if !["commonLabels", "commonAnnotations", "labels"].contains(&key.as_str()) {
+                        self.spelling(inner, depth + 1);
+                    }
+                }
+            }
+            Value::Array(items) if depth < 32 => {
+                items.iter().for_each(|item| self.spelling(item, depth + 1));
+            }
+            _ => {}
+        }
+    }
+
+    /// The configuration of a plugin, written in place of its file name.
+    fn inline_plugin(&mut self, key: &str, text: &str) {
+        let outside =
+            crate::manifest::read_stream(text).map_or(true, |v| v.iter().any(any_leads_out));
+        if key == "generators" || outside {
+            let message = format!("{} configures a plugin in place under {key}", self.file);
+            self.block(Code::PluginSource, message);
+        }
+    }
+
     fn read(&mut self, value: &Value) {
         for (key, using) in [
             ("resources", Use::Resource),
@@ -159,7 +244,8 @@ impl Reader<'_> {
         for item in list(value, key) {
             let Some(text) = item.as_str() else { continue };
             if text.contains('\n') || text.trim_start().starts_with('{') {
-                continue; // a configuration in place of its file name
+                self.inline_plugin(key, text);
+                continue;
             }
             self.add(text, using);
         }

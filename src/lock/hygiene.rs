@@ -27,6 +27,8 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Result<(), (Code, String)> {
     Ok(())
 }
 
+type Checked = Result<(), (Code, String)>;
+
 /// Texts that the old value holds already are not new.
 struct Added<'a> {
     before: Option<&'a Value>,
@@ -76,10 +78,7 @@ fn is_trick(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-fn each_text(
-    value: &Value,
-    f: &mut dyn FnMut(&str) -> Result<(), (Code, String)>,
-) -> Result<(), (Code, String)> {
+fn each_text(value: &Value, f: &mut dyn FnMut(&str) -> Checked) -> Checked {
     match value {
         Value::String(s) => f(s),
         Value::Array(items) => items.iter().try_for_each(|v| each_text(v, f)),
@@ -131,9 +130,16 @@ static FORBIDDEN_TEXT: LazyLock<Vec<(Regex, &'static str, &'static str)>> = Lazy
     ]
 });
 
+/// Whether a new line holds a shell or fetch pattern.
+pub(super) fn adds_a_command(old: &str, new: &str) -> bool {
+    let known: Vec<&str> = old.lines().collect();
+    new.lines()
+        .any(|line| !known.contains(&line) && SHELL.is_match(line))
+}
+
 static SHELL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(curl|wget)\b|^-c$|\b(ba|z|da)?sh -c\b|\beval\b|base64 -d|python[0-9.]* -c|perl -e|\bnc\b|/dev/tcp|chmod \+x|\b(apt|apt-get|apk|yum|pip|npm) install|\bkubectl\b|\bnsenter\b|\bmount\b|sleep infinity|tail -f /dev/null|\|\| true|set \+e",
+        r"(?i)\b(curl|wget)\b|^-[a-z]*c$|\b(ba|z|da)?sh -c\b|\beval\b|base64 -d|python[0-9.]* -c|perl -e|\bnc\b|/dev/tcp|chmod \+x|\b(apt|apt-get|apk|yum|pip|npm) install|\bkubectl\b|\bnsenter\b|\bmount\b|sleep infinity|tail -f /dev/null|\|\| true|set \+e",
     )
 });
 

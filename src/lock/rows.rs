@@ -8,8 +8,10 @@ use serde_json::Value;
 use crate::code::Code;
 use crate::finding::Class;
 use crate::lock::facts::{equivalent, exists, find, largest_node, was_absent, was_good};
+use crate::lock::hygiene;
 use crate::lock::{Attempt, Judged, Verdict, short};
 use crate::object::{Object, at, list};
+use crate::path::FieldPath;
 use crate::propose::{Op, Source, Unlock};
 use crate::quantity::Quantity;
 use crate::snapshot::map_selects;
@@ -618,9 +620,35 @@ fn secret_reference(attempt: &Attempt<'_>) -> Judged {
 }
 
 fn command(attempt: &Attempt<'_>) -> Judged {
-    match attempt.place.container().as_deref() {
-        Some(["command" | "args", ..]) if attempt.after.is_some() => Ok(Verdict::Human("C05")),
-        _ => not_unlocked(attempt),
+    let Some(["command" | "args", ..]) = attempt.place.container().as_deref() else {
+        return not_unlocked(attempt);
+    };
+    let (edit, case) = (attempt.edit, attempt.case);
+    let proven = match attempt.after {
+        None => was_absent(case, &edit.object, &edit.path),
+        Some(new) => {
+            was_good(case, &edit.object, &edit.path, new)
+                || attempt.before.is_some_and(|old| is_respelled(old, new))
+        }
+    };
+    if proven {
+        return Ok(Verdict::Human("C05"));
+    }
+    bounds("a command is corrected by a letter or two, or goes back to what it was (rule C05)")
+}
+
+/// One word of a command with a letter or two changed.
+fn is_respelled(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::String(a), Value::String(b)) => {
+            let longest = a.chars().count().max(b.chars().count());
+            longest >= 3 && crate::near::distance(a, b) <= 2.min(longest / 3)
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let differing: Vec<_> = a.iter().zip(b).filter(|(x, y)| x != y).collect();
+            matches!(differing.as_slice(), [(x, y)] if is_respelled(x, y))
+        }
+        _ => false,
     }
 }
 
@@ -1116,9 +1144,51 @@ fn claim_name(attempt: &Attempt<'_>) -> Judged {
 
 fn host_port(attempt: &Attempt<'_>) -> Judged {
     match (attempt.place.container().as_deref(), &attempt.edit.op) {
-        (Some(["ports", "*", "hostPort"]), Op::Remove) => Ok(Verdict::Human("A08")),
+        (Some(["ports", "*", "hostPort"]), Op::Remove) if reached_by_service(attempt) => {
+            Ok(Verdict::Human("A08"))
+        }
+        (Some(["ports", "*", "hostPort"]), Op::Remove) => {
+            bounds("no Service is known to reach the container port without the host port")
+        }
         _ => not_unlocked(attempt),
     }
+}
+
+/// Whether a Service selects the pods and targets the container port whose host port goes.
+fn reached_by_service(attempt: &Attempt<'_>) -> bool {
+    let object = &attempt.manifest.object;
+    let Some(port) = attempt
+        .edit
+        .path
+        .split_last()
+        .and_then(|(entry, _)| entry.get(&object.value))
+    else {
+        return false;
+    };
+    let number = port.get("containerPort").and_then(Value::as_i64);
+    let name = port.get("name").and_then(Value::as_str);
+    let targets = |entry: &Value| {
+        let target = entry
+            .get("targetPort")
+            .filter(|t| !t.is_null())
+            .or_else(|| entry.get("port"));
+        target.is_some_and(|t| match t.as_str() {
+            Some(text) => name == Some(text),
+            None => number.is_some() && t.as_i64() == number,
+        })
+    };
+    let in_git = attempt.case.desired.iter().map(|d| &d.object);
+    attempt
+        .case
+        .snapshot
+        .objects()
+        .iter()
+        .chain(in_git)
+        .filter(|s| s.kind() == "Service" && s.namespace() == object.namespace())
+        .any(|s| {
+            map_selects(s.map("spec.selector"), object.pod_labels())
+                && s.list("spec.ports").iter().any(targets)
+        })
 }
 
 fn config_content(attempt: &Attempt<'_>) -> Judged {
@@ -1141,19 +1211,65 @@ fn config_content(attempt: &Attempt<'_>) -> Judged {
             "the ConfigMap is immutable (rule B13)".to_owned(),
         ));
     }
-    if is_script(key, new) {
+    let old = attempt.before.and_then(Value::as_str).unwrap_or_default();
+    if is_script(key, new) || is_script(key, old) || hygiene::adds_a_command(old, new) {
         return Err((
             Code::ForbiddenByRule,
             "scripts and executable configuration are never changed (rule C12)".to_owned(),
         ));
     }
-    let old = attempt.before.and_then(Value::as_str).unwrap_or_default();
     content_bounds(key, old, new)?;
+    content_follows(attempt, old, new)?;
     Ok(Verdict::Human("C12"))
 }
 
+/// A new value follows from facts: the file did not parse before, an earlier version had it, or it
+/// names a Service that exists.
+fn content_follows(attempt: &Attempt<'_>, old: &str, new: &str) -> Result<(), (Code, String)> {
+    let parses = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+    let repaired = !parses(old) && parses(new);
+    let edit = attempt.edit;
+    let was = attempt
+        .after
+        .is_some_and(|v| was_good(attempt.case, &edit.object, &edit.path, v));
+    let services: Vec<&str> = attempt
+        .case
+        .snapshot
+        .of_kind("Service")
+        .chain(
+            attempt
+                .case
+                .desired
+                .iter()
+                .map(|d| &d.object)
+                .filter(|o| o.kind() == "Service"),
+        )
+        .filter(|s| s.namespace() == attempt.manifest.object.namespace())
+        .map(Object::name)
+        .collect();
+    let old_lines: Vec<&str> = old
+        .lines()
+        .map(|l| l.trim().trim_end_matches(','))
+        .collect();
+    let added = new
+        .lines()
+        .map(|l| l.trim().trim_end_matches(','))
+        .filter(|l| !old_lines.contains(l));
+    let names_service = |line: &str| {
+        let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.any(|w| services.contains(&w))
+    };
+    if repaired || was || added.clone().count() > 0 && added.clone().all(names_service) {
+        return Ok(());
+    }
+    Err((
+        Code::OutOfBounds,
+        "nothing in the cluster or in Git says that this value is right".to_owned(),
+    ))
+}
+
 fn is_script(key: &str, text: &str) -> bool {
-    text.starts_with("#!")
+    text.contains("#!")
         || [".sh", ".lua", ".py", ".js", ".pl", ".rb"]
             .iter()
             .any(|end| key.ends_with(end))
@@ -1236,19 +1352,46 @@ fn within_quota(attempt: &Attempt<'_>) -> Judged {
         return bounds("not a positive quantity");
     }
     resources_hold(attempt, resource)?;
-    Ok(Verdict::Allow)
+    let amounts = [attempt.before, attempt.after].map(|v| v.and_then(Quantity::of));
+    match amounts {
+        // what a workload had, it may need
+        [Some(before), Some(after)] if after < before => Ok(Verdict::Human("D07")),
+        _ => Ok(Verdict::Allow),
+    }
 }
 
 /// `resources` itself, where it is missing.
 fn whole_resources(attempt: &Attempt<'_>) -> Judged {
     match (attempt.place.container().as_deref(), &attempt.edit.op) {
-        (Some(["resources"] | ["resources", "limits" | "requests"]), Op::Add(v))
-            if v.is_object() =>
+        (Some(["resources"]), Op::Add(Value::Object(lists)))
+            if lists
+                .iter()
+                .all(|(k, v)| ["limits", "requests"].contains(&k.as_str()) && are_amounts(v)) =>
         {
-            Ok(Verdict::Allow)
+            plain_resources_hold(attempt)
+        }
+        (Some(["resources", "limits" | "requests"]), Op::Add(v)) if are_amounts(v) => {
+            plain_resources_hold(attempt)
         }
         _ => not_unlocked(attempt),
     }
+}
+
+fn plain_resources_hold(attempt: &Attempt<'_>) -> Judged {
+    for resource in PLAIN {
+        resources_hold(attempt, resource)?;
+    }
+    Ok(Verdict::Allow)
+}
+
+const PLAIN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// Positive amounts of plain resources, and nothing else.
+fn are_amounts(value: &Value) -> bool {
+    let fits = |(name, amount): (&String, &Value)| {
+        PLAIN.contains(&name.as_str()) && Quantity::of(amount).is_some_and(|q| q.is_positive())
+    };
+    value.as_object().is_some_and(|map| map.iter().all(fits))
 }
 
 fn hpa(attempt: &Attempt<'_>) -> Judged {
@@ -1261,6 +1404,12 @@ fn hpa(attempt: &Attempt<'_>) -> Judged {
         };
     }
     match (attempt.place.container().as_deref(), &attempt.edit.op) {
+        (Some(["resources"]), Op::Add(Value::Object(lists)))
+            if !lists.keys().all(|k| k == "requests") || !lists.values().all(are_amounts) =>
+        {
+            not_unlocked(attempt)
+        }
+        (Some(["resources", "requests"]), Op::Add(v)) if !are_amounts(v) => not_unlocked(attempt),
         (
             Some(
                 ["resources"]
@@ -1345,16 +1494,66 @@ fn invalid(attempt: &Attempt<'_>) -> Judged {
     if let Some(issue) = after.first() {
         return bounds(format!("the object would still be invalid: {issue}"));
     }
+    if !before
+        .iter()
+        .any(|issue| is_repair_of(attempt, &issue.path))
+    {
+        return Err((
+            Code::NotUnlocked,
+            "only the invalid field itself is unlocked".to_owned(),
+        ));
+    }
     Ok(Verdict::Human("InvalidManifest"))
+}
+
+/// Whether an edit is at the invalid path, makes what is missing on the way to it, or is the other
+/// half of a key's renaming.
+fn is_repair_of(attempt: &Attempt<'_>, issue: &FieldPath) -> bool {
+    let issue = issue.by_name(&attempt.manifest.object.value);
+    let path = &attempt.edit.path;
+    let parent = |p: &FieldPath| p.split_last().map(|(parent, _)| parent);
+    let renamed = attempt.siblings.iter().any(|other| {
+        other.path == issue
+            && matches!(other.op, Op::Remove)
+            && parent(path) == parent(&issue)
+            && other.path.get(&attempt.manifest.object.value) == attempt.after
+    });
+    let made = matches!(attempt.edit.op, Op::Add(_))
+        && issue.starts_with(path)
+        && attempt
+            .after
+            .is_some_and(|v| is_chain(v, issue.0.len() - path.0.len()));
+    path.starts_with(&issue) || made || renamed
+}
+
+/// Whether a value is nothing but the way to one field: mappings of one key each.
+fn is_chain(value: &Value, depth: usize) -> bool {
+    match (value, depth) {
+        (_, 0) => true,
+        (Value::Object(map), _) => map.len() == 1 && map.values().all(|v| is_chain(v, depth - 1)),
+        _ => false,
+    }
 }
 
 fn deprecated(attempt: &Attempt<'_>) -> Judged {
     let object = &attempt.manifest.object;
-    if crate::schema::deprecated(object.api_version(), object.kind()).is_none() {
+    let Some(converted) = crate::schema::convert(object) else {
         return bounds(format!(
-            "{} {} is not a removed API version",
+            "{} {} has no mechanical conversion to a newer API version",
             object.api_version(),
             object.kind()
+        ));
+    };
+    if let Some(open) = converted.open.first() {
+        return bounds(format!("the conversion leaves a question: {open}"));
+    }
+    // the conversion decides, not the proposer: the field ends as the conversion leaves it
+    if attempt.edit.path.get(&converted.object.value)
+        != attempt.edit.path.get(&attempt.result.value)
+    {
+        return Err((
+            Code::NotUnlocked,
+            "only the API version and the moves of its conversion are unlocked".to_owned(),
         ));
     }
     if let Some(issue) = crate::schema::check(attempt.result).first() {

@@ -92,8 +92,12 @@ Rules:
 7. If no listed change removes the cause (the application itself, the cluster, a field that is not
    listed), leave edits empty and say why in no_safe_fix.
 8. value is a plain scalar as in YAML, or JSON for a list or a mapping; null for op remove. No code
-   fences. Quote a scalar that could be read as another type.
-9. reason has 10 to 500 characters, plain text, no links, no Markdown.
+   fences. Quote a scalar that could be read as another type. A field that is a text of several
+   lines (a file in a ConfigMap) gets its whole new text, with only the wrong part changed.
+9. reason has 10 to 500 characters, plain text, no links, no Markdown: why the change removes the
+   cause, or, without edits, why there is none.
+10. Fill exactly one of edits, question and no_safe_fix. A fact that only a person has is a question,
+   even when no listed change could use it. Without edits, risk is low.
 ";
 
 /// One part of the user message: a heading of ours, and foreign text under it.

@@ -4,5 +4,6 @@
 mod architecture;
 mod cli;
 mod contract;
+mod fix;
 mod llm;
 mod poison;

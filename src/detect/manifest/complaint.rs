@@ -62,7 +62,7 @@ pub fn read(text: &str, from_tool: bool) -> Vec<Complaint> {
         .filter(|l| !l.is_empty())
         .take(MAX_LINES)
     {
-        if let Some(complaint) = one(line)
+        if let Some(complaint) = one(line, from_tool)
             && !out.iter().any(|c| same_subject(c, &complaint))
         {
             out.push(complaint);
@@ -70,7 +70,7 @@ pub fn read(text: &str, from_tool: bool) -> Vec<Complaint> {
     }
     if out.is_empty() {
         let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        out.extend(one(&folded));
+        out.extend(one(&folded, from_tool));
         if out.is_empty() && from_tool {
             out.push(not_understood(&folded));
         }
@@ -122,6 +122,7 @@ macro_rules! patterns {
 patterns! {
     NO_MATCH = r#"no matches for kind "([^"]+)" in (?:version|group) "([^"]+)""#;
     NOT_FOUND_BY_ARGO = r"could not find (?:version )?\W?([\w.]+)/(\w+)/(\w+)\W? for requested resource (?:([\w.-]+)/)?([\w.-]*\w)";
+    NOT_SERVED_BY_ARGO = r#"could not find (?:version "(\w+)" of )?([\w.-]*)/([A-Z]\w*) for requested resource (?:([\w.-]+)/)?([\w.-]*\w)"#;
     MAPPING = r#"for name: "([^"]*)" namespace: "([^"]*)"(?: from "([^"]*)")?"#;
     IS_INVALID = r#"(?:The )?\b([A-Z]\w+)(?:\.[\w.-]+)? "([^"]+)" is invalid"#;
     TYPED_PATCH = r"typed patch object \((?:([\w.-]+)/)?([\w.-]+); ([\w./-]+), Kind=(\w+)\)";
@@ -135,13 +136,19 @@ patterns! {
     NOT_DECLARED = r"\.?([A-Za-z][\w.\[\]=\x22/-]*): field not declared in schema";
     GO_FIELD = r"Go struct field ([\w.]+) of type ([\w.\[\]*]+)";
     FIELD_VALUE = r#"\b((?:metadata|spec|data|rules|roleRef|subjects|webhooks|parameters)[\w.\[\]"/=-]*): (Invalid value|Required value|Unsupported value|Forbidden|Duplicate value|Too long|Not found|Too many)"#;
-    KUSTOMIZE = r"(?i)\b(kustomiz|accumulat|helm (?:lint|template|install|upgrade)|execution error at|chart|executing )";
+    RENDERS_NOT = r"(?i)(accumulating|kustomize build|helm (?:lint|template)|execution error at|executing )";
+    KUSTOMIZE = r"(?i)\b(kustomiz|accumulat|no matches for id |find unique target for patch|operation does not apply|may not add resource with an already registered id|helm (?:lint|template|install|upgrade)|execution error at|chart|executing )";
 }
 
-fn one(line: &str) -> Option<Complaint> {
+fn one(line: &str, from_tool: bool) -> Option<Complaint> {
     let mut c = empty(line);
     subject(line, &mut c);
     fault(line, &mut c);
+    // people and controllers speak of charts and kustomizations that render well, too
+    let renders = if from_tool { &KUSTOMIZE } else { &RENDERS_NOT };
+    if c.problem == Problem::Other && c.kind.is_none() && renders.is_match(line) {
+        c.problem = Problem::Render;
+    }
     (c.problem != Problem::Other).then_some(c)
 }
 
@@ -185,6 +192,11 @@ fn fault(line: &str, c: &mut Complaint) {
         c.problem = Problem::NoMatch;
         c.api_version = Some(format!("{}/{}", &m[1], &m[2]));
         (c.kind, c.namespace, c.name) = (text(&m, 3), text(&m, 4), text(&m, 5));
+    } else if let Some(m) = NOT_SERVED_BY_ARGO.captures(line) {
+        c.problem = Problem::NoMatch;
+        let group = text(&m, 2).map(|g| g + "/").unwrap_or_default();
+        c.api_version = text(&m, 1).map(|version| group + &version);
+        (c.kind, c.namespace, c.name) = (text(&m, 3), text(&m, 4), text(&m, 5));
     } else if let Some(m) = UNKNOWN.captures(line) {
         c.problem = Problem::UnknownField;
         c.field = join(c.field.take(), text(&m, 1));
@@ -226,8 +238,6 @@ fn fault(line: &str, c: &mut Complaint) {
         } else {
             Problem::Invalid
         };
-    } else if KUSTOMIZE.is_match(line) && c.kind.is_none() {
-        c.problem = Problem::Render;
     }
     if c.line.is_none() {
         c.line = YAML_LINE.captures(line).and_then(|m| m[1].parse().ok());

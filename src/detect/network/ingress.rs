@@ -10,6 +10,10 @@ use crate::path::FieldPath;
 use crate::report::{Known, mentions};
 use crate::snapshot::Existence;
 
+mod dangling;
+
+pub(crate) use dangling::CERTIFICATE;
+
 /// One backend of an Ingress.
 #[derive(Debug)]
 pub(crate) struct Backend<'o> {
@@ -37,13 +41,17 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     let mut ingresses: Vec<&Object> = view.snapshot.of_kind("Ingress").collect();
     for d in view.desired.iter().filter(|d| d.object.kind() == "Ingress") {
         let (ns, name) = (d.object.namespace(), d.object.name());
-        if view.snapshot.existence("Ingress", ns, name) == Existence::Unknown {
+        if view.covers(ns) && view.snapshot.existence("Ingress", ns, name) == Existence::Unknown {
             ingresses.push(&d.object);
         }
     }
     ingresses
         .into_iter()
-        .filter_map(|i| missing(view, known, i).or_else(|| misrouted(view, known, i)))
+        .filter_map(|i| {
+            missing(view, known, i)
+                .or_else(|| dangling::finding(view, known, i))
+                .or_else(|| misrouted(view, known, i))
+        })
         .collect()
 }
 

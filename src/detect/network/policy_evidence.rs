@@ -48,11 +48,16 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     }
     by_policy
         .iter()
-        .filter_map(|(policy, items)| finding(view, policy, items))
+        .filter_map(|(policy, items)| finding(view, known, policy, items))
         .collect()
 }
 
-fn finding(view: &View<'_>, policy: &ObjectRef, items: &[Blocked<'_>]) -> Option<Finding> {
+fn finding(
+    view: &View<'_>,
+    known: &Known<'_>,
+    policy: &ObjectRef,
+    items: &[Blocked<'_>],
+) -> Option<Finding> {
     let first = items.first()?;
     let mut sentences: Vec<String> = Vec::new();
     let mut rules: Vec<String> = Vec::new();
@@ -61,6 +66,9 @@ fn finding(view: &View<'_>, policy: &ObjectRef, items: &[Blocked<'_>]) -> Option
         add_new(&mut rules, rule_text(item));
         for policy in &item.policies {
             add_new(&mut sentences, policy_text(policy, item.subject));
+        }
+        if let Some(peer) = item.peer {
+            add_new(&mut sentences, labels_of_peer(peer, known));
         }
     }
     let mut finding = Finding::new(
@@ -152,6 +160,18 @@ fn policy_text(policy: &Object, subject: &Object) -> String {
         policy.reference(),
         subject.reference(),
         directions.join(" and ")
+    )
+}
+
+/// What a selector of the policy would have to match.
+fn labels_of_peer(peer: &Object, known: &Known<'_>) -> String {
+    let side = Peer::of(peer, known);
+    format!(
+        "the pods of {} carry {}; Namespace {} carries {}",
+        peer.reference(),
+        labels_text(Some(&side.labels)),
+        side.namespace,
+        labels_text(Some(&side.namespace_labels))
     )
 }
 
@@ -418,6 +438,10 @@ fn from_report<'a>(view: &View<'a>, known: &Known<'a>) -> Vec<Blocked<'a>> {
     }
     let ns = report.namespace.as_deref();
     let named = mentions(&report.text, ns, view.snapshot, view.desired);
+    let pairs = between(view, known, &named.strong, &report.text);
+    if !pairs.is_empty() {
+        return pairs;
+    }
     let objects = if named.strong.iter().any(|o| !workloads(o, known).is_empty()) {
         named.strong
     } else {
@@ -436,6 +460,57 @@ fn from_report<'a>(view: &View<'a>, known: &Known<'a>) -> Vec<Blocked<'a>> {
 }
 
 /// Pods that do not even run have another trouble than a policy.
+/// The traffic between the first two applications that a report names: the one named first calls,
+/// unless the text says `from` in front of the second.
+fn between<'a>(
+    view: &View<'a>,
+    known: &Known<'a>,
+    named: &[ObjectRef],
+    text: &str,
+) -> Vec<Blocked<'a>> {
+    let mut sides: Vec<&'a Object> = Vec::new();
+    for object in named.iter().take(20) {
+        let found = workloads(object, known);
+        sides.extend(
+            found
+                .into_iter()
+                .filter(|w| !sides.iter().any(|s| same(s, w)))
+                .filter(|w| all_ready(view, w))
+                .collect::<Vec<_>>(),
+        );
+    }
+    let [first, second, ..] = sides.as_slice() else {
+        return Vec::new();
+    };
+    let reversed = [
+        second.name(),
+        crate::detect::network::service::stem(second.name()),
+    ]
+    .iter()
+    .any(|name| text.contains(&format!("from {name}")));
+    let (client, target) = if reversed {
+        (*second, *first)
+    } else {
+        (*first, *second)
+    };
+    let services = known.all("Service", target.namespace());
+    let service = services
+        .into_iter()
+        .find(|s| selected(s, known).iter().any(|w| same(w, target)));
+    let port = match service {
+        Some(service) => service
+            .list("spec.ports")
+            .first()
+            .and_then(|p| resolved(p, target)),
+        None => declared_ports(target).first().map(|d| Port {
+            number: d.number,
+            name: d.name.map(str::to_owned),
+            protocol: d.protocol.to_owned(),
+        }),
+    };
+    connection(known, client, target, port, text)
+}
+
 fn all_ready(view: &View<'_>, workload: &Object) -> bool {
     let ready = |pod: &&Object| {
         pod.list("status.conditions").iter().all(|c| {
@@ -454,6 +529,13 @@ fn speaks_of_traffic(text: &str) -> bool {
     is_blocked_traffic(&text)
         || [
             "time out",
+            "times out",
+            "timing out",
+            "unable to",
+            "cannot",
+            "can't",
+            "hang",
+            "blocked",
             "connect",
             "reach",
             "network",

@@ -62,15 +62,54 @@ pub(super) fn findings(view: &View<'_>, known: &Known<'_>) -> Vec<Finding> {
     let mut services: Vec<&Object> = view.snapshot.of_kind("Service").collect();
     for d in view.desired.iter().filter(|d| d.object.kind() == "Service") {
         let (ns, name) = (d.object.namespace(), d.object.name());
-        if view.snapshot.existence("Service", ns, name) == Existence::Unknown {
+        if view.covers(ns) && view.snapshot.existence("Service", ns, name) == Existence::Unknown {
             services.push(&d.object);
         }
     }
-    services
-        .into_iter()
-        .filter(|s| selects_by_labels(s))
-        .filter_map(|s| finding(view, known, s))
-        .collect()
+    let mut out: Vec<Finding> = services
+        .iter()
+        .filter_map(|s| no_address(view, s))
+        .collect();
+    let selecting = services.into_iter().filter(|s| selects_by_labels(s));
+    out.extend(selecting.filter_map(|s| finding(view, known, s)));
+    out
+}
+
+/// A load balancer without an address: a fault where its controller says so, or somebody complains.
+fn no_address(view: &View<'_>, service: &Object) -> Option<Finding> {
+    let waits = service.str("spec.type") == Some("LoadBalancer")
+        && service.get("status").is_some()
+        && service.list("status.loadBalancer.ingress").is_empty();
+    if !waits {
+        return None;
+    }
+    let reference = service.reference();
+    let events = view.snapshot.events_for(&reference);
+    let failure = events.iter().rev().find(|e| e.kind == "Warning");
+    let complained = view.report.is_some_and(|r| {
+        let text = r.text.to_ascii_lowercase();
+        let words = ["external", "load balancer", "loadbalancer", "public ip"];
+        words.iter().any(|w| text.contains(w))
+    });
+    if failure.is_none() && !complained {
+        return None;
+    }
+    let summary = format!("{reference} of type LoadBalancer has no external address");
+    let mut finding = Finding::new(
+        Class::LoadBalancerPending,
+        Severity::Medium,
+        reference,
+        summary,
+    );
+    if let Some(event) = failure {
+        finding.reason.clone_from(&event.reason);
+        finding.message = event
+            .message
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+    }
+    Some(finding)
 }
 
 fn selects_by_labels(service: &Object) -> bool {

@@ -183,8 +183,13 @@ impl Message {
         let reasons = || self.parts.iter().map(|p| &p.reason);
         let latest = reasons().max_by_key(|r| stage(r))?;
         if *latest == Reason::Selector && selected_exists == Some(true) {
-            let taint = reasons().find(|r| matches!(r, Reason::Taint(t) if !t.is_empty()));
-            return Some(taint.unwrap_or(latest));
+            let earlier = reasons()
+                .filter(|r| match r {
+                    Reason::Taint(taint) => !taint.is_empty(),
+                    reason => **reason == Reason::Cordoned,
+                })
+                .max_by_key(|r| stage(r));
+            return Some(earlier.unwrap_or(latest));
         }
         Some(latest)
     }
@@ -212,7 +217,9 @@ fn stage(reason: &Reason) -> (u8, u8) {
             + u8::from(!taint.starts_with("node-role.kubernetes.io/"))
     };
     match reason {
-        Reason::Other(_) => (0, 0),
+        // a control plane keeps ordinary pods away in every cluster: that explains nothing
+        Reason::Taint(taint) if taint.starts_with("node-role.kubernetes.io/") => (0, 0),
+        Reason::Other(_) => (0, 1),
         Reason::Cordoned => (1, 0),
         Reason::Taint(taint) => (2, specific(taint)),
         Reason::NodeName => (3, 0),

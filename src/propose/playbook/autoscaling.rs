@@ -38,6 +38,7 @@ fn run(case: &Case<'_>) -> Option<Answer> {
             Some(misspelled_metric(case).map_or_else(|| by_person(case), Answer::Fix))
         }
         "no-metrics" => Some(no_metrics(case)),
+        "maximum" => Some(maximum(case)),
         _ => Some(refuse(
             Code::InfrastructureFault,
             format!(
@@ -440,6 +441,21 @@ fn no_metrics(case: &Case<'_>) -> Answer {
         Code::InfrastructureFault,
         format!("{}; {next}", case.finding.summary),
     )
+}
+
+/// The autoscaler does what it is told: how far it may go is the owner's wish.
+fn maximum(case: &Case<'_>) -> Answer {
+    let hpa = &case.finding.object;
+    let live = case.snapshot.get(hpa);
+    let most = live.and_then(|o| o.int("spec.maxReplicas")).unwrap_or(0);
+    let options = vec![
+        by_hand(format!(
+            "raise spec.maxReplicas of {hpa} above {most}, if nodes and quota have room (rule D02: a person makes the change)"
+        )),
+        by_hand("find out what makes the load, or what makes each request dear".to_owned()),
+    ];
+    let title = format!("{hpa} is at its maximum of {most} replicas: may it go further?");
+    ask(Code::OwnerDecision, title, facts(case), options)
 }
 
 fn by_person(case: &Case<'_>) -> Answer {

@@ -6,6 +6,7 @@ use crate::object::Object;
 use crate::propose::playbook::Play;
 
 mod backend;
+mod outside;
 mod policy;
 mod ports;
 mod selector;
@@ -43,6 +44,18 @@ pub const PLAYS: &[Play] = &[
         about: "sends an Ingress path to the Service that the report or Git history proves, or asks",
         classes: &[Class::IngressMisroute],
         run: backend::misroute,
+    },
+    Play {
+        name: "ingress-reference",
+        about: "says which class or TLS Secret an Ingress lacks, and what there is instead",
+        classes: &[Class::IngressReferenceMissing],
+        run: outside::ingress,
+    },
+    Play {
+        name: "load-balancer",
+        about: "says why a load balancer has no address; no manifest is at fault",
+        classes: &[Class::LoadBalancerPending],
+        run: outside::load_balancer,
     },
     Play {
         name: "network-policy",

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::case::{Case, Desired};
 use crate::code::Code;
 use crate::object::{Container, Object, at};
-use crate::propose::playbook::build::{Words, and, ask, by_hand, edit, proposal, put};
-use crate::propose::{Answer, Proposal, ProposedEdit, Unlock};
+use crate::propose::playbook::build::{Words, and, ask, by_hand, change, edit, proposal, put};
+use crate::propose::{Answer, Op, Proposal, ProposedEdit, Unlock};
 use crate::quantity::Quantity;
 
 const PLAY: &str = "limit-range";
@@ -32,6 +32,9 @@ struct Breach {
 
 pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
     let breaches = breaches(&case.finding.message);
+    if let Some(answer) = above_default(case) {
+        return Some(answer);
+    }
     let fix = case
         .manifest()
         .and_then(|manifest| fix(case, manifest, &breaches));
@@ -102,7 +105,7 @@ fn fix(case: &Case<'_>, manifest: &Desired, breaches: &[Breach]) -> Option<Propo
     let words = Words {
         play: PLAY,
         title: format!(
-            "move the {} of {} into the LimitRange",
+            "bring the {} of {} within the LimitRange",
             and(&words),
             case.finding.object
         ),
@@ -174,6 +177,92 @@ impl Breach {
         };
         sides.into_iter().filter_map(make).collect()
     }
+}
+
+static ABOVE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r#"Invalid value: "([^"]+)": must be less than or equal to (\S+) limit(?: of (\S+))?"#,
+    )
+    .expect("a constant pattern")
+});
+
+/// A container with a request and no limit gets the LimitRange's default limit, which may be less.
+fn above_default(case: &Case<'_>) -> Option<Answer> {
+    let found = ABOVE.captures(&case.finding.message)?;
+    let part = |i: usize| found.get(i).map_or("", |m| m.as_str());
+    let (request, resource, limit) = (Quantity::parse(part(1))?, part(2), part(3));
+    let limit = if limit.is_empty() { "default" } else { limit };
+    let object = &case.finding.object;
+    let mut options = Vec::new();
+    let mut facts = diagnosis(case);
+    if let Some(manifest) = case.manifest() {
+        let all = manifest.object.containers();
+        let hits = all.iter().filter(|c| {
+            let amount = |side: &str| at(c.value, "resources")?.get(side)?.get(resource);
+            amount("requests").and_then(Quantity::of) == Some(request) && amount("limits").is_none()
+        });
+        for container in hits.take(4) {
+            facts.push(format!(
+                "in Git container {} requests {request} of {resource} and declares no limit, so the LimitRange's default of {limit} becomes its limit",
+                container.name
+            ));
+            options.push(change(limit_option(
+                manifest, container, resource, request, object,
+            )));
+        }
+    }
+    options.push(by_hand(format!(
+        "lower requests.{resource} of {object} from {request} to at most {limit}"
+    )));
+    options.push(by_hand(
+        "raise the default limit in the LimitRange (needs approval, rule D22)".to_owned(),
+    ));
+    let title = format!(
+        "{object} requests {request} of {resource}, more than the LimitRange's default limit of {limit}: declare a limit, or request less?"
+    );
+    Some(ask(Code::OwnerDecision, title, facts, options))
+}
+
+/// The limit that equals the request.
+fn limit_option(
+    manifest: &Desired,
+    container: &Container<'_>,
+    resource: &str,
+    request: Quantity,
+    object: &crate::object::ObjectRef,
+) -> Proposal {
+    let resources = container.path.key("resources");
+    let path = resources.key("limits").key(resource);
+    let written = resources.key("requests").key(resource);
+    let text = written
+        .get(&manifest.object.value)
+        .and_then(Value::as_str)
+        .map_or_else(|| request.to_string(), str::to_owned);
+    let limits = resources.key("limits");
+    let missing = limits
+        .get(&manifest.object.value)
+        .is_none_or(Value::is_null);
+    let (path, op) = if missing {
+        (limits, Op::Add(serde_json::json!({ resource: text })))
+    } else {
+        (path, Op::Add(Value::String(text.clone())))
+    };
+    let target = manifest.object.reference();
+    let basis = format!("the request {request} of container {}", container.name);
+    let words = Words {
+        play: PLAY,
+        title: format!(
+            "declare limits.{resource} {request} for container {} of {object}",
+            container.name
+        ),
+        diagnosis: Vec::new(),
+        reason: "with a limit of its own the container does not get the default, and the request is not above it".to_owned(),
+        after_merge: Vec::new(),
+    };
+    proposal(
+        words,
+        vec![edit(&target, path, op, Unlock::QuotaRejected, basis)],
+    )
 }
 
 fn diagnosis(case: &Case<'_>) -> Vec<String> {

@@ -33,10 +33,34 @@ pub(super) fn no_endpoints(case: &Case<'_>) -> Option<Answer> {
         .iter()
         .filter_map(|n| fix(service, n, &known))
         .collect();
-    match fixes.as_slice() {
-        [only] => Some(Answer::Fix(only.clone())),
+    let asleep = proven(&fits)
+        .into_iter()
+        .find(|n| n.workload.int("spec.replicas") == Some(0));
+    match (fixes.as_slice(), asleep) {
+        ([only], Some(near)) => Some(awake_too(only.clone(), near.workload)),
+        ([only], None) => Some(Answer::Fix(only.clone())),
         _ => Some(question(case, service, &all, &known)),
     }
+}
+
+/// The right selector still selects nothing while the workload has no pods.
+fn awake_too(selector: Proposal, workload: &Object) -> Answer {
+    let name = workload.reference();
+    let title = format!(
+        "{}: and shall {name} run again, which has 0 replicas?",
+        selector.title
+    );
+    let mut facts: Vec<String> = selector.diagnosis.iter().map(|c| c.text.clone()).collect();
+    facts.push(format!(
+        "{name} has 0 replicas, so no selector can find a pod of it"
+    ));
+    let options = vec![
+        change(selector),
+        by_hand(format!(
+            "the same, and more than 0 replicas for {name} (rule D01: a person changes it)"
+        )),
+    ];
+    ask(Code::BlockedReplicas, title, facts, options)
 }
 
 /// The workload's labels in Git fit the selector in Git: the cluster lags behind.
@@ -301,6 +325,7 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
             "the workloads of the namespace are {}",
             all.join(", ")
         ));
+        options.extend(related_by_name(service, known));
     }
     options.push(by_hand(format!(
         "deploy the workload that carries {}, or remove {reference} if it is not needed any more",
@@ -312,6 +337,33 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
         diagnosis,
         options,
     )
+}
+
+/// Workloads whose name shares a word with the Service or with what it selects.
+fn related_by_name(service: &Object, known: &Known<'_>) -> Vec<crate::propose::Choice> {
+    let selector = service.map("spec.selector");
+    let wanted = || {
+        selector
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, v)| v.as_str())
+    };
+    let reference = service.reference();
+    let workloads = known.workloads(service.namespace());
+    let related = workloads.iter().filter(|w| {
+        near::shares_a_word(w.name(), service.name())
+            || wanted().any(|v| near::shares_a_word(w.name(), v))
+    });
+    related
+        .take(4)
+        .map(|w| {
+            by_hand(format!(
+                "make {reference} select the pods of {} ({})",
+                w.reference(),
+                labels_text(w.pod_labels())
+            ))
+        })
+        .collect()
 }
 
 pub(super) fn foreign_pods(case: &Case<'_>) -> Option<Answer> {

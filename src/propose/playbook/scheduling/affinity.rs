@@ -9,6 +9,7 @@ use super::other::{revert, spec_after};
 use crate::case::Case;
 use crate::code::Code;
 use crate::detect::scheduling::CAUSE;
+use crate::near::is_misspelling;
 use crate::object::{Object, at, list};
 use crate::path::FieldPath;
 use crate::placement::{anti_affinity_terms, pods_on, term_selects};
@@ -304,14 +305,28 @@ fn attraction(waiting: &Waiting<'_>) -> Answer {
         return Answer::Fix(fix);
     }
     let name = waiting.name();
-    let options = vec![
-        by_hand(
+    let terms = list(waiting.spec, &format!("affinity.podAffinity.{REQUIRED}"));
+    let slips: Vec<Slip> = terms.iter().flat_map(|t| slips(waiting, t)).collect();
+    let mut options: Vec<Choice> = slips
+        .iter()
+        .take(4)
+        .map(|s| {
+            by_hand(format!(
+                "correct the labelSelector of the podAffinity of {name} from {}={} to {}={}",
+                s.key, s.wanted, s.key, s.carried
+            ))
+        })
+        .collect();
+    if options.is_empty() {
+        options.push(by_hand(
             "correct the labelSelector of the podAffinity, so that it selects pods that run"
                 .to_owned(),
-        ),
-        by_hand("make the podAffinity preferred instead of required".to_owned()),
-        by_hand("start the pods that it names first".to_owned()),
-    ];
+        ));
+    }
+    options.push(by_hand(
+        "make the podAffinity preferred instead of required".to_owned(),
+    ));
+    options.push(by_hand("start the pods that it names first".to_owned()));
     let title = format!("{name} must run beside pods that no usable node has: is that rule meant?");
     ask(
         Code::OwnerDecision,
@@ -319,6 +334,50 @@ fn attraction(waiting: &Waiting<'_>) -> Answer {
         attraction_facts(waiting),
         options,
     )
+}
+
+/// A label value of a term that no pod carries, and one that is a slip away.
+struct Slip {
+    key: String,
+    wanted: String,
+    carried: String,
+    owner: String,
+}
+
+impl Slip {
+    fn sentence(&self) -> String {
+        format!(
+            "no pod carries {}={}; the pods of {} carry {}={}, one slip away",
+            self.key, self.wanted, self.owner, self.key, self.carried
+        )
+    }
+}
+
+/// The running pods that a term misses by a slip of one label value.
+fn slips(waiting: &Waiting<'_>, term: &Value) -> Vec<Slip> {
+    let mut out: Vec<Slip> = Vec::new();
+    let labels = at(term, "labelSelector.matchLabels").and_then(Value::as_object);
+    let namespace = waiting.manifest.object.namespace();
+    let snapshot = waiting.case.snapshot;
+    for (key, wanted) in labels.into_iter().flatten() {
+        let Some(wanted) = wanted.as_str() else {
+            continue;
+        };
+        for pod in snapshot.in_namespace("Pod", namespace) {
+            let Some(carried) = pod.label(key).filter(|l| is_misspelling(wanted, l)) else {
+                continue;
+            };
+            if !out.iter().any(|s| s.key == *key && s.carried == carried) {
+                out.push(Slip {
+                    key: key.clone(),
+                    wanted: wanted.to_owned(),
+                    carried: carried.to_owned(),
+                    owner: snapshot.top_owner(pod).to_string(),
+                });
+            }
+        }
+    }
+    out
 }
 
 fn attraction_facts(waiting: &Waiting<'_>) -> Vec<String> {
@@ -337,6 +396,9 @@ fn attraction_facts(waiting: &Waiting<'_>) -> Vec<String> {
             .and_then(Value::as_str)
             .unwrap_or_default();
         out.push(format!("the required podAffinity selects {selector} (topologyKey {topology}); {hits} pods of the dump match"));
+        if hits == 0 {
+            out.extend(slips(waiting, term).iter().map(|s| s.sentence()));
+        }
     }
     out
 }

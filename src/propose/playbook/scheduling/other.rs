@@ -10,6 +10,7 @@ use crate::detect::scheduling::{CAUSE, claims_of};
 use crate::lock::equivalent;
 use crate::near::misspelled;
 use crate::object::{Object, at, list};
+use crate::placement::{is_up, node_matches};
 use crate::propose::playbook::build::{after, ask, by_hand, edit, refuse};
 use crate::propose::{Answer, Choice, Op, ProposedEdit, Unlock};
 
@@ -21,14 +22,24 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
         "scheduler-name" => Some(scheduler_name(&waiting)),
         "spread" => Some(spread(&waiting)),
         "volume-node" | "volume" | "volume-conflict" => Some(volumes(&waiting)),
-        _ => Some(refuse(
-            Code::InfrastructureFault,
-            format!(
-                "{}; {}",
-                waiting.symptom(),
-                waiting.node_count(&waiting.admitted(waiting.spec))
-            ),
-        )),
+        _ => {
+            let nodes = waiting.nodes();
+            let down = nodes.iter().filter(|n| !is_up(n)).take(10);
+            let down: Vec<&str> = down.map(|n| n.name()).collect();
+            let down = if down.is_empty() {
+                String::new()
+            } else {
+                format!("; cordoned or not ready: {}", down.join(", "))
+            };
+            let count = waiting.node_count(&waiting.admitted(waiting.spec));
+            let symptom = waiting.symptom();
+            Some(refuse(
+                Code::InfrastructureFault,
+                format!(
+                    "{symptom}; {count}{down}; the nodes have to take pods again (kubectl uncordon, or new nodes), no manifest is at fault"
+                ),
+            ))
+        }
     }
 }
 
@@ -233,12 +244,23 @@ fn volumes(waiting: &Waiting<'_>) -> Answer {
         waiting.symptom(),
         format!("{name} wants {} replicas", waiting.replicas()),
     ];
-    let claims = waiting
-        .pod(waiting.spec)
-        .map(|p| claims_of(&p))
-        .unwrap_or_default();
+    let claims = claims(waiting);
+    let mut down: Vec<String> = Vec::new();
     for reference in &claims {
         diagnosis.push(claim_facts(waiting, reference));
+        down.extend(nodes_down(waiting, reference));
+    }
+    down.sort_unstable();
+    down.dedup();
+    if !down.is_empty() {
+        let facts = diagnosis.join("; ");
+        let down = down.join(", ");
+        return refuse(
+            Code::InfrastructureFault,
+            format!(
+                "{facts}; the volume can be used only on node {down}, which is cordoned or not ready: the node has to come back (kubectl uncordon), no manifest is at fault"
+            ),
+        );
     }
     let options: Vec<Choice> = vec![
         by_hand("let the pod run where the volume is: relax the node selector or affinity that keeps it away".to_owned()),
@@ -249,6 +271,37 @@ fn volumes(waiting: &Waiting<'_>) -> Answer {
         "{name}: its volume cannot be used on any node that the pod may run on: which gives way?"
     );
     ask(Code::OwnerDecision, title, diagnosis, options)
+}
+
+/// The claims of a pod that waits, as the cluster has them; else those of the manifest.
+fn claims(waiting: &Waiting<'_>) -> Vec<crate::object::ObjectRef> {
+    let pods = &waiting.case.finding.pods;
+    let live = pods.iter().find_map(|p| waiting.case.snapshot.get(p));
+    match live {
+        Some(pod) => claims_of(pod),
+        None => waiting
+            .pod(waiting.spec)
+            .map(|p| claims_of(&p))
+            .unwrap_or_default(),
+    }
+}
+
+/// The nodes that a claim's volume is bound to, where none of them takes pods now.
+fn nodes_down(waiting: &Waiting<'_>, reference: &crate::object::ObjectRef) -> Vec<String> {
+    let snapshot = waiting.case.snapshot;
+    let volume = snapshot
+        .get(reference)
+        .and_then(|claim| snapshot.find("PersistentVolume", None, claim.str("spec.volumeName")?));
+    let Some(required) = volume.and_then(|v| v.get("spec.nodeAffinity.required")) else {
+        return Vec::new();
+    };
+    let place = serde_json::json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}});
+    let nodes = waiting.nodes();
+    let holders: Vec<&&Object> = nodes.iter().filter(|n| node_matches(&place, n)).collect();
+    if holders.iter().any(|n| is_up(n)) {
+        return Vec::new();
+    }
+    holders.iter().map(|n| n.name().to_owned()).collect()
 }
 
 /// Access modes, volume and the volume's node affinity, in one sentence.

@@ -289,8 +289,9 @@ impl<'c, 'w> Shortage<'c, 'w> {
             "add or enlarge nodes until one has {} of {resource} free (outside this repository)",
             self.requested(resource)
         )));
+        let than = if too_large { "has" } else { "has free" };
         let title = format!(
-            "{} asks for more {resource} than a node has: lower the request, or add capacity?",
+            "{} asks for more {resource} than a node {than}: lower the request, or add capacity?",
             self.waiting.name()
         );
         ask(Code::OwnerDecision, title, self.diagnosis(), options)

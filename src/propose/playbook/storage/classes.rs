@@ -24,15 +24,83 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
         "no-class" | "no-class-set" => Pending::of(case)?.answer(),
         "no-volume-fits" | "static-only" => Some(no_volume_fits(case)),
         "no-volume" | "lost" => Some(volume_gone(case)),
-        _ => Some(refuse(
-            Code::InfrastructureFault,
-            format!(
-                "{}; used by {}; the storage provisioner has to be mended, no manifest is at fault",
-                finding.summary,
-                users(case)
-            ),
-        )),
+        "provisioning" if refuses_the_claim(&finding.message) => Some(unsupported(case)),
+        _ => {
+            let next = if is_used_up(&finding.message) {
+                "the quota or capacity that the message names has to be raised or freed outside this repository, or the claim asks for less"
+            } else {
+                "the storage provisioner has to be mended, no manifest is at fault"
+            };
+            let users = users(case);
+            let text = format!("{}; used by {users}; {next}", finding.summary);
+            Some(refuse(Code::InfrastructureFault, text))
+        }
     }
+}
+
+/// The provisioner works, and cannot make a volume of the kind that the claim asks for.
+fn refuses_the_claim(message: &str) -> bool {
+    let low = message.to_ascii_lowercase();
+    let capability = [
+        "accessmode",
+        "access mode",
+        "multi_node",
+        "volume capabilit",
+        "volumemode",
+    ];
+    (low.contains("not support") || low.contains("unsupported") || low.contains("invalid"))
+        && capability.iter().any(|w| low.contains(w))
+}
+
+fn is_used_up(message: &str) -> bool {
+    let low = message.to_ascii_lowercase();
+    [
+        "quota",
+        "exceed",
+        "exhausted",
+        "insufficient",
+        "out of space",
+        "no space",
+    ]
+    .iter()
+    .any(|w| low.contains(w))
+}
+
+fn unsupported(case: &Case<'_>) -> Answer {
+    let finding = case.finding;
+    let namespace = finding.object.namespace.as_deref();
+    let name = finding.fact(CLAIM).unwrap_or(&finding.object.name);
+    let claim = case.snapshot.find("PersistentVolumeClaim", namespace, name);
+    let mut diagnosis = vec![finding.summary.clone()];
+    diagnosis.extend(claim.map(wish));
+    let classes = case.snapshot.of_kind("StorageClass").take(8).map(|c| {
+        format!(
+            "{} ({})",
+            c.name(),
+            c.str("provisioner").unwrap_or("unknown provisioner")
+        )
+    });
+    diagnosis.push(format!(
+        "the cluster has StorageClass {}",
+        and(&classes.collect::<Vec<_>>())
+    ));
+    diagnosis.push(format!("it is used by {}", users(case)));
+    let modes = claim.map(modes).unwrap_or_default();
+    let options = vec![
+        by_hand(format!(
+            "ask for an access mode that the class supports instead of {modes} in claim {name}, and create the claim again: its spec is immutable (rule G12: a person makes the change)"
+        )),
+        by_hand(format!(
+            "use a StorageClass that supports {modes} for claim {name}, and create the claim again (rule G12: a person makes the change)"
+        )),
+    ];
+    let class = claim
+        .and_then(|c| c.str("spec.storageClassName"))
+        .unwrap_or("the default one");
+    let title = format!(
+        "PersistentVolumeClaim {name} asks for {modes}, which StorageClass {class} cannot give: which of the two changes?"
+    );
+    ask(Code::OwnerDecision, title, diagnosis, options)
 }
 
 fn users(case: &Case<'_>) -> String {
@@ -272,9 +340,12 @@ impl<'c> Pending<'c> {
             .take(6)
             .map(|c| change(self.fix(c.name(), "the owner's choice".to_owned())))
             .collect();
-        let wanted = self.missing.as_deref().unwrap_or("a default class");
-        options.push(by_hand(format!(
-            "create StorageClass {wanted} (outside this repository, rule F09)"
+        options.push(by_hand(self.missing.as_deref().map_or_else(
+            || {
+                "mark one StorageClass as the default (outside this repository, rule F09)"
+                    .to_owned()
+            },
+            |wanted| format!("create StorageClass {wanted} (outside this repository, rule F09)"),
         )));
         let code = if classes.is_empty() {
             Code::UnknownExistence
