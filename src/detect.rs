@@ -86,3 +86,29 @@ pub fn detect(view: &View<'_>) -> Vec<Finding> {
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_dump_covers_the_namespaces_that_it_holds_something_of() {
+        let pod =
+            serde_json::json!({"kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}});
+        let one = Snapshot::new(vec![Object::new(pod).unwrap()], BTreeMap::new());
+        let empty = Snapshot::default();
+        let view = |snapshot| View {
+            snapshot,
+            desired: &[],
+            report: None,
+            now: Timestamp::UNIX_EPOCH,
+            grace: Duration::ZERO,
+        };
+        assert!(view(&one).covers(Some("shop")));
+        assert!(!view(&one).covers(Some("other")));
+        assert!(view(&empty).covers(Some("other")));
+    }
+}

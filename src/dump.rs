@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -63,10 +64,11 @@ pub fn read(path: &Path, logs: Option<&Path>) -> Result<Dump, DumpError> {
     if let Some(logs) = logs {
         reader.log_folder(logs)?;
     }
-    if reader.objects.is_empty() && reader.empty_lists.is_empty() {
-        reader
-            .notes
-            .push(format!("{}: no object in this dump", path.display()));
+    if reader.objects.is_empty() && !reader.saw_list {
+        return Err(error(
+            path,
+            "no Kubernetes object and no List in this dump; write it with `kubectl get … -o yaml`",
+        ));
     }
     let newest = reader
         .objects
@@ -92,6 +94,8 @@ struct Reader {
     notes: Vec<String>,
     bytes: u64,
     files: usize,
+    /// Whether any List was read, even an empty one: then nothing being there is an answer.
+    saw_list: bool,
 }
 
 impl Reader {
@@ -139,10 +143,16 @@ impl Reader {
                 format!("more than {MAX_DUMP_FILES} files; dump fewer namespaces at once"),
             ));
         }
-        let size = fs::metadata(file)
-            .map_err(|e| error(file, format!("cannot be read: {e}")))?
-            .len();
-        self.bytes += size;
+        // the size of a pipe or a device says nothing, so what is read is counted
+        let unreadable = |e: std::io::Error| error(file, format!("cannot be read: {e}"));
+        let left = MAX_DUMP_BYTES.saturating_sub(self.bytes);
+        let mut bytes = Vec::new();
+        let source = fs::File::open(file).map_err(unreadable)?;
+        source
+            .take(left + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        self.bytes += bytes.len() as u64;
         if self.bytes > MAX_DUMP_BYTES {
             let limit = MAX_DUMP_BYTES >> 20;
             return Err(error(
@@ -150,7 +160,6 @@ impl Reader {
                 format!("the dump is over {limit} MiB; dump fewer namespaces or kinds"),
             ));
         }
-        let bytes = fs::read(file).map_err(|e| error(file, format!("cannot be read: {e}")))?;
         String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
             let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
@@ -180,6 +189,7 @@ impl Reader {
             .to_owned();
         match value {
             Value::Object(mut map) if kind.ends_with("List") && map.contains_key("items") => {
+                self.saw_list = true;
                 let item_kind = kind.trim_end_matches("List");
                 let version = map.get("apiVersion").cloned();
                 let items = match map.remove("items") {

@@ -158,7 +158,7 @@ pub fn commit(
 ) -> String {
     let redact = |text: &str| evidence.redactor().text(text).into_string();
     let mut out = format!("fix(k8s): {}\n\n", redact(&title(title_text)));
-    for line in wrap(&redact(&one_line(&proposal.reason)), 72) {
+    for line in wrap(&redact(&inert(&proposal.reason)), 72) {
         let _ = writeln!(out, "{line}");
     }
     let object = &finding.object;
@@ -303,12 +303,37 @@ fn footer(body: &mut String, source: Option<&Source>, fingerprint: &str, base: O
 
 /// A title: one line, no markup, at most 200 characters.
 fn title(text: &str) -> String {
-    let text = one_line(text).replace(['`', '<', '>'], "");
+    let text = inert(text);
     if text.chars().count() <= 200 {
         text
     } else {
         text.chars().take(197).chain("...".chars()).collect()
     }
+}
+
+/// Text for places without Markdown (titles, commits): nothing in it mentions, links, closes,
+/// commands, skips a build or signs for somebody.
+fn inert(text: &str) -> String {
+    let words = one_line(text);
+    let words = words.split(' ').map(|word| {
+        let word = word.trim_start_matches(['/', '@']);
+        let word = word
+            .replace(['@', '[', ']', '<', '>', '`'], "")
+            .replace("://", ":")
+            .replace("www.", "");
+        let word = word.replace("-by:", "-by");
+        let mut out = String::with_capacity(word.len());
+        for (i, c) in word.char_indices() {
+            let next_is_digit = word
+                .get(i + 1..)
+                .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+            let reference = c == '#'
+                || (c == '-' && word.get(..i).is_some_and(|h| h.eq_ignore_ascii_case("gh")));
+            out.push(if reference && next_is_digit { ' ' } else { c });
+        }
+        out
+    });
+    one_line(&words.collect::<Vec<_>>().join(" "))
 }
 
 fn one_line(text: &str) -> String {
@@ -457,6 +482,24 @@ mod tests {
             for power in ["@", "://", "](", "<", "#1", "#7", "www.", "&#"] {
                 assert!(!outside.contains(power), "{hostile} -> {shown}");
             }
+        }
+    }
+
+    #[test]
+    fn a_commit_speaks_to_nobody() {
+        for (hostile, inert_form) in [
+            ("/lgtm this", "lgtm this"),
+            ("fixes #12 and acme/x#7", "fixes 12 and acme/x 7"),
+            ("GH-8 [skip ci]", "GH 8 skip ci"),
+            (
+                "see @octocat at https://evil.example",
+                "see octocat at https:evil.example",
+            ),
+            ("Signed-off-by: Someone", "Signed-off-by Someone"),
+            ("nginx:1.25-alpine", "nginx:1.25-alpine"),
+            ("web-1 and 12", "web-1 and 12"),
+        ] {
+            assert_eq!(inert(hostile), inert_form);
         }
     }
 

@@ -4,6 +4,7 @@
 //! to what they depend on; what else is wrong is listed, not touched.
 
 use crate::detect::View;
+use crate::detect::network::service::UNDECLARED;
 use crate::finding::{Class, Finding, Severity};
 use crate::object::ObjectRef;
 use crate::report::{Mentions, mentions, related};
@@ -63,10 +64,24 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
         |f: &Finding| matches!(kind, "apply-error" | "render-error") && is_of_source(f.class);
     let strained = |f: &Finding| f.class == Class::HpaCannotScale && f.severity == Severity::Low;
     let firm = |f: &Finding| f.class != Class::ApplicationError && !strained(f);
+    // a port that is only not declared may well be right while something else plainly fails
+    let hint = |f: &Finding| f.fact(UNDECLARED).is_some();
+    let plain = findings.iter().any(|f| {
+        !hint(f)
+            && firm(f)
+            && f.severity >= Severity::High
+            && (is_about(f, &named.strong) || is_about(f, &near))
+    });
+    let firm = |f: &Finding| firm(f) && !(plain && hint(f));
     let complained = |f: &Finding| broken_source(f) && f.fact("complaint").is_some();
-    let circles: [&dyn Fn(&Finding) -> bool; 8] = [
+    let dns_fails = view.report.is_some_and(|r| speaks_of_dns(&r.text))
+        || findings
+            .iter()
+            .any(|f| is_about(f, &named.strong) && speaks_of_dns(&f.message));
+    let circles: [&dyn Fn(&Finding) -> bool; 9] = [
         &complained,
         &broken_source,
+        &|f| dns_fails && serves_dns(f, view),
         &|f| firm(f) && is_about(f, &named.strong),
         &|f| firm(f) && is_about(f, &near),
         &|f| is_about(f, &named.strong) || is_about(f, &near),
@@ -87,6 +102,37 @@ fn choose(findings: &[Finding], kind: &str, named: &Mentions, view: &View<'_>) -
     } else {
         Vec::new()
     }
+}
+
+/// Whether a finding is about the cluster's DNS, which every application needs.
+fn serves_dns(finding: &Finding, view: &View<'_>) -> bool {
+    let object = &finding.object;
+    let labelled = view.snapshot.get(object).is_some_and(|o| {
+        o.pod_labels()
+            .is_some_and(|l| l.get("k8s-app") == Some(&"kube-dns".into()))
+    });
+    let by_name = object.namespace.as_deref() == Some("kube-system")
+        && ["coredns", "kube-dns"].contains(&object.name.as_str());
+    finding.severity > Severity::Low && (labelled || by_name)
+}
+
+fn speaks_of_dns(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    [
+        "eai_again",
+        "getaddrinfo",
+        "name resolution",
+        "resolve",
+        "no such host",
+        "unknown host",
+        "unknownhost",
+        "bad address",
+        "server misbehaving",
+        "dns",
+        "lookup ",
+    ]
+    .iter()
+    .any(|w| text.contains(w))
 }
 
 /// Of objects that differ in their namespace only, the ones where the report belongs.

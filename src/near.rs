@@ -145,6 +145,13 @@ const GENERIC: &[&str] = &[
     "old",
 ];
 
+/// Whether no word of a name says whose it is.
+pub fn is_generic(name: &str) -> bool {
+    words(name)
+        .iter()
+        .all(|w| w.len() < 2 || is_number(w) || GENERIC.contains(&w.as_str()))
+}
+
 /// Whether two names share a word that says whose they are, or one is the other with more words.
 pub fn shares_a_word(a: &str, b: &str) -> bool {
     let (left, right) = (words(a), words(b));
@@ -215,5 +222,6 @@ mod tests {
         assert!(shares_a_word("orders-pvc", "orders-data-claim"));
         assert!(!shares_a_word("orders-pvc", "users-pvc"));
         assert!(!shares_a_word("data", "data-pvc"));
+        assert!(is_generic("data-pvc-0") && !is_generic("backup-data"));
     }
 }

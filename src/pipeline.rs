@@ -171,13 +171,17 @@ pub fn run(ctx: &Context<'_>) -> Run {
         grace: ctx.grace,
     };
     let (mut results, findings) = crate::sources::settle(ctx, detect(&view));
-    let Narrowed { chosen, listed } = match results.is_empty() {
+    let Narrowed { chosen, mut listed } = match results.is_empty() || !told_of_sources(ctx) {
         true => narrow(findings, &view),
         false => Narrowed {
             chosen: Vec::new(),
             listed: findings,
         },
     };
+    // a source that is broken elsewhere, and that nobody asks about, does not hide what fails
+    if !chosen.is_empty() {
+        listed.extend(results.drain(..).map(|r| r.finding));
+    }
     let (mut usage, mut silent) = (Usage::default(), Vec::new());
     for finding in &chosen {
         let others: Vec<Finding> = chosen.iter().filter(|f| *f != finding).cloned().collect();
@@ -198,6 +202,12 @@ pub fn run(ctx: &Context<'_>) -> Run {
         usage,
         silent,
     }
+}
+
+/// Whether a tool that builds or applies manifests started this run.
+fn told_of_sources(ctx: &Context<'_>) -> bool {
+    ctx.report
+        .is_some_and(|r| matches!(r.kind.as_str(), "apply-error" | "render-error"))
 }
 
 /// [`heal`], but a panic ends this finding only.
@@ -271,7 +281,7 @@ pub fn heal(
 
 /// Endings that mean that Git is right already.
 fn is_no_news(code: Code) -> bool {
-    matches!(code, Code::AlreadyFixed | Code::PendingSync)
+    code == Code::AlreadyFixed
 }
 
 fn case<'a>(

@@ -145,6 +145,7 @@ impl Checkout {
     }
 
     fn plain(root: &Path, git: Option<Repository>) -> Result<Self, RepoError> {
+        let below = git.is_none() && Repository::discover(root).is_ok();
         let mut walk = Walk {
             root,
             files: Files::default(),
@@ -152,6 +153,9 @@ impl Checkout {
             notes: Vec::new(),
         };
         walk.folder(root)?;
+        if below {
+            walk.notes.push("this folder is below the root of a Git repository; its files are read as they lie there, without history".to_owned());
+        }
         Ok(Self {
             root: root.to_owned(),
             files: walk.files,

@@ -89,7 +89,13 @@ struct Index {
 }
 
 /// Kinds that nobody means by a name in prose.
-const SILENT: &[&str] = &["Event", "EndpointSlice", "Lease", "ControllerRevision"];
+const SILENT: &[&str] = &[
+    "Event",
+    "EndpointSlice",
+    "Lease",
+    "ControllerRevision",
+    "IngressClass",
+];
 
 impl Index {
     fn new(namespace: Option<&str>, snapshot: &Snapshot, desired: &[Desired]) -> Self {

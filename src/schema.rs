@@ -24,7 +24,7 @@ mod walk;
 pub use convert::{Converted, Move, convert, ingress_moves};
 pub use deprecated::{Deprecation, deprecated};
 pub use nearest::{distance, nearest};
-pub use table::{Field, Shape, shape_at, type_at, versions_of};
+pub use table::{Field, Shape, kind_spelled_like, shape_at, type_at, versions_of};
 pub use walk::fits;
 
 /// Version of the embedded schema.

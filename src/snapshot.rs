@@ -62,6 +62,10 @@ pub struct Snapshot {
     by_uid: HashMap<String, usize>,
     by_kind: BTreeMap<String, Vec<usize>>,
     children: HashMap<String, Vec<usize>>,
+    /// Pods by kind, namespace and name of their top owner, and by themselves.
+    pods: HashMap<(String, Option<String>, String), Vec<usize>>,
+    /// Events by the object that they are about.
+    events_of: HashMap<(String, Option<String>, String), Vec<usize>>,
     listed: BTreeMap<String, BTreeSet<Option<String>>>,
     events: Vec<Event>,
     logs: BTreeMap<LogKey, String>,
@@ -79,7 +83,29 @@ impl Snapshot {
             snapshot.add(object);
         }
         snapshot.events.sort_by_key(|e| (e.last, e.count));
+        snapshot.index();
         snapshot
+    }
+
+    /// What would be searched for again and again on a large dump.
+    fn index(&mut self) {
+        for (i, event) in self.events.iter().enumerate() {
+            self.events_of
+                .entry(key_of(&event.object))
+                .or_default()
+                .push(i);
+        }
+        let pods = self.by_kind.get("Pod").cloned().unwrap_or_default();
+        for i in pods {
+            let Some(pod) = self.objects.get(i) else {
+                continue;
+            };
+            let (owner, itself) = (key_of(&self.top_owner(pod)), key_of(&pod.reference()));
+            if owner != itself {
+                self.pods.entry(owner).or_default().push(i);
+            }
+            self.pods.entry(itself).or_default().push(i);
+        }
     }
 
     /// Records that a dump asked for a kind and got nothing (an empty `List` of that kind).
@@ -177,10 +203,11 @@ impl Snapshot {
 
     /// Events about one object, oldest first.
     pub fn events_for(&self, object: &ObjectRef) -> Vec<&Event> {
-        self.events
-            .iter()
-            .filter(|e| e.object.same_object(object))
-            .collect()
+        let places = self
+            .events_of
+            .get(&key_of(object))
+            .map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|i| self.events.get(*i)).collect()
     }
 
     /// All events, oldest first.
@@ -240,12 +267,17 @@ impl Snapshot {
 
     /// All pods below a workload, through ReplicaSets and Jobs; a Pod is its own pod.
     pub fn pods_of(&self, owner: &ObjectRef) -> Vec<&Object> {
-        self.of_kind("Pod")
-            .filter(|pod| {
-                self.top_owner(pod).same_object(owner) || pod.reference().same_object(owner)
-            })
-            .collect()
+        let places = self.pods.get(&key_of(owner)).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|i| self.objects.get(*i)).collect()
     }
+}
+
+fn key_of(object: &ObjectRef) -> (String, Option<String>, String) {
+    (
+        object.kind.clone(),
+        object.namespace.clone(),
+        object.name.clone(),
+    )
 }
 
 /// The owner that a reference names, when the owner itself is not in the snapshot.

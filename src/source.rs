@@ -82,6 +82,10 @@ fn syntax(files: &Files, complaint: &Complaint) -> Option<Fault> {
     });
     let path = hits.next().filter(|_| hits.next().is_none())?;
     let text = text(files, path)?;
+    // a template is no YAML before it is rendered, and that is no fault
+    if text.contains("{{") {
+        return None;
+    }
     let broken = manifest::split(text)
         .into_iter()
         .find_map(|s| manifest::read_value(s.of(text)).err())?;

@@ -21,15 +21,18 @@ pub fn choose_color(color: Color) {
     .write_global();
 }
 
-/// Prints data on standard output. A closed pipe ends quietly.
+/// Prints data on standard output. A closed pipe ends quietly, any other failure with exit code 3.
 pub fn out(text: &str) {
     let mut stdout = anstream::stdout();
-    if stdout
+    if let Err(e) = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
-        .is_err()
     {
-        std::process::exit(0);
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        error(&format!("standard output: {e}"));
+        std::process::exit(3);
     }
 }
 

@@ -190,7 +190,10 @@ pub(super) fn text(run: &Run, branches: &[String], full: bool) -> String {
 
 fn one(ended: &Ended, full: bool) -> String {
     let (label, color) = match &ended.ending {
-        Ending::PullRequest(_) => ("PULL REQUEST", AnsiColor::Green),
+        Ending::PullRequest(p) if p.mended.plan.confirmations().is_empty() => {
+            ("PULL REQUEST", AnsiColor::Green)
+        }
+        Ending::PullRequest(_) => ("DRAFT PULL REQUEST", AnsiColor::Green),
         Ending::Question(_) => ("QUESTION", AnsiColor::Yellow),
         Ending::Refused { .. } => ("REFUSED", AnsiColor::Magenta),
         Ending::Nothing { .. } => ("NOTHING TO DO", AnsiColor::Blue),
@@ -216,7 +219,9 @@ fn one(ended: &Ended, full: bool) -> String {
             "  {}:{}\n",
             pull_request.mended.site.file, pull_request.mended.site.line
         );
-        out += &terminal::diff(&pull_request.mended.patch);
+        if !full {
+            out += &terminal::diff(&pull_request.mended.patch);
+        }
     }
     if full {
         out += &indent(&text.body);

@@ -189,7 +189,19 @@ fn finding(owner: ObjectRef, text: &str) -> Finding {
         .or_else(|| by_policy(text))
         .or_else(|| missing_object(text))
         .unwrap_or_else(|| Refusal::new(Class::FailedCreate, "other", text.to_owned()));
-    let summary = format!("{owner}: pods are refused: {}", refusal.words);
+    let own = [
+        "Service",
+        "PersistentVolumeClaim",
+        "ConfigMap",
+        "Secret",
+        "Pod",
+    ];
+    let what = if own.contains(&owner.kind.as_str()) {
+        "it is refused"
+    } else {
+        "pods are refused"
+    };
+    let summary = format!("{owner}: {what}: {}", refusal.words);
     let mut finding = Finding::new(refusal.class, Severity::High, owner, summary);
     finding.reason = "FailedCreate".to_owned();
     finding.message = text.to_owned();

@@ -73,7 +73,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
         return true;
     }
     let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
-    ABOUT_OTHERS.contains(&effect.class) && names_it && !ABOUT_OTHERS.contains(&cause.class)
+    let waits = |f: &Finding| f.reason == "DependencyNotReady";
+    let deeper = !ABOUT_OTHERS.contains(&cause.class) || (waits(effect) && !waits(cause));
+    ABOUT_OTHERS.contains(&effect.class) && names_it && deeper
 }
 
 /// Specific classes come first, then symptoms in the order of the list.
@@ -120,6 +122,27 @@ mod tests {
         );
         let elsewhere = finding(Class::ImagePullNotFound, "api", Some("app"));
         assert_eq!(classes(vec![symptom, elsewhere]).len(), 2);
+    }
+
+    #[test]
+    fn refused_pods_say_more_than_a_stuck_rollout() {
+        let refused = finding(Class::FailedCreate, "web", None);
+        let stuck = finding(Class::ProgressDeadlineExceeded, "web", None);
+        assert_eq!(classes(vec![stuck, refused]), [Class::FailedCreate]);
+    }
+
+    #[test]
+    fn what_others_wait_for_comes_first() {
+        let mut infra = finding(Class::FluxKustomizationNotReady, "infra", None);
+        infra.reason = "BuildFailed".to_owned();
+        let mut apps = finding(Class::FluxKustomizationNotReady, "apps", None);
+        apps.reason = "DependencyNotReady".to_owned();
+        apps.related = vec![infra.object.clone()];
+        let kept = one_for_each(vec![apps.clone(), infra.clone()]);
+        assert_eq!(kept, vec![infra.clone()]);
+        infra.reason = "DependencyNotReady".to_owned();
+        infra.related = vec![apps.object.clone()];
+        assert_eq!(one_for_each(vec![apps, infra]).len(), 2, "a circle stays");
     }
 
     #[test]

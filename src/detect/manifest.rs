@@ -44,11 +44,46 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
         found.extend(of_object(desired, matching.map(|i| &complaints[i]), view));
     }
     for (complaint, used) in complaints.iter().zip(&used) {
-        if !used && !found.iter().any(|f| f.message == complaint.text) {
-            found.extend(of_complaint(complaint));
+        if *used || found.iter().any(|f| f.message == complaint.text) {
+            continue;
+        }
+        match only_object_of(complaint, view) {
+            Some(desired) => found.push(unknown_reason(desired, complaint)),
+            None if names_nothing(complaint) && explains(&mut found, complaint) => {}
+            None => found.extend(of_complaint(complaint)),
         }
     }
     once(found)
+}
+
+/// The object of a file that a message names, if the file holds one.
+fn only_object_of<'d>(complaint: &Complaint, view: &View<'d>) -> Option<&'d Desired> {
+    let file = complaint.file.as_deref()?;
+    if complaint.problem == Problem::Render || complaint.kind.is_some() {
+        return None;
+    }
+    let mut hits = view.desired.iter().filter(|d| same_file(file, &d.file));
+    let only = hits.next()?;
+    hits.next().is_none().then_some(only)
+}
+
+fn names_nothing(complaint: &Complaint) -> bool {
+    complaint.problem != Problem::Render
+        && complaint.kind.is_none()
+        && complaint.name.is_none()
+        && complaint.file.is_none()
+}
+
+/// A message that names nothing is about the objects with a fault; if there is one, it is its own.
+fn explains(found: &mut [Finding], complaint: &Complaint) -> bool {
+    let mut faulty = found.iter_mut().filter(|f| f.severity == Severity::High);
+    let Some(first) = faulty.next() else {
+        return false;
+    };
+    if faulty.next().is_none() && first.message.is_empty() {
+        *first = explained(first.clone(), complaint);
+    }
+    true
 }
 
 /// The same object in two kustomize roots is one finding for people, unless it differs.

@@ -11,7 +11,7 @@ use crate::detect::View;
 use crate::finding::{Class, Finding, MAX_PODS, Severity, fact};
 use crate::object::{Object, ObjectRef, list};
 use crate::placement::node_matches;
-use crate::snapshot::Existence;
+use crate::snapshot::{Event, Existence};
 
 mod message;
 
@@ -115,6 +115,9 @@ fn finding(
     if *reason == Reason::UnboundClaims && waits_for_a_reported_claim(view, pod) {
         return None;
     }
+    if let Some(event) = scale_up(view, pods) {
+        return Some(waits_for_a_new_node(owner, pods, event));
+    }
     let (class, cause, words) = describe(reason, message);
     let count = pods.len();
     let plural = if count == 1 { "pod" } else { "pods" };
@@ -133,6 +136,51 @@ fn finding(
         finding = finding.with_fact(NODES, total.to_string());
     }
     Some(with_details(finding, reason, pod))
+}
+
+/// For so many seconds an autoscaler's promise of a node counts.
+const SCALE_UP_SECONDS: i64 = 15 * 60;
+
+/// An autoscaler that is about to add a node for one of the pods.
+fn scale_up<'v>(view: &View<'v>, pods: &[(&Object, Message, String)]) -> Option<&'v Event> {
+    let fresh = |e: &&Event| {
+        let promise = matches!(e.reason.as_str(), "TriggeredScaleUp" | "Nominated");
+        let young = e
+            .last
+            .is_some_and(|at| view.now.duration_since(at).as_secs() <= SCALE_UP_SECONDS);
+        promise && young
+    };
+    pods.iter().find_map(|(pod, _, _)| {
+        let events = view.snapshot.events_for(&pod.reference());
+        events.into_iter().rev().find(fresh)
+    })
+}
+
+/// Nothing is wrong yet: said to whoever asks, and no fault.
+fn waits_for_a_new_node(
+    owner: ObjectRef,
+    pods: &[(&Object, Message, String)],
+    event: &Event,
+) -> Finding {
+    let words = event
+        .message
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let summary = format!(
+        "{owner}: {} pods wait for a node that the autoscaler adds ({}: {words})",
+        pods.len(),
+        event.reason
+    );
+    let mut finding = Finding::new(Class::UnschedulablePlacement, Severity::Low, owner, summary)
+        .with_fact(CAUSE, "scale-up");
+    finding.reason.clone_from(&event.reason);
+    finding.pods = pods
+        .iter()
+        .take(MAX_PODS)
+        .map(|(p, _, _)| p.reference())
+        .collect();
+    finding
 }
 
 fn with_details(finding: Finding, reason: &Reason, pod: &Object) -> Finding {

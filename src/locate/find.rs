@@ -212,7 +212,34 @@ impl Repository<'_> {
                 similar.join(", ")
             ),
         };
-        Refusal::new(Code::NotManaged, message)
+        self.may_be_unrendered(&message)
+            .unwrap_or_else(|| Refusal::new(Code::NotManaged, message))
+    }
+
+    /// What nobody could render may hold the object.
+    fn may_be_unrendered(&self, message: &str) -> Option<Refusal> {
+        let broken: Vec<(&String, &Refusal)> = self
+            .renders
+            .iter()
+            .filter_map(|(root, outcome)| Some((root, outcome.as_ref().err()?)))
+            .collect();
+        let (_, first) = broken.first()?;
+        let told: Vec<String> = broken
+            .iter()
+            .take(3)
+            .map(|(root, why)| format!("{}: {}", shown(root), why.message))
+            .collect();
+        let rest = broken.len().saturating_sub(told.len());
+        let more = if rest > 0 {
+            format!(", and {rest} more")
+        } else {
+            String::new()
+        };
+        let all = format!(
+            "{message}. It may come from what could not be rendered ({}{more})",
+            told.join("; ")
+        );
+        Some(Refusal::new(first.code, all))
     }
 }
 

@@ -382,6 +382,10 @@ fn graft_item(
     };
     let mut patch = Map::new();
     patch.insert(key.to_owned(), item.get(key)?.clone());
+    // an item that names its protocol is found only by both
+    if let (true, Some(protocol)) = (key.ends_with("ort"), item.get("protocol")) {
+        patch.insert("protocol".to_owned(), protocol.clone());
+    }
     match (deeper.is_empty(), op) {
         (true, Op::Remove) => {
             patch.insert("$patch".to_owned(), Value::from("delete"));

@@ -1,7 +1,7 @@
-//! The effect of a proposal on what must never change, whatever paths it is written with.
+//! The effect of an edit on what must never change, whatever paths it is written with.
 //!
 //! [`super::forbidden`] reads paths; a whole container or template that is replaced has one path and
-//! many effects. So the object before and after all edits is compared here, field by field.
+//! many effects. So the object before and after the edit is compared here, field by field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,8 +98,11 @@ const BY_ROW: &[(&str, &str, &[Unlock])] = &[
 
 /// Objects of these kinds keep everything but their spelling, whatever the row says.
 pub(super) fn check(attempt: &Attempt<'_>) -> Result<(), (Code, String)> {
-    let (before, after) = (&attempt.manifest.object.value, &attempt.result.value);
-    let unlocks: BTreeSet<Unlock> = attempt.siblings.iter().map(|e| e.unlock).collect();
+    // this edit alone: another one's effect is another one's fault
+    let mut alone = attempt.manifest.object.value.clone();
+    crate::lock::apply_op(&mut alone, &attempt.edit.path, &attempt.edit.op);
+    let (before, after) = (&attempt.manifest.object.value, &alone);
+    let unlocks = BTreeSet::from([attempt.edit.unlock]);
     identity(before, after)?;
     let containers = names_of_containers(after);
     let (old, new) = (view(before, &containers), view(after, &containers));

@@ -455,6 +455,37 @@ fn what_a_playbook_may_do_a_model_may_not() {
 }
 
 #[test]
+fn a_host_port_goes_only_where_a_service_reaches_the_pods() {
+    let mut world = World::new(Class::HostPortConflict);
+    let removal = || app("ports[0].hostPort", Op::Remove, Unlock::HostPortConflict);
+    assert_eq!(world.code(removal()), Code::OutOfBounds);
+    for (port, reaches) in [("8080", true), ("http", true), ("8081", false)] {
+        let service = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: front, namespace: shop}}, spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {port}}}]}}}}"
+        );
+        let all = [objects(CLUSTER), objects(&service)].concat();
+        world.snapshot = Snapshot::new(all, std::collections::BTreeMap::new());
+        assert_eq!(world.lock(&[removal()]).is_ok(), reaches, "{port}");
+    }
+}
+
+#[test]
+fn a_person_confirms_what_a_limit_range_takes_away() {
+    let world = World::new(Class::LimitRangeRejected);
+    let verdict = |to: &str| {
+        let edit = app(
+            "resources.limits.memory",
+            set(to.into()),
+            Unlock::QuotaRejected,
+        );
+        let plan = world.lock(&[edit]).unwrap();
+        plan.confirmations().iter().any(|n| n.contains("D07"))
+    };
+    assert!(verdict("80Mi"));
+    assert!(!verdict("120Mi"));
+}
+
+#[test]
 fn services_must_resolve_uniquely() {
     let world = World::new(Class::ServiceNoEndpoints);
     let selector = |v: &str| {
@@ -696,4 +727,104 @@ fn applying_an_operation_builds_missing_parents() {
         object,
         json!({"spec": {"list": [{"name": "a", "deep": {"er": 1}}]}})
     );
+}
+
+#[test]
+fn the_effect_counts_however_the_path_is_written() {
+    let world = World::new(Class::ReadinessProbeFailing);
+    let base = "spec.template.spec.containers";
+    let wide = [
+        (
+            "spec.template.spec",
+            json!({"hostNetwork": true, "containers": [{"name": "app", "image": "evil"}]}),
+        ),
+        ("spec", json!({"replicas": 50})),
+        (base, json!([{"name": "app", "image": "evil/web:1.1"}])),
+        (
+            "spec.template.spec.containers[name=app]",
+            json!({"name": "app", "image": "evil/web:1.1"}),
+        ),
+    ];
+    for unlock in [
+        Unlock::InvalidManifest,
+        Unlock::DeprecatedApi,
+        Unlock::ProbeFailure,
+        Unlock::LastHealthyTemplate,
+        Unlock::BadCommand,
+    ] {
+        for (path, value) in &wide {
+            assert!(
+                world
+                    .lock(&[edit("Deployment", "web", path, set(value.clone()), unlock)])
+                    .is_err(),
+                "{unlock:?} {path}"
+            );
+        }
+    }
+    for probe in [
+        json!({"tcpSocket": {"port": 8080, "host": "169.254.1.1"}}),
+        json!({"httpGet": {"path": "/", "port": 8080, "host": "evil"}}),
+        json!({"httpGet": {"path": "/", "port": 8080, "httpHeaders": [{"name": "A", "value": "b"}]}}),
+    ] {
+        assert_eq!(
+            world.code(app("readinessProbe", set(probe), Unlock::ProbeFailure)),
+            Code::BlockedSecurity
+        );
+    }
+    let by_index = edit(
+        "Deployment",
+        "web",
+        &format!("{base}[0].securityContext.runAsNonRoot"),
+        set(json!(false)),
+        Unlock::ProbeFailure,
+    );
+    assert_eq!(world.code(by_index), Code::BlockedSecurity);
+}
+
+#[test]
+fn a_command_is_respelled_or_goes_back_and_nothing_else() {
+    let world = World::new(Class::RunContainerError);
+    let command = |v: Value| app("command", set(v), Unlock::BadCommand);
+    assert!(world.lock(&[command(json!(["serv"]))]).is_ok(), "a letter");
+    assert!(
+        world.lock(&[command(json!(["run-server"]))]).is_ok(),
+        "an earlier revision had it"
+    );
+    for other in [
+        json!(["sleep", "3600"]),
+        json!(["bash"]),
+        json!(["sh", "-ec", "id"]),
+        json!(["server", "--admin"]),
+    ] {
+        assert!(world.lock(&[command(other.clone())]).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn resources_are_added_as_plain_amounts_only() {
+    let mut world = World::new(Class::QuotaRejected);
+    for desired in &mut world.desired {
+        if let Some(container) = desired
+            .object
+            .value
+            .pointer_mut("/spec/template/spec/containers/0")
+            .and_then(Value::as_object_mut)
+        {
+            container.remove("resources");
+        }
+    }
+    let add = |v: Value| app("resources", Op::Add(v), Unlock::QuotaRejected);
+    assert!(
+        world
+            .lock(&[add(json!({"limits": {"cpu": "100m"}}))])
+            .is_ok()
+    );
+    for other in [
+        json!({"limits": {"nvidia.com/gpu": 8}}),
+        json!({"claims": [{"name": "x"}]}),
+        json!({"requests": {"cpu": "64"}}),
+        json!({"limits": {"cpu": "-1"}}),
+    ] {
+        assert!(world.lock(&[add(other.clone())]).is_err(), "{other}");
+    }
 }

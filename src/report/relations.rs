@@ -154,7 +154,12 @@ impl<'a> Known<'a> {
                 .into_iter()
                 .collect(),
             "Application" => self.listed(object, "status.resources"),
-            "Kustomization" => self.inventory(object),
+            "Kustomization" => {
+                let mut out = self.flux_needs(object);
+                out.extend(self.inventory(object));
+                out
+            }
+            "HelmRelease" => self.flux_needs(object),
             _ if object.pod_spec_path().is_some() => self.needs_of_pods(object),
             _ => Vec::new(),
         }
@@ -279,6 +284,24 @@ impl<'a> Known<'a> {
             self.find(text(r, "kind"), ns, text(r, "name"))
         });
         found.take(MAX_RELATED).collect()
+    }
+
+    /// What a Flux object waits for: its source and its dependencies.
+    fn flux_needs(&self, object: &'a Object) -> Vec<&'a Object> {
+        let own = object.namespace();
+        let place = |v: &'a Value| Some(text(v, "namespace")).filter(|n| !n.is_empty()).or(own);
+        let depends = object.list("spec.dependsOn").iter();
+        let mut out: Vec<&Object> = depends
+            .filter_map(|d| self.find(object.kind(), place(d), text(d, "name")))
+            .collect();
+        let sources = [
+            "spec.sourceRef",
+            "spec.chart.spec.sourceRef",
+            "spec.chartRef",
+        ];
+        let sources = sources.iter().filter_map(|at| object.get(at));
+        out.extend(sources.filter_map(|s| self.find(text(s, "kind"), place(s), text(s, "name"))));
+        out
     }
 
     /// Flux inventory ids are `namespace_name_group_Kind`.

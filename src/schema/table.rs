@@ -89,6 +89,14 @@ pub fn versions_of(kind: &str) -> Vec<&'static str> {
     if stable.is_empty() { all } else { stable }
 }
 
+/// The built-in kind that differs from a text in upper and lower case only.
+pub fn kind_spelled_like(text: &str) -> Option<&'static str> {
+    let kinds = tables().kinds.keys().map(|(_, kind)| kind.as_str());
+    kinds
+        .filter(|kind| *kind != text)
+        .find(|kind| kind.eq_ignore_ascii_case(text))
+}
+
 /// The shape that the schema gives to a path of an object; none where it has no such field.
 pub fn shape_at(object: &Object, path: &FieldPath) -> Option<Shape> {
     let root = type_at(object.api_version(), object.kind())?;

@@ -163,3 +163,19 @@ fn a_syntax_error_is_quoted() {
         "{refusal}"
     );
 }
+
+#[test]
+fn a_template_is_no_broken_yaml() {
+    let all = [(
+        "web/templates/map.yaml",
+        "data:\n  tag: {{ .Values.image.tag }}\n",
+    )];
+    let text = "Error: template: web/templates/map.yaml:2:10: executing \"web/templates/map.yaml\" at <.Values.image.tag>: nil pointer evaluating interface {}.tag";
+    let found = faults(&files(&all), Some(&told("render-error", text)), &[]);
+    assert!(
+        found
+            .iter()
+            .all(|f| !matches!(&f.answer, Answer::Refuse(r) if r.code == Code::NotYaml)),
+        "{found:?}"
+    );
+}

@@ -208,3 +208,55 @@ fn a_message_that_is_not_understood_is_a_finding_with_its_file() {
         (Class::InvalidManifest, Some("till.yaml"))
     );
 }
+
+#[test]
+fn a_message_that_names_nothing_belongs_to_the_only_object_with_a_fault() {
+    let bad = [
+        desired(&TILL.replace("replicas: 2", "replica: 2")),
+        desired(&TILL.replace("name: till", "name: fine")),
+    ];
+    let text = "The request is invalid: patch: Invalid value: something";
+    let found = found(&bad, &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].object.name, "till");
+    assert_eq!(found[0].fact(fact::COMPLAINT), Some(text));
+}
+
+#[test]
+fn a_file_with_one_object_tells_which_one_a_policy_denies() {
+    let text = "Error from server: error when creating \"till.yaml\": admission webhook \"check.example.com\" denied the request: no owner label";
+    let one = [desired(TILL)];
+    let denied = found(&one, &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(denied.len(), 1);
+    assert_eq!(denied[0].object, one[0].object.reference());
+    let two = [
+        desired(TILL),
+        desired(&TILL.replace("name: till", "name: b")),
+    ];
+    let unclear = found(&two, &Snapshot::default(), Some(("apply-error", text)));
+    assert_eq!(unclear[0].object.kind, "File");
+}
+
+#[test]
+fn argo_names_a_version_that_is_not_served() {
+    let read = |text: &str| complaint::read(text, true).remove(0);
+    let c = read(
+        "The Kubernetes API could not find version \"v1beta1\" of policy/PodDisruptionBudget for requested resource shop/till. Version \"v1\" of policy/PodDisruptionBudget is installed on the destination cluster.",
+    );
+    assert_eq!(c.api_version.as_deref(), Some("policy/v1beta1"));
+    assert_eq!(
+        (c.kind.as_deref(), c.name.as_deref()),
+        (Some("PodDisruptionBudget"), Some("till"))
+    );
+    let c = read(
+        "The Kubernetes API could not find extensions/Ingress for requested resource shop/till. Make sure the \"Ingress\" CRD is installed on the destination cluster.",
+    );
+    assert_eq!(
+        (c.problem, c.api_version),
+        (complaint::Problem::NoMatch, None)
+    );
+    let c = read(
+        "error: no matches for Id Deployment.v1.apps/til.[noNs]; failed to find unique target for patch Deployment.v1.apps/til.[noNs]",
+    );
+    assert_eq!(c.problem, complaint::Problem::Render);
+}

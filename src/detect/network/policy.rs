@@ -56,6 +56,15 @@ impl Peer {
     }
 
     /// The cluster's DNS, as practically every cluster labels it.
+    /// Somebody unknown in a namespace.
+    pub(crate) fn somebody_in(namespace: &str, known: &Known<'_>) -> Self {
+        Self {
+            labels: Map::new(),
+            namespace_labels: namespace_labels(namespace, known),
+            namespace: namespace.to_owned(),
+        }
+    }
+
     pub(crate) fn dns(known: &Known<'_>) -> Self {
         let mut labels = Map::new();
         labels.insert("k8s-app".to_owned(), Value::from("kube-dns"));
@@ -143,6 +152,16 @@ fn peer_fits(rule: &Value, direction: Direction, peer: &Peer, home: Option<&str>
             };
             namespace && selector_matches(p.get("podSelector"), Some(&peer.labels))
         })
+}
+
+/// Whether an ingress rule of a policy lets a peer in. Whoever is in a namespace that the rule
+/// selects by itself counts, as pods of other namespaces are often not in a dump.
+pub(crate) fn may_come(rule: &Value, peer: &Peer, policy: &Object) -> bool {
+    let whole_namespace = list(rule, "from").iter().any(|p| {
+        let selector = p.get("namespaceSelector").filter(|s| !s.is_null());
+        selector.is_some_and(|s| selector_matches(Some(s), Some(&peer.namespace_labels)))
+    });
+    whole_namespace || peer_fits(rule, Direction::Ingress, peer, policy.namespace())
 }
 
 fn port_fits(rule: &Value, port: Option<&Port>) -> bool {

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::detect::View;
-use crate::detect::network::policy::{Direction, Peer, Port, blocking, denies_all, policies_on};
+use crate::detect::network::policy::{
+    Direction, Peer, Port, blocking, denies_all, may_come, policies_on,
+};
 use crate::detect::network::service::{declared_ports, labels_text, selected, target_of};
 use crate::finding::{Class, Finding, MAX_PODS, Severity};
 use crate::object::{Object, ObjectRef};
@@ -524,7 +526,7 @@ fn all_ready(view: &View<'_>, workload: &Object) -> bool {
         .all(ready)
 }
 
-fn speaks_of_traffic(text: &str) -> bool {
+pub(super) fn speaks_of_traffic(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     is_blocked_traffic(&text)
         || [
@@ -560,6 +562,11 @@ fn workloads<'a>(object: &ObjectRef, known: &Known<'a>) -> Vec<&'a Object> {
     let found = known.find(&object.kind, object.namespace.as_deref(), &object.name);
     match found {
         Some(o) if o.kind() == "Service" => selected(o, known),
+        Some(o) if o.kind() == "Ingress" => crate::detect::network::ingress::backends(o)
+            .iter()
+            .filter_map(|b| known.find("Service", o.namespace(), b.service))
+            .flat_map(|s| selected(s, known))
+            .collect(),
         Some(o) if o.pod_spec_path().is_some() => vec![o],
         _ => Vec::new(),
     }
@@ -589,7 +596,7 @@ fn around<'a>(known: &Known<'a>, workload: &'a Object, evidence: &str) -> Vec<Bl
         }
     }
     let closed = policies_on(workload, Direction::Ingress, known);
-    let isolated = !closed.is_empty() && closed.iter().all(|p| denies_all(p, Direction::Ingress));
+    let isolated = !closed.is_empty() && closed.iter().all(|p| lets_nobody_in(p, known));
     if out.iter().all(|b| b.direction == Direction::Egress) && isolated && !services.is_empty() {
         out.push(Blocked {
             policies: closed,
@@ -602,6 +609,28 @@ fn around<'a>(known: &Known<'a>, workload: &'a Object, evidence: &str) -> Vec<Bl
         });
     }
     out
+}
+
+/// No rule at all, or only rules whose selectors match no namespace and no workload that is known.
+fn lets_nobody_in(policy: &Object, known: &Known<'_>) -> bool {
+    if denies_all(policy, Direction::Ingress) {
+        return true;
+    }
+    let peers: Vec<Peer> = known
+        .everywhere("Namespace")
+        .into_iter()
+        .flat_map(|n| {
+            let inside = known.workloads(Some(n.name()));
+            let mut out: Vec<Peer> = inside.into_iter().map(|w| Peer::of(w, known)).collect();
+            out.push(Peer::somebody_in(n.name(), known));
+            out
+        })
+        .collect();
+    !peers.is_empty()
+        && policy
+            .list("spec.ingress")
+            .iter()
+            .all(|rule| !peers.iter().any(|p| may_come(rule, p, policy)))
 }
 
 fn same(a: &Object, b: &Object) -> bool {

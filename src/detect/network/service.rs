@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::detect::View;
-use crate::detect::network::shown;
+use crate::detect::network::{policy_evidence, shown};
 use crate::finding::{Class, Finding, Severity};
 use crate::near;
 use crate::object::{Object, list};
@@ -20,6 +20,9 @@ pub(crate) const IDENTITY: &[&str] = &[
     "component",
     "app.kubernetes.io/instance",
 ];
+
+/// The number of a target port that no container declares: a hint, as programs may listen on more.
+pub(crate) const UNDECLARED: &str = "undeclaredPort";
 
 /// A workload that a selector misses.
 #[derive(Debug)]
@@ -368,7 +371,10 @@ fn port_mismatch(view: &View<'_>, service: &Object, workloads: &[&Object]) -> Op
     }
     let reference = service.reference();
     // a program may listen on a port that it does not declare, so a number alone is only a hint
-    let proven = first.target.is_string() || view.report.is_some();
+    let complained = view
+        .report
+        .is_some_and(|r| policy_evidence::speaks_of_traffic(&r.text));
+    let proven = first.target.is_string() || complained;
     let mut finding = Finding::new(
         Class::ServicePortMismatch,
         if proven {
@@ -379,6 +385,9 @@ fn port_mismatch(view: &View<'_>, service: &Object, workloads: &[&Object]) -> Op
         reference.clone(),
         format!("{reference}: {}", port_text(first)),
     );
+    if !first.target.is_string() {
+        finding = finding.with_fact(UNDECLARED, shown(&first.target));
+    }
     finding.pods = view
         .snapshot
         .pods_of(&first.workload.reference())

@@ -353,6 +353,15 @@ mod tests {
     }
 
     #[test]
+    fn the_control_plane_explains_nothing() {
+        let cordoned = "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 node(s) were unschedulable.";
+        assert_eq!(binding(cordoned), Reason::Cordoned);
+        let selected = "0/4 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 1 node(s) were unschedulable, 2 node(s) didn't match Pod's node affinity/selector.";
+        let reason = read(selected).binding(Some(true)).unwrap().clone();
+        assert_eq!(reason, Reason::Cordoned);
+    }
+
+    #[test]
     fn folded_and_hostile_texts_are_read() {
         let folded = "0/1 nodes are available: 1 Insufficient\n  cpu.\n";
         assert_eq!(binding(folded), Reason::Resource("cpu".into()));

@@ -46,11 +46,45 @@ fn denied(case: &Case<'_>) -> Option<Answer> {
             }
         }
     }
+    sentences.extend(another_account(case, first, &known));
     sentences.push(format!(
         "kubemend never changes Roles and bindings (rules F01, F02): the owner of ServiceAccount {}/{} makes the change",
         first.account_namespace, first.account
     ));
     Some(refuse(Code::BlockedRbac, sentences.join(". ")))
+}
+
+/// The workload names no account, and another one of its namespace may do what is denied: then the
+/// manifest most likely lacks `serviceAccountName`.
+fn another_account(case: &Case<'_>, denial: &Denial, known: &Known<'_>) -> Option<String> {
+    let object = &case.finding.object;
+    let workload = known.find(&object.kind, object.namespace.as_deref(), &object.name)?;
+    let spec = workload.pod_spec()?;
+    let named = spec
+        .get("serviceAccountName")
+        .and_then(Value::as_str)
+        .unwrap_or("default");
+    if named != "default" || denial.account != "default" {
+        return None;
+    }
+    let accounts = known.all("ServiceAccount", workload.namespace());
+    let allowed: Vec<&str> = accounts
+        .iter()
+        .map(|a| a.name())
+        .filter(|name| *name != "default")
+        .filter(|name| {
+            let mut asked = denial.clone();
+            (*name).clone_into(&mut asked.account);
+            crate::detect::access::rbac::is_allowed(&asked, known)
+        })
+        .take(3)
+        .collect();
+    (!allowed.is_empty()).then(|| {
+        format!(
+            "{object} sets no serviceAccountName, so its pods run as ServiceAccount default; ServiceAccount {} already may: setting serviceAccountName needs no new permission (rule B01: a person makes the change)",
+            allowed.join(" or ")
+        )
+    })
 }
 
 /// Git already grants it.
@@ -79,19 +113,29 @@ fn explain(denial: &Denial, known: &Known<'_>) -> Vec<String> {
     }
     let mut out: Vec<String> = Vec::new();
     for grant in &grants {
-        out.push(granted(grant, denial));
+        out.push(granted(grant, denial, known));
     }
     out
 }
 
 /// One binding of the account, and why it does not suffice.
-fn granted(grant: &Grant<'_>, denial: &Denial) -> String {
+fn granted(grant: &Grant<'_>, denial: &Denial, known: &Known<'_>) -> String {
     let binding = grant.binding.reference();
     let Some(role) = grant.role else {
         let kind = grant.binding.str("roleRef.kind").unwrap_or("Role");
         let name = grant.binding.str("roleRef.name").unwrap_or_default();
+        let near = fitting_roles(denial, known)
+            .into_iter()
+            .find(|r| r.kind() == kind && near::is_misspelling(name, r.name()))
+            .map(|r| {
+                format!(
+                    "; {} is one slip away and allows it: the binding has to be made again with that roleRef, which is immutable (rule G15)",
+                    r.reference()
+                )
+            })
+            .unwrap_or_default();
         return format!(
-            "{binding} binds ServiceAccount {}/{} to {kind} {name}, which does not exist or is not in the dump",
+            "{binding} binds ServiceAccount {}/{} to {kind} {name}, which does not exist or is not in the dump{near}",
             denial.account_namespace, denial.account
         );
     };

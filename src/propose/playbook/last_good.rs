@@ -77,6 +77,16 @@ fn git_is_ahead(case: &Case<'_>) -> Option<Answer> {
             && (mine.is_some() || theirs.is_some())
     })?;
     let text = |v: Option<&Value>| v.map_or_else(|| "not set".to_owned(), short);
+    if let Some(template) = subject.container.get(differs).filter(|v| is_template(v)) {
+        let message = format!(
+            "{}. {differs} of container {} is {} in {}: a variable that is filled in when it is applied",
+            diagnosis(case).join("; "),
+            subject.container.name,
+            short(template),
+            subject.manifest.file
+        );
+        return Some(refuse(Code::Templated, message));
+    }
     Some(refuse(
         Code::PendingSync,
         format!(
@@ -89,6 +99,16 @@ fn git_is_ahead(case: &Case<'_>) -> Option<Answer> {
             text(live.get(differs))
         ),
     ))
+}
+
+/// Whether a value holds a variable that something else substitutes (`${TAG}`).
+fn is_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${") || text.contains("{{"),
+        Value::Array(items) => items.iter().any(is_template),
+        Value::Object(map) => map.values().any(is_template),
+        _ => false,
+    }
 }
 
 fn last_healthy(case: &Case<'_>) -> Option<Answer> {

@@ -287,7 +287,7 @@ fn raise(case: &Case<'_>, subject: &Subject<'_>, old: &str, new: &str) -> Propos
         ),
         diagnosis: facts,
         reason: format!(
-            "the container is OOMKilled at {old}; {new} is within twice the limit, the quota and the nodes"
+            "the container is OOMKilled at {old}; {new} is at most twice that, and no quota or node of the dump forbids it"
         ),
         after_merge: after_merge(&object),
     };

@@ -47,7 +47,10 @@ fn scaled_to_zero(case: &Case<'_>) -> Option<Answer> {
     let manifest = case.manifest();
     let in_git = manifest.and_then(|m| m.object.int("spec.replicas"));
     facts.push(match (manifest, in_git) {
-        (Some(m), Some(n)) => format!("{} sets spec.replicas to {n}", m.file),
+        (Some(m), Some(n)) => match &m.root {
+            Some(root) => format!("the kustomization in {root} renders spec.replicas {n}; the object is defined in {}", m.file),
+            None => format!("{} sets spec.replicas to {n}", m.file),
+        },
         (Some(m), None) => format!(
             "{} does not set spec.replicas, so something in the cluster scaled it to 0",
             m.file

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::detect::View;
 use crate::detect::scheduling::CAUSE;
 use crate::finding::{Class, Finding, Severity, fact};
+use crate::near::misspelled;
 use crate::object::{Object, list};
 use crate::report::Known;
 use crate::snapshot::Existence;
@@ -13,7 +14,43 @@ use crate::snapshot::Existence;
 pub(crate) const CERTIFICATE: &str = "certificate";
 
 pub(super) fn finding(view: &View<'_>, known: &Known<'_>, ingress: &Object) -> Option<Finding> {
-    class(known, ingress).or_else(|| tls(view, known, ingress))
+    class(known, ingress)
+        .or_else(|| host(view, known, ingress))
+        .or_else(|| tls(view, known, ingress))
+}
+
+/// The report asks for a host that no Ingress serves, and this one serves a host one slip away.
+fn host(view: &View<'_>, known: &Known<'_>, ingress: &Object) -> Option<Finding> {
+    let report = view.report?;
+    let all: Vec<&str> = known
+        .everywhere("Ingress")
+        .into_iter()
+        .flat_map(hosts)
+        .collect();
+    let asked = report
+        .text
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
+        .map(|w| w.trim_matches('.'))
+        .filter(|w| w.contains('.') && !all.contains(w));
+    let (wanted, served) = asked.take(50).find_map(|wanted| {
+        let near = misspelled(wanted, all.iter().copied())?;
+        hosts(ingress).contains(&near).then_some((wanted, near))
+    })?;
+    let summary = format!(
+        "{} serves host {served}, and the report asks for {wanted}, which no Ingress serves",
+        ingress.reference()
+    );
+    Some(
+        missing(ingress, Severity::High, summary)
+            .with_fact(CAUSE, "host")
+            .with_fact("wantedHost", wanted)
+            .with_fact("servedHost", served),
+    )
+}
+
+fn hosts(ingress: &Object) -> Vec<&str> {
+    let rules = ingress.list("spec.rules").iter();
+    rules.filter_map(|r| r.get("host")?.as_str()).collect()
 }
 
 /// No controller takes an Ingress whose class does not exist; where one serves it, it has an address.

@@ -344,3 +344,40 @@ fn text_without_quotes_in_a_moved_block_is_a_question() {
         question.title
     );
 }
+
+#[test]
+fn kinds_that_are_not_served_say_who_has_to_act() {
+    let refusal = |kind: &str, message: &str| {
+        let text = TILL.replace("kind: Deployment", &format!("kind: {kind}"));
+        let all = [desired(&text)];
+        let object = all[0].object.reference();
+        let mut finding = Finding::new(Class::DeprecatedApi, Severity::High, object, "refused");
+        finding.message = message.to_owned();
+        let case = Case {
+            finding: &finding,
+            others: &[],
+            snapshot: &Snapshot::default(),
+            desired: &all,
+            earlier: &[],
+            report: None,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        };
+        match unlocated::run(&case) {
+            Some(Answer::Refuse(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        }
+    };
+    let unserved = "no matches for kind";
+    let custom = refusal("Gadget", unserved);
+    assert_eq!(custom.code, Code::InfrastructureFault);
+    assert!(custom.message.contains("CustomResourceDefinition"));
+    let case = refusal("deployment", unserved);
+    assert_eq!(case.code, Code::BlockedIdentity);
+    assert!(case.message.contains("has Deployment"));
+    let denied = refusal(
+        "Gadget",
+        "admission webhook \"a\" denied the request: no owner",
+    );
+    assert_eq!(denied.code, Code::NoSafeFix);
+    assert!(denied.message.contains("A policy of the cluster"));
+}

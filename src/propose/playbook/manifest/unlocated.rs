@@ -129,12 +129,36 @@ fn reason(said: &str, case: &Case<'_>) -> (Code, String) {
         let why = "The manifest is not at fault: whoever applies it may not, or does not reach the API server";
         return (Code::InfrastructureFault, why.to_owned());
     }
+    if has(&["denied the request", "violates PodSecurity"]) {
+        let why = "A policy of the cluster refuses it: the message says what it demands; meet it by hand, or change the policy with its owner";
+        return (Code::NoSafeFix, why.to_owned());
+    }
     let object = &case.finding.object;
+    if case.finding.class == Class::DeprecatedApi && schema::versions_of(&object.kind).is_empty() {
+        return not_served(case);
+    }
     let why = format!(
         "The schema of Kubernetes {} finds no fault in {object}, so the right value is not known",
         schema::VERSION
     );
     (Code::NoSafeFix, why)
+}
+
+/// A kind that Kubernetes itself does not have.
+fn not_served(case: &Case<'_>) -> (Code, String) {
+    let object = &case.finding.object;
+    if let Some(kind) = schema::kind_spelled_like(&object.kind) {
+        let why = format!(
+            "Kinds are spelled exactly: Kubernetes has {kind}. Rule G01: a kind is the identity of an object, so correct it by hand"
+        );
+        return (Code::BlockedIdentity, why);
+    }
+    let version = &object.api_version;
+    let why = format!(
+        "Kubernetes itself has no kind {}, so a CustomResourceDefinition has to serve {version} {}: install or upgrade what brings it before this manifest is applied, or correct apiVersion and kind by hand",
+        object.kind, object.kind
+    );
+    (Code::InfrastructureFault, why)
 }
 
 /// kustomize or Helm cannot render.
@@ -198,7 +222,12 @@ fn not_in_git(case: &Case<'_>) -> Answer {
     }
     let said = finding.message.trim_end_matches('.');
     let (code, why) = reason(said, case);
-    if code != Code::NoSafeFix {
+    let in_git = case.desired.iter().any(|d| {
+        finding
+            .fact(fact::FILE)
+            .is_some_and(|f| d.file.ends_with(f))
+    });
+    if code != Code::NoSafeFix || in_git {
         let text = format!("{object}{} is refused: {said}. {why}", place(case));
         return Answer::Refuse(Refusal::new(code, text));
     }

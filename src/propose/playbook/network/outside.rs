@@ -13,6 +13,7 @@ use crate::report::Known;
 pub(super) fn ingress(case: &Case<'_>) -> Option<Answer> {
     match case.finding.fact(CAUSE)? {
         "tls" => Some(tls(case)),
+        "host" => Some(host(case)),
         _ => Some(class(case)),
     }
 }
@@ -51,6 +52,27 @@ fn class(case: &Case<'_>) -> Answer {
         format!("the cluster has IngressClass {}", and(&names)),
     ];
     ask(Code::ForbiddenByRule, title, diagnosis, options)
+}
+
+/// Which host a site has is its owner's to say: rule E08.
+fn host(case: &Case<'_>) -> Answer {
+    let finding = case.finding;
+    let name = &finding.object;
+    let wanted = finding.fact("wantedHost").unwrap_or_default();
+    let served = finding.fact("servedHost").unwrap_or_default();
+    let options = vec![
+        by_hand(format!(
+            "change the host of {name} from {served} to {wanted}, in rules and tls (rule E08: a person makes the change)"
+        )),
+        by_hand(format!("keep {served}, and call that host")),
+    ];
+    let title = format!("{name} serves {served}, not {wanted}: which host is meant?");
+    ask(
+        Code::LockedField,
+        title,
+        vec![finding.summary.clone()],
+        options,
+    )
 }
 
 fn tls(case: &Case<'_>) -> Answer {

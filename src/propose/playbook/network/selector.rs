@@ -28,7 +28,10 @@ pub(super) fn no_endpoints(case: &Case<'_>) -> Option<Answer> {
         return Some(Answer::Fix(fix));
     }
     let all = near_workloads(service, &known);
-    let fits: Vec<&Near<'_>> = all.iter().filter(|n| is_one_key_off(n)).collect();
+    let fits: Vec<&Near<'_>> = all
+        .iter()
+        .filter(|n| is_one_key_off(n) && !is_served_elsewhere(service, n, &known))
+        .collect();
     let fixes: Vec<Proposal> = proven(&fits)
         .iter()
         .filter_map(|n| fix(service, n, &known))
@@ -101,6 +104,23 @@ fn is_one_key_off(near: &Near<'_>) -> bool {
         0 => (near.alike && near.ports == Some(true)) || slip || renamed_key(near).is_some(),
         _ => near.alike || slip || (near.ports == Some(true) && near.shares_identity),
     }
+}
+
+/// Another Service sends to these pods already, and the difference is no slip: a second track
+/// (canary, blue and green) whose pods are not there yet.
+fn is_served_elsewhere(service: &Object, near: &Near<'_>, known: &Known<'_>) -> bool {
+    let slip = near.differing.iter().any(|(_, want, have)| {
+        have.as_deref()
+            .is_some_and(|h| near::is_misspelling(want, h))
+    });
+    !slip
+        && !near.alike
+        && known.all("Service", service.namespace()).iter().any(|s| {
+            !s.reference().same_object(&service.reference())
+                && selected(s, known)
+                    .iter()
+                    .any(|w| w.reference().same_object(&near.workload.reference()))
+        })
 }
 
 /// The only candidate; or the only one whose name and ports agree as well.
@@ -327,6 +347,17 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
         ));
         options.extend(related_by_name(service, known));
     }
+    for elsewhere in in_other_namespaces(service, known) {
+        diagnosis.push(format!(
+            "{} carries these labels in another namespace; a Service selects only pods of its own",
+            elsewhere.reference()
+        ));
+        options.push(by_hand(format!(
+            "move {reference} to namespace {0}, or call {1}.{0} instead (rule G01: a person makes the change)",
+            elsewhere.namespace().unwrap_or("default"),
+            service.name()
+        )));
+    }
     options.push(by_hand(format!(
         "deploy the workload that carries {}, or remove {reference} if it is not needed any more",
         labels_text(service.map("spec.selector"))
@@ -337,6 +368,19 @@ fn question(case: &Case<'_>, service: &Object, near: &[Near<'_>], known: &Known<
         diagnosis,
         options,
     )
+}
+
+/// Workloads that the selector would match if they were in the Service's namespace.
+fn in_other_namespaces<'a>(service: &Object, known: &Known<'a>) -> Vec<&'a Object> {
+    let selector = service.map("spec.selector");
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "Rollout"];
+    kinds
+        .into_iter()
+        .flat_map(|kind| known.everywhere(kind))
+        .filter(|w| w.namespace() != service.namespace())
+        .filter(|w| map_selects(selector, w.pod_labels()))
+        .take(3)
+        .collect()
 }
 
 /// Workloads whose name shares a word with the Service or with what it selects.

@@ -136,6 +136,78 @@ fn an_unproven_selector_is_a_question() {
 }
 
 #[test]
+fn a_second_track_is_not_sent_to_the_first() {
+    let first = service("web", "{app: web, tier: front}", "8080");
+    let second = service("shadow", "{app: web, tier: trial}", "8080");
+    let alone = answers(&[WEB, CART, &second], "", "");
+    assert_eq!(alone, ["fix spec.selector.tier=\"front\""]);
+    let beside = answers(&[WEB, CART, &first, &second], "", "");
+    assert_eq!(beside, ["ask OwnerDecision"]);
+}
+
+#[test]
+fn classes_and_certificates_that_do_not_exist_are_said_and_not_changed() {
+    let class = |name: &str| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {{name: {name}}}}}"
+        )
+    };
+    let with = |spec: &str| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: public, namespace: shop}}, spec: {{{spec}, rules: []}}, status: {{}}}}"
+        )
+    };
+    let of = |docs: &[&str], report: &str| answers(docs, report, "");
+    let typo = with("ingressClassName: ngnix");
+    assert_eq!(of(&[&typo, &class("nginx")], ""), ["ask ForbiddenByRule"]);
+    assert!(of(&[&typo, &class("ngnix")], "").is_empty());
+    assert!(of(&[&typo], "").is_empty(), "classes are not in the dump");
+    let served = typo.replace(
+        "status: {}",
+        "status: {loadBalancer: {ingress: [{ip: 10.0.0.1}]}}",
+    );
+    assert!(of(&[&served, &class("nginx")], "").is_empty());
+    let tls = with("ingressClassName: nginx, tls: [{hosts: [a.example], secretName: a-tls}]");
+    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: other, namespace: shop}}";
+    let docs = [tls.as_str(), secret, &class("nginx")];
+    assert!(of(&docs, "").is_empty(), "a dump may leave Secrets out");
+    assert_eq!(
+        of(&docs, "the certificate of a.example is wrong"),
+        ["refuse MissingSecretInput"]
+    );
+}
+
+#[test]
+fn a_load_balancer_without_address_matters_to_who_asks() {
+    let balancer = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}, status: {loadBalancer: {}}}";
+    assert!(answers(&[WEB, balancer], "", "").is_empty());
+    assert_eq!(
+        answers(&[WEB, balancer], "web has no external IP", ""),
+        ["refuse InfrastructureFault"]
+    );
+}
+
+#[test]
+fn a_report_of_two_applications_shows_the_policy_between_them() {
+    let gate = |from: &str, port: &str| {
+        policy(&format!(
+            "{{podSelector: {{matchLabels: {{app: cart}}}}, policyTypes: [Ingress], ingress: [{{from: [{{podSelector: {{matchLabels: {{app: {from}}}}}}}], ports: [{{port: {port}}}]}}]}}"
+        ))
+    };
+    let cart = service("cart", "{app: cart}", "7000");
+    let of = |policy: &str| {
+        answers(
+            &[WEB, CART, &cart, policy],
+            "web times out calling cart",
+            "",
+        )
+    };
+    assert_eq!(of(&gate("web", "7001")), ["ask BlockedNetworkPolicy"]);
+    assert_eq!(of(&gate("wep", "7000")), ["ask BlockedNetworkPolicy"]);
+    assert!(of(&gate("web", "7000")).is_empty());
+}
+
+#[test]
 fn services_without_selector_and_scaled_down_ones_are_no_findings() {
     let external = "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {type: ExternalName, externalName: example.org, selector: {app: zzz}}}";
     assert!(answers(&[WEB, external], "", "").is_empty());

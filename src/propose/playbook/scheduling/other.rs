@@ -21,6 +21,13 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
         "node-name" => Some(node_name(&waiting)),
         "scheduler-name" => Some(scheduler_name(&waiting)),
         "spread" => Some(spread(&waiting)),
+        "scale-up" => Some(refuse(
+            Code::NothingWrong,
+            format!(
+                "{}; wait for the node, and look again if the pods are Pending after 15 minutes",
+                case.finding.summary
+            ),
+        )),
         "volume-node" | "volume" | "volume-conflict" => Some(volumes(&waiting)),
         _ => {
             let nodes = waiting.nodes();

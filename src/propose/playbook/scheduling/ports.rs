@@ -85,7 +85,11 @@ fn holders(waiting: &Waiting<'_>, number: i64) -> Vec<(String, usize)> {
 /// a port of the node is the purpose).
 fn removal(waiting: &Waiting<'_>, port: &HostPort<'_>) -> Option<Proposal> {
     let service = service_for(waiting, port)?;
-    if waiting.name().kind == "DaemonSet"
+    let own = waiting.name().to_string();
+    // it has the port already and wants it once more: it is what the port is for
+    let holds_it = holders(waiting, port.number).iter().any(|(o, _)| *o == own);
+    if holds_it
+        || waiting.name().kind == "DaemonSet"
         || waiting.spec.get("hostNetwork") == Some(&Value::Bool(true))
     {
         return None;

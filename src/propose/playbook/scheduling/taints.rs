@@ -20,7 +20,10 @@ pub(super) fn run(case: &Case<'_>) -> Option<Answer> {
     if waiting.nodes().is_empty() {
         return Some(taints.question());
     }
-    if taints.blocking.iter().all(|t| is_health(t)) {
+    // nobody means the control plane when the workers are down
+    let ordinary = || taints.blocking.iter().filter(|t| !is_control_plane(t));
+    let any_is_down = ordinary().next().is_some() || taints.blocking.is_empty();
+    if any_is_down && ordinary().all(|t| is_health(t)) {
         return Some(taints.unhealthy());
     }
     let fix = taints

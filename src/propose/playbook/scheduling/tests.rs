@@ -337,6 +337,17 @@ fn a_host_port_goes_only_where_a_service_reaches_the_port() {
     );
     asked(&run(&service("8081")));
     asked(&run(&git(HOST_PORT)));
+    // pods of the workload itself hold the port: it is in use
+    let holder = "---
+apiVersion: v1
+kind: Pod
+metadata:
+  {name: web-2-b, namespace: shop, labels: {app: web}, ownerReferences: [{kind: ReplicaSet, name: web-2, uid: r2, controller: true}]}
+spec: {nodeName: n1, containers: [{name: app, image: a, ports: [{containerPort: 8080, hostPort: 9000}]}]}
+status: {phase: Running}
+";
+    let crowded = live(PORTS, HOST_PORT, "") + holder;
+    asked(&ask(findings, &crowded, &service("8080"), ""));
 }
 
 #[test]

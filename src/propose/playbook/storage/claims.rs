@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::detect::scheduling::{CAUSE, claims_of};
 use crate::finding::fact;
 use crate::lock::known_good;
-use crate::near::{misspelled, shares_a_word};
+use crate::near::{is_generic, misspelled, shares_a_word};
 use crate::object::{Object, list};
 use crate::path::FieldPath;
 use crate::propose::playbook::build::{Words, ask, by_hand, change, edit, proposal, refuse};
@@ -142,6 +142,12 @@ impl<'c> Lost<'c> {
                 .any(|d| mounts(&d.object) && !own(&d.object))
     }
 
+    /// Whether a claim may be this workload's: a name that says whose it is has to fit.
+    fn may_mean(&self, claim: &str) -> bool {
+        let own = [self.missing, self.manifest.object.name(), &self.volume];
+        is_generic(claim) || own.iter().any(|name| shares_a_word(name, claim))
+    }
+
     /// Earlier value, a slip, the only claim that shares a word and is free, the only claim at all.
     fn the_claim(&self) -> Option<(String, String)> {
         let existing = self.existing();
@@ -164,7 +170,7 @@ impl<'c> Lost<'c> {
         }
         let free: Vec<&String> = existing.iter().filter(|c| !self.is_used(c)).collect();
         match free.as_slice() {
-            [only] if existing.len() == 1 => Some((
+            [only] if existing.len() == 1 && self.may_mean(only) => Some((
                 (*only).clone(),
                 format!("{only} is the only claim of the namespace, and no other workload uses it"),
             )),

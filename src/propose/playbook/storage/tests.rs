@@ -198,9 +198,14 @@ fn the_claim_that_is_meant_is_found() {
         "name"
     );
     assert_eq!(
-        fixed(&find("anything", &["orders-pvc"], "")),
-        [format!("{PATH} = orders-pvc")],
-        "only one"
+        fixed(&find("anything", &["web-pvc"], "")),
+        [format!("{PATH} = web-pvc")],
+        "only one, and called like the workload"
+    );
+    assert_eq!(
+        fixed(&find("anything", &["data-pvc"], "")),
+        [format!("{PATH} = data-pvc")],
+        "only one, and nobody's by name"
     );
 }
 
@@ -208,6 +213,8 @@ fn the_claim_that_is_meant_is_found() {
 fn a_claim_that_is_not_proven_is_asked_about() {
     asked(&find("data-0", &["data-1", "data-2"], ""));
     asked(&find("anything", &["orders-pvc", "users-pvc"], ""));
+    // the only claim says by its name that it is another application's
+    asked(&find("uploads", &["backup-archive"], ""));
     let used = "
 apiVersion: v1
 kind: Pod
