@@ -134,14 +134,20 @@ fn a_misspelled_item_of_a_mounted_config_map_is_corrected() {
 }
 
 #[test]
-fn a_daemon_set_goes_back_to_its_earlier_controller_revision() {
+fn sets_go_back_to_their_earlier_controller_revision() {
+    for kind in ["DaemonSet", "StatefulSet"] {
+        set_goes_back(kind);
+    }
+}
+
+fn set_goes_back(kind: &str) {
     let (old, new) = (
         "image: registry.test/web:1.4.0",
         "image: registry.test/web:1.4.l",
     );
     let set = |container: &str| {
         deployment(container)
-            .replace("kind: Deployment", "kind: DaemonSet")
+            .replace("kind: Deployment", &format!("kind: {kind}"))
             .replace("  replicas: 1\n", "")
     };
     let revision = |number: u8, container: &str| {
@@ -150,12 +156,12 @@ fn a_daemon_set_goes_back_to_its_earlier_controller_revision() {
         )
         .unwrap();
         format!(
-            "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {{name: web-c{number}, namespace: shop, ownerReferences: [{{apiVersion: apps/v1, kind: DaemonSet, name: web, uid: d1, controller: true}}]}}\nrevision: {number}\ndata: {{spec: {{template: {template}}}}}\n"
+            "apiVersion: apps/v1\nkind: ControllerRevision\nmetadata: {{name: web-c{number}, namespace: shop, ownerReferences: [{{apiVersion: apps/v1, kind: {kind}, name: web, uid: d1, controller: true}}]}}\nrevision: {number}\ndata: {{spec: {{template: {template}}}}}\n"
         )
     };
     let pod = pod(new, &waiting("ImagePullBackOff", NOT_FOUND)).replace(
         "kind: ReplicaSet, name: web-r2, uid: r2",
-        "kind: DaemonSet, name: web, uid: d1",
+        &format!("kind: {kind}, name: web, uid: d1"),
     );
     let with = |revisions: &[String]| {
         let mut all = vec![set(new), pod.clone()];
