@@ -6,14 +6,16 @@
 use crate::object::ObjectRef;
 
 pub mod lookup;
+pub mod node;
 pub mod plain;
 pub mod read;
 pub mod readings;
 pub mod tree;
 
 pub use lookup::Trail;
+pub use node::{Anchor, Entry, Item, Kind, Node, Style};
 pub use read::{read_stream, read_value};
-pub use tree::{Entry, Item, Kind, Node, Style, Tree};
+pub use tree::Tree;
 
 /// The largest file that is read at all, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;

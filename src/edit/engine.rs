@@ -160,7 +160,8 @@ fn keeps_spelling(doc: &Doc<'_>, node: &Node, text: &str) -> Result<(), Refusal>
     let Ok(found) = readings::of_node(&doc.tree, node, Reading::Go) else {
         return Ok(());
     };
-    let retyped = (found.is_boolean() || found.is_number()) && found.to_string() == text;
+    let spelling = found.to_string();
+    let retyped = (found.is_boolean() || found.is_number()) && spelling == text;
     match node.text() {
         Some(spelled) if retyped && spelled != text => Err(Refusal::new(
             Code::AmbiguousScalar,

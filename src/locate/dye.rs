@@ -187,6 +187,7 @@ fn is_sound(place: &Place, rendered: &Value, exact: bool) -> bool {
     match place.part {
         Part::Tag => image().is_some_and(|i| i.tag.as_deref() == text),
         Part::Digest => image().is_some_and(|i| i.digest.as_deref() == text),
+        Part::Name => false,
         Part::Image => rendered == &place.value,
         Part::Whole | Part::Content | Part::Literal | Part::Env => {
             exact && rendered == &place.written()

@@ -145,6 +145,7 @@ fn is_image_part(place: &Place, value: &Value) -> bool {
     match (place.part, image) {
         (Part::Tag, Some(image)) => image.tag.as_deref() == text,
         (Part::Digest, Some(image)) => image.digest.as_deref() == text,
+        (Part::Name, Some(image)) => Some(image.name.as_str()) == text,
         _ => false,
     }
 }
@@ -175,6 +176,10 @@ fn ends_up(place: &Place, after: &Value, expected: &Value) -> bool {
         Part::Tag | Part::Digest => {
             let text = expected.as_str().unwrap_or_default();
             after.as_str().is_some_and(|a| a.ends_with(text))
+        }
+        Part::Name => {
+            let image = after.as_str().and_then(Image::parse);
+            image.map(|i| i.name).as_deref() == expected.as_str()
         }
         Part::Literal => {
             let pair = expected.as_str().unwrap_or_default();

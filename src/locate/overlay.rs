@@ -162,7 +162,8 @@ fn entries(
         }
     }
     if !patched.is_empty() {
-        found.push(("patches", patch(overlay, rendered, &patched)?));
+        let name = name_for_patches(rendered.object.name(), k);
+        found.push(("patches", patch(overlay, rendered, name, &patched)?));
     }
     Ok(found)
 }
@@ -231,10 +232,22 @@ fn replicas_entry(
     (fits && !taken).then(|| json!({"name": name, "count": count}))
 }
 
+/// The name that an object has when a kustomization's patches run: its own prefix and suffix come
+/// later.
+fn name_for_patches<'n>(rendered: &'n str, kustomization: &Value) -> &'n str {
+    let own = |key: &str| {
+        let text = kustomization.get(key).and_then(Value::as_str);
+        text.unwrap_or_default()
+    };
+    let name = rendered.strip_prefix(own("namePrefix")).unwrap_or(rendered);
+    name.strip_suffix(own("nameSuffix")).unwrap_or(name)
+}
+
 /// One patch with a target, so that prefixes and namespaces do not matter.
 fn patch(
     overlay: &Overlay,
     rendered: &Rendered,
+    name: &str,
     edits: &[(FieldPath, Op)],
 ) -> Result<Value, Refusal> {
     let object = &rendered.object;
@@ -247,7 +260,7 @@ fn patch(
             let mut whole = Map::new();
             whole.insert("apiVersion".to_owned(), Value::from(object.api_version()));
             whole.insert("kind".to_owned(), Value::from(object.kind()));
-            whole.insert("metadata".to_owned(), json!({"name": object.name()}));
+            whole.insert("metadata".to_owned(), json!({"name": name}));
             merge(
                 &mut whole,
                 body.as_object_mut().map(std::mem::take).unwrap_or_default(),
@@ -262,10 +275,7 @@ fn patch(
     }
     target.insert("kind".to_owned(), Value::from(object.kind()));
     // A target's name is a regular expression that must match all of the name.
-    target.insert(
-        "name".to_owned(),
-        Value::from(object.name().replace('.', "\\.")),
-    );
+    target.insert("name".to_owned(), Value::from(name.replace('.', "\\.")));
     Ok(json!({"target": target, "patch": text}))
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Part {
     Tag,
     /// `images[].digest`.
     Digest,
+    /// `images[].newName`; never dyed, because later entries find images by it.
+    Name,
     /// What follows the `=` of a literal.
     Literal,
     /// The content of a whole file.
@@ -343,7 +345,7 @@ fn entries(files: &Files, k: &Kustomization, found: &mut Vec<Place>) {
         place.span = shift(place.span, slice);
         if let Some((_, part)) = wanted.iter().find(|(p, _)| *p == path) {
             place.part = *part;
-            place.dyeable = true;
+            place.dyeable = *part != Part::Name;
             found.push(place);
         } else if inline.contains(&shown) {
             inline_places(&place, node, found);
@@ -362,6 +364,7 @@ fn entry_paths(value: &Value) -> Vec<(FieldPath, Part)> {
     for image in items("images") {
         paths.push((image.key("newTag"), Part::Tag));
         paths.push((image.key("digest"), Part::Digest));
+        paths.push((image.key("newName"), Part::Name));
     }
     for replica in items("replicas") {
         paths.push((replica.key("count"), Part::Whole));
@@ -442,10 +445,13 @@ fn env_lines(file: &str, text: &str) -> Vec<Place> {
     found
 }
 
+/// A range of a text and what replaces it.
+type Splice = ((usize, usize), String);
+
 /// New texts for places of one file, written into a private copy of it.
 pub(super) fn paint(text: &str, changes: &[(&Place, Paint)]) -> String {
-    let mut splices: Vec<((usize, usize), String)> = Vec::new();
-    let mut nested: Vec<(&FieldPath, Vec<((usize, usize), String)>)> = Vec::new();
+    let mut splices: Vec<Splice> = Vec::new();
+    let mut nested: Vec<(&FieldPath, Vec<Splice>)> = Vec::new();
     for (place, paint) in changes {
         let new = (place.span, paint.text(place));
         match &place.inner {
@@ -463,11 +469,7 @@ pub(super) fn paint(text: &str, changes: &[(&Place, Paint)]) -> String {
 }
 
 /// The whole inline patch as one quoted text, with its changes.
-fn repaint_inline(
-    text: &str,
-    path: &FieldPath,
-    inner: Vec<((usize, usize), String)>,
-) -> Option<((usize, usize), String)> {
+fn repaint_inline(text: &str, path: &FieldPath, inner: Vec<Splice>) -> Option<Splice> {
     let slices = manifest::split(text);
     let slice = slices.first()?;
     let tree = Tree::parse(slice.of(text)).ok()?;
@@ -476,7 +478,7 @@ fn repaint_inline(
     Some((shift((node.start, node.end), slice), quoted(&patch)))
 }
 
-fn splice(text: &str, mut splices: Vec<((usize, usize), String)>) -> String {
+fn splice(text: &str, mut splices: Vec<Splice>) -> String {
     splices.sort_by_key(|(span, _)| *span);
     let mut out = String::with_capacity(text.len());
     let mut at = 0;

@@ -163,7 +163,9 @@ fn changes(
             let whole = path.join(&FieldPath(target.gap.clone()));
             Ok(vec![change(whole, Op::Add(value), None)])
         }
-        (Op::Set(value) | Op::Add(value), Part::Tag | Part::Digest) => image_entry(target, value),
+        (Op::Set(value) | Op::Add(value), Part::Tag | Part::Digest | Part::Name) => {
+            image_entry(repository, target, value)
+        }
         (Op::Set(value) | Op::Add(value), Part::Literal) => literal(target, value).map(set),
         (_, Part::Content | Part::Env) => {
             let message = format!(
@@ -187,27 +189,47 @@ fn change(path: FieldPath, op: Op, expected: Option<Value>) -> Change {
 }
 
 /// `images:` entries hold an image in parts; only the parts that differ are changed.
-fn image_entry(target: &Target, wanted: &Value) -> Result<Vec<Change>, Refusal> {
+fn image_entry(
+    repository: &Repository<'_>,
+    target: &Target,
+    wanted: &Value,
+) -> Result<Vec<Change>, Refusal> {
     let parse = |v: Option<&Value>| v.and_then(Value::as_str).and_then(Image::parse);
     let (Some(old), Some(new)) = (parse(target.current.as_ref()), parse(Some(wanted))) else {
         let message = format!("{wanted} is no image reference");
         return Err(Refusal::new(Code::UnsupportedShape, message));
     };
-    let path = target.spot.deepest();
-    let Some((entry, Seg::Key(key))) = path.split_last() else {
+    let Some((path, _)) = target.spot.deepest().split_last() else {
         return Err(Refusal::new(
             Code::UnknownWriter,
             "an images entry without a key",
         ));
     };
-    if old.name != new.name {
+    let entry = repository
+        .value_at(&target.spot.at(path.clone()))
+        .unwrap_or_default();
+    let set = |key: &str, value: &str| {
+        let op = Op::Set(Value::from(value));
+        change(path.key(key), op, entry.get(key).cloned())
+    };
+    let elsewhere = |what: &str| {
         let message = format!(
-            "the tag of {} is in the images entry at {}:{}, its name is not; changing both at once is not supported",
-            old.name, target.spot.file, target.line
+            "the {what} of {old} does not come from the images entry at {}:{}, which gives the rest; both cannot be changed at once",
+            target.spot.file, target.line
         );
-        return Err(Refusal::new(Code::NotYetSupported, message));
+        Refusal::new(Code::NotYetSupported, message)
+    };
+    let mut changes = Vec::new();
+    if old.name != new.name {
+        if entry.get("newName").and_then(Value::as_str) != Some(old.name.as_str()) {
+            return Err(elsewhere("name"));
+        }
+        changes.push(set("newName", &new.name));
     }
-    let (other, value) = match (&new.digest, &new.tag) {
+    if (&old.tag, &old.digest) == (&new.tag, &new.digest) {
+        return Ok(changes);
+    }
+    let (key, value) = match (&new.digest, &new.tag) {
         (Some(digest), _) => ("digest", digest),
         (None, Some(tag)) => ("newTag", tag),
         (None, None) => {
@@ -215,19 +237,25 @@ fn image_entry(target: &Target, wanted: &Value) -> Result<Vec<Change>, Refusal> 
             return Err(Refusal::new(Code::UnsupportedShape, message));
         }
     };
-    let value = Value::from(value.as_str());
-    if key == other {
-        return Ok(vec![change(
-            path.clone(),
-            Op::Set(value),
-            target.written.clone(),
-        )]);
+    let other = if key == "digest" { "newTag" } else { "digest" };
+    if entry.get(key).is_some() {
+        changes.push(set(key, value));
+    } else if entry.get(other).is_some() {
+        // kustomize takes one of the two only.
+        changes.push(change(
+            path.key(other),
+            Op::Remove,
+            entry.get(other).cloned(),
+        ));
+        changes.push(change(
+            path.key(key),
+            Op::Add(Value::from(value.as_str())),
+            None,
+        ));
+    } else {
+        return Err(elsewhere("tag"));
     }
-    // kustomize takes one of the two only.
-    Ok(vec![
-        change(path.clone(), Op::Remove, target.written.clone()),
-        change(entry.key(other), Op::Add(value), None),
-    ])
+    Ok(changes)
 }
 
 /// `KEY=value` with another value.

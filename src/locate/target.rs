@@ -272,6 +272,13 @@ impl Repository<'_> {
             }
             return self.dyed_writer(root, &attribution, *id);
         }
+        let is_image = field.1.0.last() == Some(&Seg::Key("image".to_owned()));
+        if is_image
+            && !hits.is_empty()
+            && let Ok(writer) = self.flipped_writer(root, &attribution, field, value)
+        {
+            return Ok(writer); // the name comes from an images entry, the tag from elsewhere
+        }
         if let Some(place) = hits.first().and_then(|h| attribution.places.get(h.place)) {
             let message = format!(
                 "{} is {value} as rendered, but {}:{} says {}: kustomize changes it on the way",

@@ -770,7 +770,10 @@ fn probe_path(attempt: &Attempt<'_>, probe: &Value, kind: &str) -> Result<(), (C
         .iter()
         .filter(|k| **k != kind)
         .any(|k| before.get(k).and_then(place) == Some(new.clone()));
-    let moved = old.as_ref().is_some_and(|(_, port)| *port != new.1);
+    // a misspelled port name means the port that it misspells
+    let moved = old
+        .as_ref()
+        .is_some_and(|(_, port)| *port != new.1 && !port.is_string());
     if asked
         || !moved
         || was_good(

@@ -1,6 +1,7 @@
 //! Finding nodes of a tree by path, and the paths of nodes.
 
-use super::tree::{Kind, Node, Tree};
+use super::node::{Kind, Node};
+use super::tree::Tree;
 use crate::code::{Code, Refusal};
 use crate::path::{FieldPath, Seg};
 

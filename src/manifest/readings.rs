@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Number, Value};
 
+use super::node::{Anchor, Entry, Kind, Node, Style};
 use super::plain::is_decimal;
-use super::tree::{Anchor, Entry, Kind, Node, Style, Tree};
+use super::tree::Tree;
 use crate::code::{Code, Refusal};
 
 /// Who reads.

@@ -40,7 +40,7 @@ pub struct Converted {
 pub fn convert(object: &Object) -> Option<Converted> {
     let gone = deprecated(object.api_version(), object.kind())?;
     let new = gone.replacement?;
-    let mut plan = Plan::default();
+    let mut plan = Moves::default();
     plan.set(
         FieldPath::keys(["apiVersion"]),
         json!(new),
@@ -67,19 +67,19 @@ pub fn convert(object: &Object) -> Option<Converted> {
 /// The moves that give an Ingress of `networking.k8s.io/v1` its own form, where it still has the
 /// fields of the beta version.
 pub fn ingress_moves(object: &Object) -> Vec<Move> {
-    let mut plan = Plan::default();
+    let mut plan = Moves::default();
     ingress(object, &mut plan);
     plan.moves
 }
 
 #[derive(Default)]
-struct Plan {
+struct Moves {
     moves: Vec<Move>,
     open: Vec<String>,
     notes: Vec<String>,
 }
 
-impl Plan {
+impl Moves {
     fn push(&mut self, path: FieldPath, op: Op, why: impl Into<String>) {
         self.moves.push(Move {
             path,
@@ -106,7 +106,7 @@ impl Plan {
     }
 }
 
-fn body(object: &Object, plan: &mut Plan) {
+fn body(object: &Object, plan: &mut Moves) {
     match object.kind() {
         "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet" => workload(object, plan),
         "Ingress" => ingress(object, plan),
@@ -135,7 +135,7 @@ fn body(object: &Object, plan: &mut Plan) {
 }
 
 /// Deployment, DaemonSet, ReplicaSet, StatefulSet to `apps/v1`: the selector lost its default.
-fn workload(object: &Object, plan: &mut Plan) {
+fn workload(object: &Object, plan: &mut Moves) {
     let spec = FieldPath::keys(["spec"]);
     plan.remove(
         object,
@@ -189,7 +189,7 @@ fn workload(object: &Object, plan: &mut Plan) {
     }
 }
 
-fn ingress(object: &Object, plan: &mut Plan) {
+fn ingress(object: &Object, plan: &mut Moves) {
     let spec = FieldPath::keys(["spec"]);
     if let Some(backend) = object.get("spec.backend") {
         plan.remove(
@@ -249,7 +249,7 @@ fn new_backend(old: &Value) -> Value {
     Value::Object(new)
 }
 
-fn budget(object: &Object, plan: &mut Plan) {
+fn budget(object: &Object, plan: &mut Moves) {
     let empty = object
         .get("spec.selector")
         .is_none_or(|s| s.as_object().is_some_and(Map::is_empty));
@@ -258,7 +258,7 @@ fn budget(object: &Object, plan: &mut Plan) {
     }
 }
 
-fn webhooks(object: &Object, plan: &mut Plan) {
+fn webhooks(object: &Object, plan: &mut Moves) {
     for hook in object.list("webhooks") {
         let name = hook.get("name").and_then(Value::as_str).unwrap_or_default();
         let pure = matches!(
@@ -283,7 +283,7 @@ fn webhooks(object: &Object, plan: &mut Plan) {
     }
 }
 
-fn shares(object: &Object, plan: &mut Plan) {
+fn shares(object: &Object, plan: &mut Moves) {
     let limited = FieldPath::keys(["spec", "limited"]);
     if let Some(old) = object.get("spec.limited.assuredConcurrencyShares") {
         let why = "assuredConcurrencyShares is called nominalConcurrencyShares now";
@@ -293,7 +293,7 @@ fn shares(object: &Object, plan: &mut Plan) {
 }
 
 /// `autoscaling/v2beta1` to `v2`: metric and target became mappings of their own.
-fn autoscaler(object: &Object, plan: &mut Plan) {
+fn autoscaler(object: &Object, plan: &mut Moves) {
     for (i, metric) in object.list("spec.metrics").iter().enumerate() {
         let at = FieldPath::keys(["spec", "metrics"]).index(i);
         for (key, kind) in [

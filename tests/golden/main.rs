@@ -3,6 +3,11 @@
 //! Precision must be 100 %: a wrong file or line fails; a refusal is counted by its code. Without
 //! the corpus or a renderer the trials are reported as ignored, by name and with the reason.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the measured shares are the result of these trials"
+)]
+
 mod answers;
 mod round_trip;
 mod traps;

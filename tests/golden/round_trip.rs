@@ -34,7 +34,7 @@ pub(crate) fn run(sample: Option<usize>) -> Result<(), String> {
             .filter(|r| is_exact(r))
             .filter(|_| {
                 number += 1;
-                (number + stride / 2) % stride == 0
+                (number + stride / 2).is_multiple_of(stride)
             })
             .collect();
         if wanted.is_empty() {

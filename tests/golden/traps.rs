@@ -13,12 +13,15 @@ use serde_json::json;
 use crate::RENDERER;
 
 type Outcome = Result<(), String>;
+/// A name and what it checks.
+type Trap = (&'static str, fn() -> Outcome);
 
 /// All traps by name.
-pub(crate) const ALL: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const ALL: &[Trap] = &[
     ("idempotent_pin", idempotent_pin),
     ("equal_image_entries", equal_image_entries),
     ("digest_instead_of_tag", digest_instead_of_tag),
+    ("image_name_in_entry", image_name_in_entry),
     ("patches_in_order", patches_in_order),
     ("component_before_own_patch", component_before_own_patch),
     ("json_index_after_prepend", json_index_after_prepend),
@@ -183,6 +186,28 @@ fn digest_instead_of_tag() -> Outcome {
     let new = &changed["prod/kustomization.yaml"];
     same(
         new.contains("newTag: \"1.1\"") && !new.contains("digest"),
+        true,
+    )
+}
+
+fn image_name_in_entry() -> Outcome {
+    let entry =
+        "resources:\n- ../base\nimages:\n- name: registry.test/web\n  newName: mirror.test/wbe\n";
+    let wanted = edit(web(), IMAGE, Op::Set(json!("mirror.test/web:1.0")));
+    let f = base_and_overlay(entry);
+    same(
+        at(&open(&f), &web(), IMAGE),
+        Ok("prod/kustomization.yaml:5".into()),
+    )?;
+    let changed = mend(&f, std::slice::from_ref(&wanted)).map_err(text)?;
+    same(
+        changed["prod/kustomization.yaml"].contains("newName: mirror.test/web\n"),
+        true,
+    )?;
+    let f = base_and_overlay(&format!("{entry}  newTag: \"1.0\"\n"));
+    let changed = mend(&f, &[wanted]).map_err(text)?;
+    same(
+        changed["prod/kustomization.yaml"].contains("newName: mirror.test/web\n"),
         true,
     )
 }
@@ -502,9 +527,12 @@ fn one_base_twice_in_one_root() -> Outcome {
             "b/kustomization.yaml",
             "resources: [../base]\nnamePrefix: b-\n",
         ),
-        ("all/kustomization.yaml", "resources:\n- ../a\n- ../b\n"),
+        (
+            "all/kustomization.yaml",
+            "namePrefix: all-\nresources:\n- ../a\n- ../b\n",
+        ),
     ]);
-    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "a-web");
+    let a = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "all-a-web");
     let changed = mend(&f, &[edit(a, MEMORY, Op::Set(json!("128Mi")))]).map_err(text)?;
     same(paths(&changed), vec!["all/kustomization.yaml"])
 }
@@ -561,7 +589,7 @@ fn remove_and_append() -> Outcome {
         &format!("{list}[2]"),
         Op::Add(json!({"name": "C", "value": "3"})),
     );
-    let changed = mend(&f, &[added.clone()]).map_err(text)?;
+    let changed = mend(&f, std::slice::from_ref(&added)).map_err(text)?;
     same(
         changed["base/web.yaml"].contains("        - name: C\n          value: \"3\"\n"),
         true,

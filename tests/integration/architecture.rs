@@ -3,26 +3,60 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Production code only: what stands before the test module of a file.
+/// Production code only: what stands before the test module of a file, and no file that is one.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    let read = |path: &PathBuf| {
-        let name = path
-            .strip_prefix(&root)
-            .unwrap()
-            .to_string_lossy()
-            .replace('\\', "/");
-        let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let code: Vec<&str> = code
+    let texts: Vec<(PathBuf, String)> = files
+        .into_iter()
+        .map(|p| (p.clone(), fs::read_to_string(p).unwrap()))
+        .collect();
+    let tests: Vec<String> = texts
+        .iter()
+        .flat_map(|(_, text)| test_modules(text))
+        .collect();
+    let stem = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let production = texts
+        .into_iter()
+        .filter(|(path, _)| !tests.contains(&stem(path)));
+    production
+        .map(|(path, text)| {
+            let name = path
+                .strip_prefix(&root)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
+            let code: Vec<&str> = production_part(&text)
+                .lines()
+                .filter(|l| !l.trim_start().starts_with("//"))
+                .collect();
+            (name, code.join("\n"))
+        })
+        .collect()
+}
+
+/// What stands before the first test module that is written out in the file.
+fn production_part(text: &str) -> &str {
+    let mut ends = text.match_indices("#[cfg(test)]").filter(|(at, _)| {
+        let mut lines = text[*at..]
             .lines()
-            .filter(|l| !l.trim_start().starts_with("//"))
-            .collect();
-        (name, code.join("\n"))
-    };
-    files.iter().map(read).collect()
+            .skip(1)
+            .filter(|l| !l.trim_start().starts_with("#["));
+        lines
+            .next()
+            .is_some_and(|l| l.contains("mod ") && l.trim_end().ends_with('{'))
+    });
+    ends.next().map_or(text, |(at, _)| &text[..at])
+}
+
+/// The modules that a file declares for tests only: `#[cfg(test)] mod stage;`
+fn test_modules(text: &str) -> Vec<String> {
+    let after = text.split("#[cfg(test)]").skip(1);
+    let declared = after.filter_map(|rest| rest.trim_start().lines().next()?.strip_suffix(';'));
+    declared
+        .filter_map(|line| line.rsplit_once("mod ").map(|(_, name)| name.to_owned()))
+        .collect()
 }
 
 fn collect(folder: &Path, out: &mut Vec<PathBuf>) {
@@ -36,11 +70,17 @@ fn collect(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a text holds `what` with no letter in front of it.
+fn names(text: &str, what: &str) -> bool {
+    let mut places = text.match_indices(what);
+    places.any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
 /// `what` may be named only in files that start with one of `places`.
 fn only_in(what: &str, places: &[&str]) {
     let hits: Vec<String> = sources()
         .into_iter()
-        .filter(|(name, text)| text.contains(what) && !places.iter().any(|p| name.starts_with(p)))
+        .filter(|(name, text)| names(text, what) && !places.iter().any(|p| name.starts_with(p)))
         .map(|(name, _)| name)
         .collect();
     assert!(
