@@ -10,6 +10,7 @@
 //! - phases: [`detect`], [`propose`], [`locate`], [`edit`]
 //! - edges: [`render`]
 
+mod broken_sources;
 pub mod case;
 pub mod cli;
 pub mod code;
@@ -46,5 +47,4 @@ pub mod report;
 pub mod schema;
 pub mod snapshot;
 pub mod source;
-mod sources;
 pub mod terminal;

@@ -175,7 +175,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
         now: ctx.now,
         grace: ctx.grace,
     };
-    let (mut results, findings) = crate::sources::settle(ctx, detect(&view));
+    let (mut results, findings) = crate::broken_sources::settle(ctx, detect(&view));
     let Narrowed { chosen, mut listed } = match results.is_empty() || !told_of_sources(ctx) {
         true => narrow(findings, &view),
         false => Narrowed {
