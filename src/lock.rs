@@ -178,7 +178,7 @@ fn judge_all(
             Ok((change, verdict)) => {
                 if let Verdict::Human(rule) = verdict {
                     let about = rows::about(edit.unlock);
-                    confirmations.push(format!("{}: {about} (rule {rule})", edit.path));
+                    confirmations.push(format!("{about}, at {} (rule {rule})", edit.path));
                 }
                 changes.push(change);
                 kept.push(edit.clone());

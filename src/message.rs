@@ -61,7 +61,7 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
         base,
     } = parts;
     let mut body = String::new();
-    let _ = writeln!(body, "**{}**\n", prose(&finding.summary));
+    let _ = writeln!(body, "**{}**", prose(&finding.summary));
     confirmations(&mut body, plan);
     section(&mut body, "What is broken");
     claims(&mut body, &proposal.diagnosis);
@@ -96,7 +96,7 @@ pub fn question(
     fingerprint: &str,
 ) -> Text {
     let mut body = String::new();
-    let _ = writeln!(body, "**{}**\n", prose(&finding.summary));
+    let _ = writeln!(body, "**{}**", prose(&finding.summary));
     section(&mut body, "What is known");
     claims(&mut body, &question.diagnosis);
     section(&mut body, "The question");
@@ -131,7 +131,7 @@ pub fn refusal(
     fingerprint: &str,
 ) -> Text {
     let mut body = String::new();
-    let _ = writeln!(body, "**{}**\n", prose(&finding.summary));
+    let _ = writeln!(body, "**{}**", prose(&finding.summary));
     section(&mut body, "Why nothing was changed");
     let _ = writeln!(
         body,
@@ -202,7 +202,7 @@ fn confirmations(body: &mut String, plan: &Plan) {
     if plan.confirmations().is_empty() {
         return;
     }
-    let _ = writeln!(body, "> Needs a person's confirmation before merging:");
+    let _ = writeln!(body, "\n> Needs a person's confirmation before merging:");
     for reason in plan.confirmations() {
         let _ = writeln!(body, "> - {}", prose(reason));
     }

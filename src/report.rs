@@ -262,6 +262,11 @@ fn meant<'o>(
     hits
 }
 
+/// The kind that a word means, short names included: `deploy`, `svc`, `ConfigMaps`.
+pub fn kind_of(word: &str) -> Option<&'static str> {
+    words::kind_of(&word.to_ascii_lowercase())
+}
+
 fn is_kind(word: &str) -> bool {
     words::kind_of(word).is_some()
 }

@@ -7,6 +7,7 @@ use crate::code::Code;
 use crate::commands::Failure;
 use crate::lock::row_infos;
 use crate::message;
+use crate::near;
 use crate::terminal;
 
 pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
@@ -21,8 +22,9 @@ pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
     }
     let row = row_infos().find(|r| format!("{:?}", r.unlock).eq_ignore_ascii_case(text));
     let Some(row) = row else {
+        let near = nearest(text).map_or_else(String::new, |c| format!("; did you mean {c}?"));
         return Err(Failure::Input(format!(
-            "unknown code {text:?}; `kubemend explain` lists all of them"
+            "unknown code {text:?}{near} (`kubemend explain` lists all of them)"
         )));
     };
     let classes: Vec<String> = row.classes.iter().map(ToString::to_string).collect();
@@ -38,6 +40,14 @@ pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
         classes.join(", ")
     ));
     Ok(0)
+}
+
+/// The code or row that a misspelled one probably means.
+fn nearest(text: &str) -> Option<String> {
+    let codes = Code::ALL.iter().map(ToString::to_string);
+    let all = codes.chain(row_infos().map(|r| format!("{:?}", r.unlock)));
+    let far = |name: &String| near::distance(&name.to_lowercase(), &text.to_lowercase());
+    all.min_by_key(far).filter(|name| far(name) <= 2)
 }
 
 pub(super) fn completions(shell: clap_complete::Shell) -> u8 {

@@ -16,6 +16,7 @@ use crate::message;
 use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
 use crate::repo::Checkout;
+use crate::report::{Mentions, mentions};
 use crate::terminal::{self, Progress, bold, paint};
 
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
@@ -68,6 +69,20 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     };
     progress.say("diagnosing");
     let run = pipeline::run(&ctx);
+    if let Some(report) = report.as_ref().filter(|r| r.kind == "user-report") {
+        let named = mentions(
+            &report.text,
+            report.namespace.as_deref(),
+            &dump.snapshot,
+            &repository.desired,
+        );
+        if named == Mentions::default() {
+            notes.push(
+                "the report names nothing that is in the dump or in Git; all findings are handled"
+                    .to_owned(),
+            );
+        }
+    }
     let branches = if args.commit {
         commit(&session.checkout, &run)?
     } else {
@@ -184,6 +199,11 @@ pub(super) fn text(run: &Run, branches: &[String], full: bool) -> String {
     }
     for branch in branches {
         out += &format!("branch {}\n", bold(branch));
+    }
+    if let Some(first) = branches.first() {
+        out += &format!(
+            "Look at one with `git show {first}`, publish it with `git push origin {first}`.\n"
+        );
     }
     out + &summary(run)
 }

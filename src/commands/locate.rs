@@ -32,6 +32,7 @@ pub(super) fn run(args: &Locate) -> Result<u8, Failure> {
         args.namespace.as_deref(),
         session.config.locate_policy(),
     );
+    let kind = crate::report::kind_of(kind).unwrap_or(kind);
     let object = ObjectRef::new("", kind, args.namespace.as_deref(), name);
     let text = match (repository.locate(&object, &args.field), args.output) {
         (Ok(site), TextOrJson::Text) => describe(&site),
