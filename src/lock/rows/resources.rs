@@ -10,6 +10,7 @@ use crate::lock::facts::largest_node;
 use crate::lock::short;
 use crate::object::at;
 use crate::propose::Op;
+use crate::propose::Source;
 use crate::quantity::Quantity;
 use serde_json::Value;
 
@@ -286,7 +287,11 @@ fn are_amounts(value: &Value) -> bool {
 pub(super) fn hpa(attempt: &Attempt<'_>) -> Judged {
     if attempt.manifest.object.kind() == "HorizontalPodAutoscaler" {
         return match attempt.place.object().as_deref() {
-            Some(["spec", "metrics", "*", "resource", "name" | "target", ..]) => {
+            Some(["spec", "metrics", "*", "resource", "name"]) => Ok(Verdict::Human("D02")),
+            // how far a workload may be driven is a wish, not a fact that a model can read
+            Some(["spec", "metrics", "*", "resource", "target", ..])
+                if !matches!(attempt.source, Source::Model(_)) =>
+            {
                 Ok(Verdict::Human("D02"))
             }
             _ => not_unlocked(attempt),
@@ -309,8 +314,35 @@ pub(super) fn hpa(attempt: &Attempt<'_>) -> Judged {
         ) => {
             resources_hold(attempt, "cpu")?;
             resources_hold(attempt, "memory")?;
+            quota_holds(attempt)?;
+            modest_requests(attempt)?;
             Ok(Verdict::Human("D07"))
         }
         _ => not_unlocked(attempt),
     }
+}
+
+/// A request that is added where there was none is at most the limit, or, without one, a size that
+/// any node has.
+fn modest_requests(attempt: &Attempt<'_>) -> Result<(), (Code, String)> {
+    let Some(container) = container_after(attempt) else {
+        return Ok(());
+    };
+    for (resource, most) in [("cpu", "1"), ("memory", "1Gi")] {
+        let amount = |list: &str| {
+            at(container, &format!("resources.{list}"))
+                .and_then(|m| m.get(resource))
+                .and_then(Quantity::of)
+        };
+        let most = amount("limits").or_else(|| Quantity::parse(most));
+        if let (Some(request), Some(most)) = (amount("requests"), most)
+            && request > most
+        {
+            return Err((
+                Code::OutOfBounds,
+                format!("a new {resource} request of that size needs a person (rule D07)"),
+            ));
+        }
+    }
+    Ok(())
 }
