@@ -1,12 +1,9 @@
 //! `--output json`: the public contract of `fix`. Every field is always present.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::edit;
 use crate::evidence::redact::Redactor;
 use crate::files::Files;
 use crate::finding::{Class, Finding, Severity};
@@ -160,34 +157,8 @@ pub fn report(run: &Run, files: &Files, fingerprint: &dyn Fn(&Finding) -> String
         outcome,
         results,
         listed,
-        patch: patch::unified(files, &union(run, files)),
+        patch: patch::unified(files, &run.union),
     }
-}
-
-/// All pull requests' edits applied together, file by file. Where two do not fit together, the
-/// first one's stands.
-pub fn union(run: &Run, files: &Files) -> BTreeMap<String, Vec<u8>> {
-    let mut edits: BTreeMap<&String, Vec<edit::FileEdit>> = BTreeMap::new();
-    let mut out: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for pull_request in pull_requests(run) {
-        for (file, more) in &pull_request.mended.edits {
-            let list = edits.entry(file).or_default();
-            let fresh: Vec<_> = more.iter().filter(|e| !list.contains(e)).cloned().collect();
-            let together: Vec<_> = list.iter().cloned().chain(fresh).collect();
-            let source = files.get(file).unwrap_or_default();
-            match edit::apply(source, &together) {
-                Ok(edited) => {
-                    out.insert(file.clone(), edited.bytes);
-                    *list = together;
-                }
-                Err(_) => {
-                    out.entry(file.clone())
-                        .or_insert_with(|| pull_request.mended.changed[file].clone());
-                }
-            }
-        }
-    }
-    out
 }
 
 /// The pull requests of a run.

@@ -25,7 +25,7 @@ use crate::narrow::{Narrowed, narrow};
 use crate::patch;
 use crate::path::FieldPath;
 use crate::propose::{
-    Answer, Choice, Claim, Proposal, ProposeError, Proposer, Question, Unlock, Usage,
+    Answer, Choice, Claim, Proposal, ProposeError, ProposedEdit, Proposer, Question, Unlock, Usage,
 };
 use crate::repo::Checkout;
 use crate::schema;
@@ -161,6 +161,8 @@ pub struct Run {
     pub problems: Vec<Problem>,
     /// What the proposers used up.
     pub usage: Usage,
+    /// All pull requests' changes together: new content by file.
+    pub union: BTreeMap<String, Vec<u8>>,
     /// Findings without an answer, because infrastructure did not give one.
     pub silent: Vec<String>,
 }
@@ -204,11 +206,13 @@ pub fn run(ctx: &Context<'_>) -> Run {
     }
     let results = crate::incident::settle(ctx, results);
     let problems = ctx.repository.problems.clone();
+    let union = union(ctx, &results);
     Run {
         results,
         listed,
         problems,
         usage,
+        union,
         silent,
     }
 }
@@ -217,6 +221,36 @@ pub fn run(ctx: &Context<'_>) -> Run {
 fn told_of_sources(ctx: &Context<'_>) -> bool {
     ctx.report
         .is_some_and(|r| matches!(r.kind.as_str(), "apply-error" | "render-error"))
+}
+
+/// All pull requests' changes planned and applied together. Where one does not fit to those before
+/// it, it stands alone.
+fn union(ctx: &Context<'_>, results: &[Ended]) -> BTreeMap<String, Vec<u8>> {
+    let plans = results.iter().filter_map(|r| match &r.ending {
+        Ending::PullRequest(pull_request) => Some(pull_request.mended.plan.changes()),
+        _ => None,
+    });
+    let plans: Vec<&[Change]> = plans.collect();
+    if let Some(changed) = together(ctx, &plans.concat()) {
+        return changed;
+    }
+    let (mut accepted, mut out) = (Vec::new(), BTreeMap::new());
+    for plan in plans {
+        let more = [accepted.as_slice(), plan].concat();
+        if let Some(changed) = together(ctx, &more) {
+            (accepted, out) = (more, changed);
+        }
+    }
+    out
+}
+
+fn together(ctx: &Context<'_>, changes: &[Change]) -> Option<BTreeMap<String, Vec<u8>>> {
+    let mut changed = BTreeMap::new();
+    for (file, edits) in located(ctx, changes).ok()?.1 {
+        let source = ctx.repository.files.get(&file).unwrap_or_default();
+        changed.insert(file, edit::apply(source, &edits).ok()?.bytes);
+    }
+    Some(changed)
 }
 
 /// [`heal`], but a panic ends this finding only.
@@ -408,7 +442,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     for change in plan.changes() {
         anchored(ctx, change)?;
     }
-    let (mut sites, edits) = sites(ctx, &plan)?;
+    let (mut sites, edits) = located(ctx, plan.changes())?;
     let mut changed = BTreeMap::new();
     for (file, edits) in &edits {
         let source = ctx.repository.files.get(file).unwrap_or_default();
@@ -461,8 +495,17 @@ fn first_new_line(
     Some(same + 1)
 }
 
-fn sites(ctx: &Context<'_>, plan: &Plan) -> Result<(Vec<Site>, FileEdits), Refusal> {
-    let wanted: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
+/// The places and file edits of changes; the same change is planned once.
+fn located(ctx: &Context<'_>, changes: &[Change]) -> Result<(Vec<Site>, FileEdits), Refusal> {
+    let mut wanted: Vec<ProposedEdit> = Vec::new();
+    for change in changes {
+        let same = |w: &ProposedEdit| {
+            w.object == change.edit.object && w.path == change.edit.path && w.op == change.edit.op
+        };
+        if !wanted.iter().any(same) {
+            wanted.push(change.edit.clone());
+        }
+    }
     let mut sites = Vec::new();
     let mut edits = FileEdits::new();
     for located in ctx.repository.plan_all(&wanted)? {

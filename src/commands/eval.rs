@@ -144,7 +144,7 @@ fn ending(ctx: &Context<'_>, run: &Run, start: Instant) -> Ending {
         options: mine()
             .flat_map(|r| r.options.iter().map(|o| o.title.clone()))
             .collect(),
-        patched: output::union(run, files),
+        patched: run.union.clone(),
         millis: start.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         tokens: run.usage.prompt_tokens + run.usage.completion_tokens,
     }
