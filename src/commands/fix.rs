@@ -17,6 +17,7 @@ use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
 use crate::repo::Checkout;
 use crate::report::{Mentions, mentions};
+use crate::snapshot::Snapshot;
 use crate::terminal::{self, Progress, bold, paint};
 
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
@@ -34,24 +35,8 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         .clone()
         .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
     progress.say("rendering");
-    let policy = session.config.locate_policy();
-    let open = |namespace: Option<&str>| {
-        Repository::open(
-            &session.checkout.files,
-            session.renderer.as_ref(),
-            namespace,
-            policy,
-        )
-    };
     let mut notes = dump.notes.clone();
-    let mut repository = open(namespace.as_deref());
-    if namespace.is_none()
-        && let Some((found, count)) = destination::infer(&repository.desired, &dump.snapshot)
-    {
-        notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
-        repository = open(Some(&found));
-    }
-    repository.keep_applied(&dump.snapshot);
+    let repository = applied(&session, &dump.snapshot, namespace.as_deref(), &mut notes);
     let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
     let ctx = Context {
         checkout: &session.checkout,
@@ -69,20 +54,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     };
     progress.say("diagnosing");
     let run = pipeline::run(&ctx);
-    if let Some(report) = report.as_ref().filter(|r| r.kind == "user-report") {
-        let named = mentions(
-            &report.text,
-            report.namespace.as_deref(),
-            &dump.snapshot,
-            &repository.desired,
-        );
-        if named == Mentions::default() {
-            notes.push(
-                "the report names nothing that is in the dump or in Git; all findings are handled"
-                    .to_owned(),
-            );
-        }
-    }
+    notes.extend(unfocused(&ctx));
     let branches = if args.commit {
         commit(&session.checkout, &run)?
     } else {
@@ -93,6 +65,41 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         return Err(Failure::Infrastructure(run.silent.join("\n")));
     }
     Ok(u8::from(fails(args.fail_on, &run)))
+}
+
+/// The repository as it is applied to the cluster of the dump.
+fn applied<'s>(
+    session: &'s Session,
+    snapshot: &Snapshot,
+    namespace: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Repository<'s> {
+    let (files, renderer) = (&session.checkout.files, session.renderer.as_ref());
+    let open =
+        |ns: Option<&str>| Repository::open(files, renderer, ns, session.config.locate_policy());
+    let mut repository = open(namespace);
+    if namespace.is_none()
+        && let Some((found, count)) = destination::infer(&repository.desired, snapshot)
+    {
+        notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
+        repository = open(Some(&found));
+    }
+    repository.keep_applied(snapshot);
+    repository
+}
+
+/// Says so when a report names nothing and therefore narrows nothing.
+fn unfocused(ctx: &Context<'_>) -> Option<String> {
+    let report = ctx.report.filter(|r| r.kind == "user-report")?;
+    let namespace = report.namespace.as_deref();
+    let named = mentions(
+        &report.text,
+        namespace,
+        ctx.snapshot,
+        &ctx.repository.desired,
+    );
+    let note = "the report names nothing that is in the dump or in Git; all findings are handled";
+    (named == Mentions::default()).then(|| note.to_owned())
 }
 
 /// The report of `--trigger` or `--report`; `--namespace` overrides the trigger's.
