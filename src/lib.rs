@@ -7,8 +7,11 @@
 //! # Layout
 //!
 //! - nouns: [`path`], [`object`], [`snapshot`], [`finding`], [`case`], [`code`], [`files`], [`manifest`], [`quantity`]
-//! - phases: [`detect`], [`propose`], [`locate`], [`edit`]
-//! - edges: [`render`]
+//! - the story: [`pipeline`]
+//! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
+//! - what Kubernetes says: [`schema`], [`placement`], [`near`]
+//! - texts: [`message`], [`patch`], [`output`]
+//! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 mod broken_sources;
 pub mod case;

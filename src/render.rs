@@ -211,7 +211,7 @@ fn jailed(program: &str, home: &Path) -> Command {
         // No program can be found, so no git, no helm and no plugin can be started.
         .env("PATH", home.join("bin"))
         .env("GIT_TERMINAL_PROMPT", "0")
-        // Nothing listens there: what tries to reach the network fails at once.
+        // Not a wall: loopback goes around a proxy. Remote sources are refused before this runs.
         .env("HTTP_PROXY", "http://127.0.0.1:9")
         .env("HTTPS_PROXY", "http://127.0.0.1:9")
         .env("GOMAXPROCS", "2")

@@ -2,7 +2,8 @@
 //!
 //! Each check names the guardrail rule that it stands for. This list is short on purpose: the
 //! allow-list in [`super::rows`] already blocks whatever it does not name, so these checks exist to
-//! give the right reason, and to hold where a row's path is wider than a rule allows.
+//! give the right reason. Paths can be written wider than what they change; [`super::sensitive`] judges the
+//! effect of an edit, whatever its path.
 
 use crate::code::Code;
 use crate::lock::{Attempt, Place};
