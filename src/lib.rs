@@ -11,12 +11,14 @@
 //! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
+//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 mod broken_sources;
 pub mod case;
 pub mod cli;
 pub mod code;
+pub mod command;
 pub mod commands;
 pub mod config;
 pub mod destination;
@@ -28,6 +30,8 @@ pub mod eval;
 pub mod evidence;
 pub mod files;
 pub mod finding;
+pub mod forge;
+pub mod github;
 mod history;
 mod incident;
 pub mod locate;

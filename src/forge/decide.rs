@@ -1,0 +1,250 @@
+//! What a run wants, against what the forge holds: which pull requests are opened, changed, left
+//! alone or closed. Pure; `open` carries it out.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::finding::Severity;
+use crate::forge::marker::ClosedBecause;
+use crate::forge::{Actor, Issue, Pull};
+
+/// What one run wants for one finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// The finding's identity.
+    pub fingerprint: String,
+    /// How bad it is; decides the order.
+    pub severity: Severity,
+    /// The namespace of the object, for caps.
+    pub namespace: Option<String>,
+    /// The object and class in a few words, for lists.
+    pub summary: String,
+    /// Since when it fails, where that is known.
+    pub failing_since: Option<Timestamp>,
+    /// How it ended.
+    pub ending: WantedEnding,
+}
+
+/// How a finding ended in this run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WantedEnding {
+    /// A proven fix.
+    Fix(Box<Fix>),
+    /// A question.
+    Question(Box<Query>),
+    /// No change, with a code.
+    Refused {
+        /// The code.
+        code: String,
+        /// In one line.
+        reason: String,
+    },
+    /// Nothing to do: Git is right already.
+    Settled,
+    /// No answer: infrastructure did not give one. Nothing that belongs to it may change.
+    Unknown,
+}
+
+/// A proven fix as it goes to the forge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fix {
+    /// The branch.
+    pub branch: String,
+    /// What it writes (see `identity::target_key`).
+    pub target: String,
+    /// What a close would say no to (see `identity::change_key`).
+    pub change: String,
+    /// Title.
+    pub title: String,
+    /// Body without controls and marker.
+    pub body: String,
+    /// Commit message.
+    pub commit: String,
+    /// New content by file.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The commit that the files were read from.
+    pub base: String,
+    /// Digest of the evidence.
+    pub evidence: String,
+    /// Whether policy wants a human's confirmation before it may be merged.
+    pub draft: bool,
+    /// Whether it was made from a hint, an answer or a value of a person: limits do not apply.
+    pub asked_for: bool,
+}
+
+/// A question as it goes to the forge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Title.
+    pub title: String,
+    /// Body without controls and marker.
+    pub body: String,
+    /// For each option, its title and whether it has a proven change.
+    pub options: Vec<(String, bool)>,
+    /// Keys that `/kubemend set` takes here.
+    pub keys: Vec<String>,
+    /// Digest of the evidence.
+    pub evidence: String,
+}
+
+/// What the forge holds of ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Who we are there.
+    pub me: Actor,
+    /// The repository's numeric id.
+    pub repo_id: u64,
+    /// The head of the base branch now.
+    pub base_sha: String,
+    /// Our pull requests, whatever their state: those whose branch carries our prefix (old ones included).
+    pub pulls: Vec<OurPull>,
+    /// Our questions, open or closed.
+    pub questions: Vec<Issue>,
+    /// Heads of branches with our prefix, by name.
+    pub branches: BTreeMap<String, String>,
+    /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
+    pub complete: bool,
+}
+
+/// One of our pull requests, with what is needed to judge it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OurPull {
+    /// The pull request.
+    pub pull: Pull,
+    /// Who closed it, for a closed one.
+    pub closed_by: Option<Actor>,
+    /// Authors of the commits that are on its head and not on its base; only read for open ones.
+    /// `None` when not read.
+    pub foreign_commits: Option<usize>,
+    /// The tree at its head; only read for open ones.
+    pub tree: Option<String>,
+}
+
+/// What is done for one finding or one pull request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make the branch and open a pull request.
+    Open {
+        /// For which finding.
+        fingerprint: String,
+    },
+    /// Bring an open pull request up to date: a new commit where the tree differs, a new body
+    /// where it differs. Nothing is written where nothing differs.
+    Refresh {
+        /// For which finding.
+        fingerprint: String,
+        /// Which pull request.
+        number: u64,
+        /// Whether a new commit is wanted (the fix changed, or the branch conflicts with its base).
+        commit: bool,
+    },
+    /// Another finding's pull request writes the same paths: tell it there.
+    Join {
+        /// For which finding.
+        fingerprint: String,
+        /// Whose pull request.
+        number: u64,
+    },
+    /// Open or bring up to date the issue of a question.
+    Ask {
+        /// For which finding.
+        fingerprint: String,
+        /// The issue, where there is one.
+        number: Option<u64>,
+    },
+    /// Tell once that we do not touch it any more, and why.
+    Notice {
+        /// Which pull request.
+        number: u64,
+        /// The topic: one comment for each.
+        topic: Topic,
+    },
+    /// Convert to a draft: it looks resolved; closed after the grace period.
+    Retire {
+        /// Which pull request.
+        number: u64,
+    },
+    /// Count one more healthy observation, or start again.
+    Observe {
+        /// Which pull request.
+        number: u64,
+        /// Healthy now.
+        healthy: bool,
+    },
+    /// Close it ourselves.
+    Close {
+        /// Which pull request or issue.
+        number: u64,
+        /// Why.
+        because: ClosedBecause,
+        /// What replaces it.
+        replaced_by: Option<String>,
+    },
+    /// Delete a branch that nobody needs any more.
+    DeleteBranch {
+        /// Its name.
+        branch: String,
+        /// Its head as seen: not deleted when it moved.
+        sha: String,
+    },
+    /// Do nothing, and list why.
+    Leave {
+        /// For which finding.
+        fingerprint: String,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// A human closed it: what is suppressed, and the ways back.
+    Closed,
+    /// A human pushed to the branch.
+    HandsOff,
+    /// A human chose another base.
+    Retargeted,
+    /// The same tree was proposed before.
+    Loop,
+    /// It looks resolved.
+    Resolved,
+}
+
+/// Why a finding gets no pull request now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// A human closed it; the pull request or issue.
+    ClosedByHuman(u64),
+    /// Ignored by label, command or configuration.
+    Ignored,
+    /// It is there already, and current.
+    Current(u64),
+    /// A human works on it.
+    HandsOff(u64),
+    /// `kubemend/stop-updating`.
+    Frozen(u64),
+    /// A merged pull request is waiting to be applied.
+    Merged(u64),
+    /// Over a cap: which one.
+    Limited(&'static str),
+    /// Not in quiet hours.
+    QuietHours,
+    /// It fails for too short a time.
+    TooYoung,
+    /// Closed a short time ago.
+    CoolingDown,
+    /// Paused: by the configuration, the dashboard, a label, or for the namespace.
+    Paused,
+    /// It would be the same tree as before.
+    Loop(u64),
+    /// Not everything could be read.
+    Unreadable,
+    /// Three pull requests in a row were ignored: only the dashboard tells.
+    Inactive,
+    /// Refused, with its code.
+    Refused(String),
+    /// Git is right already.
+    Settled,
+}

@@ -1,0 +1,613 @@
+//! GitHub: the only module that speaks its API, and the only user of octocrab.
+//!
+//! [`GitHub`] is one repository seen with one installation's (or token's) eyes. Every call goes
+//! through [`transport`]: authentication, pacing, limits, retries of what is safe to repeat,
+//! conditional requests. Every answer is read into [`crate::forge`]'s own tolerant types.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::forge::{Actor, Comment, CommentKind, Issue, Permission, Pull, RepositoryFacts};
+
+mod read;
+pub mod transport;
+
+pub use transport::{Credentials, Endpoint, Transport};
+
+/// Why a call did not give what was asked for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// 401: the credentials are not (or no longer) accepted.
+    #[error("GitHub does not accept the credentials: {0}")]
+    Unauthorized(String),
+    /// 403 that is not a limit: a permission is missing.
+    #[error("GitHub forbids it: {0}")]
+    Forbidden(String),
+    /// 404: not there, or not to be seen with these credentials.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// 409.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// 410: switched off (issues), or deleted.
+    #[error("gone: {0}")]
+    Gone(String),
+    /// 405 and 422: GitHub understands the request and refuses it.
+    #[error("refused: {0}")]
+    Invalid(String),
+    /// 403 or 429 with a rate limit: when it may be tried again.
+    #[error("rate limit of GitHub, until {until}: {message}")]
+    Limited {
+        /// Not before.
+        until: jiff::Timestamp,
+        /// What GitHub says.
+        message: String,
+    },
+    /// 5xx, a cut connection, a timeout: it is not known whether a write took effect.
+    #[error("GitHub does not answer: {0}")]
+    Unavailable(String),
+    /// An answer that cannot be read.
+    #[error("unexpected answer of GitHub: {0}")]
+    Unexpected(String),
+}
+
+impl Error {
+    /// Whether nothing may be concluded from this answer: the run for this repository ends here,
+    /// and nothing is closed or deleted.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Limited { .. }
+                | Self::Unavailable(_)
+                | Self::Unexpected(_)
+                | Self::Unauthorized(_)
+        )
+    }
+}
+
+/// A result of a call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One repository on GitHub.
+#[derive(Clone)]
+pub struct GitHub {
+    transport: Transport,
+    owner: String,
+    name: String,
+}
+
+impl std::fmt::Debug for GitHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GitHub({}/{})", self.owner, self.name)
+    }
+}
+
+/// A file of a new commit; the mode is always 100644.
+pub type NewFiles = BTreeMap<String, Vec<u8>>;
+
+/// A commit as GitHub stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitFacts {
+    /// Its id.
+    pub sha: String,
+    /// Its tree.
+    pub tree: String,
+    /// Its parents.
+    pub parents: Vec<String>,
+    /// Its message.
+    pub message: String,
+    /// When it was committed.
+    pub committed_at: jiff::Timestamp,
+    /// The account of its author, where GitHub knows one.
+    pub author: Option<Actor>,
+    /// Whether GitHub says that its signature is good.
+    pub verified: bool,
+}
+
+/// A check run, or a commit status where check runs are not to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// `kubemend/validation`.
+    pub name: String,
+    /// The commit.
+    pub sha: String,
+    /// `success`, `neutral`, `failure`, `action_required`.
+    pub conclusion: &'static str,
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub summary: String,
+    /// The fingerprint.
+    pub external_id: String,
+}
+
+impl GitHub {
+    /// `full_name` is `owner/name`.
+    pub fn new(transport: Transport, full_name: &str) -> Result<Self> {
+        let parts: Vec<&str> = full_name.split('/').collect();
+        let usable = |s: &str| {
+            !s.is_empty()
+                && s != "."
+                && s != ".."
+                && s.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        match parts.as_slice() {
+            [owner, name] if usable(owner) && usable(name) => Ok(Self {
+                transport,
+                owner: (*owner).to_owned(),
+                name: (*name).to_owned(),
+            }),
+            _ => Err(Error::Invalid(format!("{full_name} is not owner/name"))),
+        }
+    }
+
+    /// `owner/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+
+    fn at(&self, rest: &str) -> String {
+        format!("/repos/{}/{}{rest}", self.owner, self.name)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, rest: &str) -> Result<T> {
+        self.transport.json(Method::GET, &self.at(rest), None).await
+    }
+
+    async fn pages(&self, rest: &str, most: usize) -> Result<Vec<Value>> {
+        self.transport.pages(&self.at(rest), most).await
+    }
+
+    async fn post(&self, rest: &str, body: Value) -> Result<Value> {
+        self.transport
+            .json(Method::POST, &self.at(rest), Some(body))
+            .await
+    }
+
+    async fn patch(&self, rest: &str, body: Value) -> Result<Value> {
+        self.transport
+            .json(Method::PATCH, &self.at(rest), Some(body))
+            .await
+    }
+
+    // ---- who and where
+
+    /// Who we are: the App's bot, or the token's user.
+    pub async fn me(&self) -> Result<Actor> {
+        self.transport.me().await
+    }
+
+    /// The repository.
+    pub async fn facts(&self) -> Result<RepositoryFacts> {
+        read::repository(&self.get("").await?)
+    }
+
+    /// What a user may do here. Every error means that nothing is allowed, and is returned.
+    pub async fn permission(&self, user: &Actor) -> Result<Permission> {
+        let route = format!("/collaborators/{}/permission", encode(&user.login));
+        read::permission(&self.get(&route).await?, user)
+    }
+
+    // ---- Git
+
+    /// The commit that a branch points to; `None` when there is no such branch.
+    pub async fn branch_head(&self, branch: &str) -> Result<Option<String>> {
+        match self
+            .get::<Value>(&format!("/git/ref/heads/{}", encode_path(branch)))
+            .await
+        {
+            Ok(value) => read::string(&value, "/object/sha").map(Some),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Branches whose name starts with a prefix, with their heads.
+    pub async fn branches(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let route = format!("/git/matching-refs/heads/{}", encode_path(prefix));
+        read::refs(&self.pages(&route, 10).await?)
+    }
+
+    /// A commit.
+    pub async fn commit(&self, sha: &str) -> Result<CommitFacts> {
+        read::commit(&self.get(&format!("/commits/{}", encode(sha))).await?)
+    }
+
+    /// A file at a commit or branch; `None` when it is not there.
+    pub async fn file(&self, path: &str, at: &str) -> Result<Option<Vec<u8>>> {
+        let route = format!("/contents/{}?ref={}", encode_path(path), encode(at));
+        match self.get::<Value>(&route).await {
+            Ok(value) => read::content(&value).map(Some),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A commit with `parent` as its only parent: blobs, a tree on the parent's tree, the commit.
+    /// No author is given, so that GitHub signs it. Nothing points to it yet.
+    pub async fn make_commit(
+        &self,
+        parent: &str,
+        files: &NewFiles,
+        message: &str,
+    ) -> Result<CommitFacts> {
+        use base64::Engine as _;
+        let base = self
+            .get::<Value>(&format!("/git/commits/{}", encode(parent)))
+            .await?;
+        let base_tree = read::string(&base, "/tree/sha")?;
+        let mut entries = Vec::new();
+        for (path, bytes) in files {
+            let content = base64::engine::general_purpose::STANDARD.encode(bytes);
+            let blob = self
+                .post(
+                    "/git/blobs",
+                    json!({"content": content, "encoding": "base64"}),
+                )
+                .await?;
+            let sha = read::string(&blob, "/sha")?;
+            entries.push(json!({"path": path, "mode": "100644", "type": "blob", "sha": sha}));
+        }
+        let tree = self
+            .post(
+                "/git/trees",
+                json!({"base_tree": base_tree, "tree": entries}),
+            )
+            .await?;
+        let tree = read::string(&tree, "/sha")?;
+        let commit = self
+            .post(
+                "/git/commits",
+                json!({"message": message, "tree": tree, "parents": [parent]}),
+            )
+            .await?;
+        read::git_commit(&commit)
+    }
+
+    /// Makes a branch. `false` when it exists already.
+    pub async fn create_branch(&self, branch: &str, sha: &str) -> Result<bool> {
+        let body = json!({"ref": format!("refs/heads/{branch}"), "sha": sha});
+        match self.post("/git/refs", body).await {
+            Ok(_) => Ok(true),
+            Err(Error::Invalid(m)) if m.to_lowercase().contains("already exists") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a branch, but only if its head is `expected`. `false` when it moved meanwhile.
+    ///
+    /// The API has no compare-and-swap on a ref: a fast-forward from `expected` is safe by itself
+    /// (`force: false`); otherwise the head is read right before. See the module's tests for what
+    /// remains.
+    pub async fn move_branch(
+        &self,
+        branch: &str,
+        expected: &str,
+        to: &CommitFacts,
+    ) -> Result<bool> {
+        let forward = to.parents.iter().any(|p| p == expected);
+        if !forward && self.branch_head(branch).await?.as_deref() != Some(expected) {
+            return Ok(false);
+        }
+        let route = format!("/git/refs/heads/{}", encode_path(branch));
+        match self
+            .patch(&route, json!({"sha": to.sha, "force": !forward}))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Invalid(m)) if m.to_lowercase().contains("fast forward") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a branch; one that is gone already is fine.
+    pub async fn delete_branch(&self, branch: &str) -> Result<()> {
+        let route = self.at(&format!("/git/refs/heads/{}", encode_path(branch)));
+        match self
+            .transport
+            .json::<Value>(Method::DELETE, &route, None)
+            .await
+        {
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::Invalid(m)) if m.contains("does not exist") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    // ---- pull requests
+
+    /// Pull requests, the ones that changed last first, at most `pages` × 100.
+    pub async fn pulls(&self, state: &str, pages: usize) -> Result<Vec<Pull>> {
+        let route = format!("/pulls?state={state}&sort=updated&direction=desc&per_page=100");
+        read::list(&self.pages(&route, pages).await?, read::pull)
+    }
+
+    /// Pull requests from one branch of this repository, whatever their state.
+    pub async fn pulls_of(&self, branch: &str) -> Result<Vec<Pull>> {
+        let head = encode(&format!("{}:{branch}", self.owner));
+        let route = format!("/pulls?state=all&head={head}&per_page=100");
+        read::list(&self.pages(&route, 1).await?, read::pull)
+    }
+
+    /// One pull request, with `mergeable`.
+    pub async fn pull(&self, number: u64) -> Result<Pull> {
+        read::pull(&self.get(&format!("/pulls/{number}")).await?)
+    }
+
+    /// Opens a pull request. "Already exists" is [`Error::Invalid`]: look it up and adopt it.
+    pub async fn open_pull(
+        &self,
+        head: &str,
+        base: &str,
+        title: &str,
+        body: &str,
+        draft: bool,
+    ) -> Result<Pull> {
+        let body = json!({"title": title, "head": head, "base": base, "body": body, "draft": draft, "maintainer_can_modify": true});
+        read::pull(&self.post("/pulls", body).await?)
+    }
+
+    /// Changes title and body.
+    pub async fn edit_pull(&self, number: u64, title: &str, body: &str) -> Result<()> {
+        self.patch(
+            &format!("/pulls/{number}"),
+            json!({"title": title, "body": body}),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Closes a pull request.
+    pub async fn close_pull(&self, number: u64) -> Result<()> {
+        self.patch(&format!("/pulls/{number}"), json!({"state": "closed"}))
+            .await
+            .map(drop)
+    }
+
+    /// Opens a closed one again.
+    pub async fn reopen_pull(&self, number: u64) -> Result<()> {
+        self.patch(&format!("/pulls/{number}"), json!({"state": "open"}))
+            .await
+            .map(drop)
+    }
+
+    /// Draft or ready. Only GraphQL can do this.
+    pub async fn set_draft(&self, node_id: &str, draft: bool) -> Result<()> {
+        let query = if draft {
+            read::TO_DRAFT
+        } else {
+            read::TO_READY
+        };
+        self.transport
+            .graphql(query, json!({"id": node_id}))
+            .await
+            .map(drop)
+    }
+
+    /// The commits of a pull request that are not on its base.
+    pub async fn commits_of(&self, number: u64) -> Result<Vec<CommitFacts>> {
+        let route = format!("/pulls/{number}/commits?per_page=100");
+        read::list(&self.pages(&route, 3).await?, read::commit)
+    }
+
+    /// Names of the files that a pull request changes.
+    pub async fn files_of(&self, number: u64) -> Result<Vec<String>> {
+        let route = format!("/pulls/{number}/files?per_page=100");
+        read::list(&self.pages(&route, 30).await?, |v| {
+            read::string(v, "/filename")
+        })
+    }
+
+    // ---- issues, comments, labels
+
+    /// Issues (and on GitHub pull requests too; those are left out) with a label.
+    pub async fn issues(&self, label: &str, state: &str) -> Result<Vec<Issue>> {
+        let route = format!(
+            "/issues?labels={}&state={state}&per_page=100",
+            encode(label)
+        );
+        let all = self.pages(&route, 10).await?;
+        let issues: Vec<Value> = all
+            .into_iter()
+            .filter(|v| v.get("pull_request").is_none())
+            .collect();
+        read::list(&issues, read::issue)
+    }
+
+    /// An issue, or the issue side of a pull request (`closed_by`).
+    pub async fn issue(&self, number: u64) -> Result<Issue> {
+        read::issue(&self.get(&format!("/issues/{number}")).await?)
+    }
+
+    /// Opens an issue.
+    pub async fn open_issue(&self, title: &str, body: &str, labels: &[String]) -> Result<Issue> {
+        read::issue(
+            &self
+                .post(
+                    "/issues",
+                    json!({"title": title, "body": body, "labels": labels}),
+                )
+                .await?,
+        )
+    }
+
+    /// Changes title and body.
+    pub async fn edit_issue(&self, number: u64, title: &str, body: &str) -> Result<()> {
+        self.patch(
+            &format!("/issues/{number}"),
+            json!({"title": title, "body": body}),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Closes or reopens. `reason` is `completed`, `not_planned` or `reopened`.
+    pub async fn set_issue_open(&self, number: u64, open: bool, reason: &str) -> Result<()> {
+        let state = if open { "open" } else { "closed" };
+        self.patch(
+            &format!("/issues/{number}"),
+            json!({"state": state, "state_reason": reason}),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// The conversation of an issue or pull request, oldest first.
+    pub async fn comments(&self, number: u64) -> Result<Vec<Comment>> {
+        let route = format!("/issues/{number}/comments?per_page=100");
+        read::list(&self.pages(&route, 30).await?, |v| {
+            read::comment(v, CommentKind::Issue)
+        })
+    }
+
+    /// Comments on lines, and texts of reviews.
+    pub async fn review_comments(&self, number: u64) -> Result<Vec<Comment>> {
+        let lines = self
+            .pages(&format!("/pulls/{number}/comments?per_page=100"), 30)
+            .await?;
+        let reviews = self
+            .pages(&format!("/pulls/{number}/reviews?per_page=100"), 30)
+            .await?;
+        let mut all = read::list(&lines, |v| read::comment(v, CommentKind::ReviewLine))?;
+        all.extend(read::list(&reviews, |v| {
+            read::comment(v, CommentKind::Review)
+        })?);
+        all.retain(|c| !c.body.trim().is_empty());
+        Ok(all)
+    }
+
+    /// Comments.
+    pub async fn add_comment(&self, number: u64, body: &str) -> Result<Comment> {
+        let value = self
+            .post(&format!("/issues/{number}/comments"), json!({"body": body}))
+            .await?;
+        read::comment(&value, CommentKind::Issue)
+    }
+
+    /// Changes a comment of ours.
+    pub async fn edit_comment(&self, id: u64, body: &str) -> Result<()> {
+        self.patch(&format!("/issues/comments/{id}"), json!({"body": body}))
+            .await
+            .map(drop)
+    }
+
+    /// Hides a comment of ours as outdated.
+    pub async fn minimize(&self, node_id: &str) -> Result<()> {
+        self.transport
+            .graphql(read::MINIMIZE, json!({"id": node_id}))
+            .await
+            .map(drop)
+    }
+
+    /// Reacts: `eyes`, `rocket`, `-1`. Reacting twice is once.
+    pub async fn react(&self, comment: &Comment, content: &str) -> Result<()> {
+        match reactions(comment) {
+            Some(route) => self
+                .post(&route, json!({"content": content}))
+                .await
+                .map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether `who` reacted with `content`.
+    pub async fn reacted(&self, comment: &Comment, content: &str, who: &Actor) -> Result<bool> {
+        let Some(route) = reactions(comment) else {
+            return Ok(false);
+        };
+        let route = format!("{route}?content={}&per_page=100", encode(content));
+        let all = self.pages(&route, 10).await?;
+        Ok(all
+            .iter()
+            .any(|r| r.pointer("/user/id").and_then(Value::as_u64) == Some(who.id)))
+    }
+
+    /// Adds labels.
+    pub async fn add_labels(&self, number: u64, labels: &[String]) -> Result<()> {
+        self.post(
+            &format!("/issues/{number}/labels"),
+            json!({"labels": labels}),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Takes a label off; one that is not there is fine.
+    pub async fn remove_label(&self, number: u64, label: &str) -> Result<()> {
+        let route = self.at(&format!("/issues/{number}/labels/{}", encode(label)));
+        match self
+            .transport
+            .json::<Value>(Method::DELETE, &route, None)
+            .await
+        {
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Assigns people; those who cannot be assigned are left out by GitHub.
+    pub async fn assign(&self, number: u64, logins: &[String]) -> Result<()> {
+        self.post(
+            &format!("/issues/{number}/assignees"),
+            json!({"assignees": logins}),
+        )
+        .await
+        .map(drop)
+    }
+
+    // ---- checks
+
+    /// A check run; a commit status where only Apps may write check runs.
+    pub async fn check(&self, report: &CheckReport) -> Result<()> {
+        let run = json!({
+            "name": report.name, "head_sha": report.sha, "external_id": report.external_id,
+            "status": "completed", "conclusion": report.conclusion,
+            "output": {"title": report.title, "summary": report.summary},
+        });
+        match self.post("/check-runs", run).await {
+            Err(Error::Forbidden(_) | Error::NotFound(_)) => {}
+            other => return other.map(drop),
+        }
+        let state = match report.conclusion {
+            "failure" => "failure",
+            "action_required" => "pending",
+            _ => "success",
+        };
+        let description: String = report.title.chars().take(140).collect();
+        let status = json!({"state": state, "context": report.name, "description": description});
+        self.post(&format!("/statuses/{}", encode(&report.sha)), status)
+            .await
+            .map(drop)
+    }
+}
+
+fn reactions(comment: &Comment) -> Option<String> {
+    match comment.kind {
+        CommentKind::Issue => Some(format!("/issues/comments/{}/reactions", comment.id)),
+        CommentKind::ReviewLine => Some(format!("/pulls/comments/{}/reactions", comment.id)),
+        CommentKind::Review => None,
+    }
+}
+
+/// Percent-encodes one path segment or query value.
+fn encode(text: &str) -> String {
+    text.bytes().map(encoded).collect()
+}
+
+/// Percent-encodes a path, `/` kept.
+fn encode_path(text: &str) -> String {
+    text.split('/').map(encode).collect::<Vec<_>>().join("/")
+}
+
+fn encoded(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    }
+}
