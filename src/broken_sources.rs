@@ -52,6 +52,7 @@ fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
     };
     Ended {
         finding,
+        key: fingerprint.clone(),
         fingerprint,
         ending,
     }

@@ -52,6 +52,24 @@ pub struct Earlier {
     pub object: Object,
 }
 
+/// What people said to one finding on the forge. Untrusted: it becomes a proposal that goes through
+/// `lock` like any other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// The option that was chosen, from 1.
+    pub chosen: Option<usize>,
+    /// Values, by key.
+    pub set: Vec<(String, String)>,
+    /// Hints for the model, oldest first.
+    pub hints: Vec<String>,
+}
+
+/// What people said, by the finding's key (see `pipeline::Ended::key`).
+pub type Answers = std::collections::BTreeMap<String, Said>;
+
+/// Nobody said anything.
+pub static NO_ANSWERS: Answers = Answers::new();
+
 /// A finding with all that is known around it.
 #[derive(Debug)]
 pub struct Case<'a> {

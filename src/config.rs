@@ -14,6 +14,10 @@ use crate::files::Files;
 use crate::locate;
 use crate::lock::Policy;
 
+pub mod rules;
+
+pub use rules::Rules;
+
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub renderer: Option<PathBuf>,
     /// The language model; none by default. Operator's file only.
     pub model: Option<ModelConfig>,
+    /// Pull requests and their life cycle.
+    pub pull_requests: Rules,
 }
 
 /// What to do when a line feeds several environments.
@@ -101,6 +107,7 @@ impl Default for Config {
             grace_seconds: 120,
             renderer: None,
             model: None,
+            pull_requests: Rules::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Case, Earlier, Report};
+use crate::case::{Answers, Case, Earlier, Report};
 use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
@@ -58,6 +58,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// Who proposes.
     pub proposer: &'a dyn Proposer,
+    /// What people answered on the forge.
+    pub answers: &'a Answers,
 }
 
 /// A phase that needs the outside world did not get an answer.
@@ -144,7 +146,9 @@ pub struct Mended {
 pub struct Ended {
     /// The finding.
     pub finding: Finding,
-    /// Its identity.
+    /// Its identity before it is located: the same whatever the ending.
+    pub key: String,
+    /// Its identity: with the file, where one is known.
     pub fingerprint: String,
     /// How it ended.
     pub ending: Ending,
@@ -643,6 +647,7 @@ fn opened(
     }));
     Ended {
         finding: told(finding, evidence),
+        key: self::fingerprint(ctx, finding, None),
         fingerprint,
         ending,
     }
@@ -660,6 +665,7 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
     let text = message::question(case.finding, evidence, &question, &patches, &fingerprint);
     Ended {
         finding: told(case.finding, evidence),
+        key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
         ending: Ending::Question(Asked {
             question,
@@ -680,6 +686,7 @@ fn refused(
     let text = message::refusal(finding, evidence, &refusal, &blocked, &fingerprint);
     Ended {
         finding: told(finding, evidence),
+        key: self::fingerprint(ctx, finding, None),
         fingerprint,
         ending: Ending::Refused {
             refusal,
@@ -694,6 +701,7 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
     let text = message::refusal(finding, evidence, &refusal, &[], &fingerprint);
     Ended {
         finding: told(finding, evidence),
+        key: self::fingerprint(ctx, finding, None),
         fingerprint,
         ending: Ending::Nothing { refusal, text },
     }

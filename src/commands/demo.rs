@@ -103,6 +103,7 @@ fn heal(repository: &Path, cluster: &Path, args: &Demo) -> Result<String, Failur
         grace: std::time::Duration::from_secs(config.grace_seconds),
         policy: &config.policy(),
         proposer: &Playbook,
+        answers: &crate::case::NO_ANSWERS,
     };
     let run = pipeline::run(&ctx);
     let mut branches = Vec::new();

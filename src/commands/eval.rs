@@ -70,6 +70,7 @@ fn one(args: &Eval, input: &CaseInput) -> Result<Ending, Failure> {
         grace: Duration::from_secs(session.config.grace_seconds),
         policy: &session.config.policy(),
         proposer: proposer.as_ref(),
+        answers: &crate::case::NO_ANSWERS,
     };
     let run = pipeline::run(&ctx);
     if !run.silent.is_empty() {

@@ -51,6 +51,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         grace: std::time::Duration::from_secs(session.config.grace_seconds),
         policy: &session.config.policy(),
         proposer: proposer.as_ref(),
+        answers: &crate::case::NO_ANSWERS,
     };
     progress.say("diagnosing");
     let run = pipeline::run(&ctx);

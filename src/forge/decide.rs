@@ -12,7 +12,10 @@ use crate::forge::{Actor, Issue, Pull};
 /// What one run wants for one finding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
-    /// The finding's identity.
+    /// The finding's key: its identity before it is located. Answers and questions hang on it, and
+    /// a pull request whose key no complete run of the same scope reports any more looks healthy.
+    pub key: String,
+    /// The identity of the finding where it is mended; a pull request hangs on it.
     pub fingerprint: String,
     /// How bad it is; decides the order.
     pub severity: Severity,

@@ -13,8 +13,12 @@ use serde::{Deserialize, Serialize};
 pub struct Marker {
     /// What kind of thing carries it.
     pub what: What,
-    /// The finding; empty for the dashboard.
+    /// The finding's key (see `decide::Wanted::key`); empty for the dashboard.
+    pub key: String,
+    /// The finding where it is mended; empty for questions and the dashboard.
     pub fingerprint: String,
+    /// Which runs report it: `manifests`, or `cluster` and its name.
+    pub scope: String,
     /// What is written (see `identity::target_key`).
     pub target: String,
     /// What a close says no to (see `identity::change_key`).

@@ -1,0 +1,80 @@
+//! One pass over one repository on the forge: observe → hear → analyse → decide → open → answer → tell.
+//!
+//! The same pass serves the Action, the webhook server, polling and the watcher. It keeps nothing
+//! in memory: killed at any point, the next pass converges (one pull request for a fingerprint, no
+//! command lost, none answered twice).
+
+use jiff::Timestamp;
+
+use crate::case::Answers;
+use crate::config::Rules;
+use crate::finding::Finding;
+use crate::forge::decide::{Action, Wanted};
+use crate::forge::marker::Key;
+use crate::github::{Error, GitHub};
+
+/// What one pass works with.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The repository.
+    pub github: &'a GitHub,
+    /// How to behave there.
+    pub rules: &'a Rules,
+    /// Signs the hidden state; without it the state is only a hint.
+    pub key: Option<&'a Key>,
+    /// Now.
+    pub now: Timestamp,
+    /// Look only: no write at all.
+    pub dry_run: bool,
+    /// Whether pull requests are written with `GITHUB_TOKEN`, so that no workflow runs on them.
+    pub workflow_token: bool,
+    /// The run itself: from what people said to what is wanted.
+    pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
+}
+
+/// What a run wants on the forge.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Analysis {
+    /// One for each finding that was handled.
+    pub wanted: Vec<Wanted>,
+    /// What else is wrong and was not touched.
+    pub listed: Vec<Finding>,
+    /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
+    pub scope: String,
+    /// Whether every finding got its answer. If not, nothing counts as healthy.
+    pub complete: bool,
+    /// What could not be read, for the dashboard.
+    pub problems: Vec<String>,
+}
+
+/// What a pass did, for logs, job summaries and outputs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// What was decided, in order.
+    pub actions: Vec<Action>,
+    /// Pull requests that are open for a finding after the pass.
+    pub pulls: Vec<Touched>,
+    /// Questions that are open after the pass.
+    pub questions: Vec<Touched>,
+    /// Commands that were answered.
+    pub answered: usize,
+    /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
+    pub frozen: Option<Error>,
+    /// What went wrong without ending the pass (a label that could not be set).
+    pub notes: Vec<String>,
+}
+
+/// A pull request or issue that the pass made or kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// Its number.
+    pub number: u64,
+    /// `created`, `updated`, `none`, `closed`.
+    pub operation: &'static str,
+    /// The finding.
+    pub fingerprint: String,
+    /// The branch; empty for an issue.
+    pub branch: String,
+    /// The head commit; empty for an issue.
+    pub head: String,
+}
