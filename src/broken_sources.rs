@@ -54,6 +54,7 @@ fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
         finding,
         key: fingerprint.clone(),
         fingerprint,
+        evidence: Evidence::default().digest(),
         ending,
     }
 }
@@ -75,6 +76,8 @@ fn asked(
     Ending::Question(Asked {
         question,
         patches,
+        keys: Vec::new(),
+        refused: None,
         text,
     })
 }

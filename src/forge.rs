@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub mod decide;
 pub mod identity;
 pub mod marker;
+pub mod wanted;
 
 /// A repository on the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Answers, Case, Earlier, Report};
+use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
@@ -26,6 +26,7 @@ use crate::patch;
 use crate::path::FieldPath;
 use crate::propose::{
     Answer, Choice, Claim, Proposal, ProposeError, ProposedEdit, Proposer, Question, Unlock, Usage,
+    person,
 };
 use crate::repo::Checkout;
 use crate::schema;
@@ -106,6 +107,8 @@ pub struct PullRequest {
     pub commit: String,
     /// The fix itself.
     pub mended: Mended,
+    /// Whether it is what a person chose or gave a value for.
+    pub answered: bool,
 }
 
 /// A question, and each option's proven change where there is one.
@@ -115,6 +118,10 @@ pub struct Asked {
     pub question: Question,
     /// For each option, its diff.
     pub patches: Vec<Option<String>>,
+    /// Keys that a person may answer with.
+    pub keys: Vec<String>,
+    /// Why a person's answer did not become a fix.
+    pub refused: Option<Refusal>,
     /// What a person reads.
     pub text: Text,
 }
@@ -150,6 +157,8 @@ pub struct Ended {
     pub key: String,
     /// Its identity: with the file, where one is known.
     pub fingerprint: String,
+    /// Digest of the evidence.
+    pub evidence: String,
     /// How it ended.
     pub ending: Ending,
 }
@@ -168,7 +177,24 @@ pub struct Run {
     /// All pull requests' changes together: new content by file.
     pub union: BTreeMap<String, Vec<u8>>,
     /// Findings without an answer, because infrastructure did not give one.
-    pub silent: Vec<String>,
+    pub silent: Vec<Silent>,
+}
+
+/// A finding without an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Silent {
+    /// The finding.
+    pub finding: Finding,
+    /// Its identity before it is located.
+    pub key: String,
+    /// What did not answer.
+    pub error: String,
+}
+
+impl std::fmt::Display for Silent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.finding.object, self.error)
+    }
 }
 
 /// Runs one pass over a snapshot and a repository. What does not get an answer is told in
@@ -205,7 +231,11 @@ pub fn run(ctx: &Context<'_>) -> Run {
                 usage += used;
                 results.push(ended);
             }
-            Err(error) => silent.push(format!("{}: {error}", finding.object)),
+            Err(error) => silent.push(Silent {
+                finding: finding.clone(),
+                key: fingerprint(ctx, finding, None),
+                error: error.to_string(),
+            }),
         }
     }
     let results = crate::incident::settle(ctx, results);
@@ -292,16 +322,19 @@ pub fn heal(
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
         usage += proposed.usage;
         // untrusted from here …
+        if let Some(ended) = answered(ctx, &case, &evidence, proposed.answer.as_ref()) {
+            return Ok((ended, usage));
+        }
         let ended = match proposed.answer {
             None => break,
             Some(Answer::Refuse(refusal)) if is_no_news(refusal.code) => {
                 nothing(ctx, finding, &evidence, refusal)
             }
             Some(Answer::Refuse(refusal)) => refused(ctx, finding, &evidence, refusal, blocked),
-            Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
+            Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question, None),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
                 // … to here: a plan that lock let through, edited and proven
-                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended),
+                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended, false),
                 Err(Setback::Blocked(now)) => {
                     feedback.push(objections(&now));
                     blocked.extend(now);
@@ -319,11 +352,44 @@ pub fn heal(
         return Ok((ended, usage));
     }
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
-        return Ok((asked(ctx, &case, &evidence, question), usage));
+        return Ok((asked(ctx, &case, &evidence, question, None), usage));
     }
     let refusal = several_places(ctx, finding, &blocked)
         .unwrap_or_else(|| unanswered(ctx, finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
+}
+
+/// What a person chose or gave a value for, where that has an effect. An answer that lock blocks
+/// leaves the question open, with the reason.
+fn answered(
+    ctx: &Context<'_>,
+    case: &Case<'_>,
+    evidence: &Evidence,
+    answer: Option<&Answer>,
+) -> Option<Ended> {
+    let question = match answer {
+        Some(Answer::Ask(question)) => Some(question),
+        _ => None,
+    };
+    // Git is right already: there is nothing to answer
+    if matches!(answer, Some(Answer::Refuse(r)) if is_no_news(r.code)) {
+        return None;
+    }
+    let refusal = match person::proposal(case.said, case, question)? {
+        Err(refusal) => refusal,
+        Ok(proposal) => match mend(ctx, case, &proposal) {
+            Ok(mended) => {
+                return Some(opened(ctx, case.finding, evidence, &proposal, mended, true));
+            }
+            Err(Setback::Refused(refusal)) => refusal,
+            Err(Setback::Blocked(blocked)) => {
+                let code = blocked.first().map_or(Code::NotUnlocked, |b| b.code);
+                Refusal::new(code, objections(&blocked))
+            }
+        },
+    };
+    let question = question?;
+    Some(asked(ctx, case, evidence, question.clone(), Some(refusal)))
 }
 
 /// Endings that mean that Git is right already.
@@ -345,6 +411,10 @@ fn case<'a>(
         earlier,
         report: ctx.report,
         now: ctx.now,
+        said: ctx
+            .answers
+            .get(&fingerprint(ctx, finding, None))
+            .unwrap_or(&NOTHING_SAID),
     }
 }
 
@@ -623,6 +693,7 @@ fn opened(
     evidence: &Evidence,
     proposal: &Proposal,
     mended: Mended,
+    answered: bool,
 ) -> Ended {
     let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
     let text = message::pull_request(&PullRequestParts {
@@ -644,16 +715,24 @@ fn opened(
         branch,
         commit,
         mended,
+        answered,
     }));
     Ended {
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         ending,
     }
 }
 
-fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Question) -> Ended {
+fn asked(
+    ctx: &Context<'_>,
+    case: &Case<'_>,
+    evidence: &Evidence,
+    question: Question,
+    refused: Option<Refusal>,
+) -> Ended {
     let proven = |proposal: &Proposal| mend(ctx, case, proposal).ok().map(|m| m.patch);
     let patches: Vec<Option<String>> = question
         .options
@@ -667,9 +746,12 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
         finding: told(case.finding, evidence),
         key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         ending: Ending::Question(Asked {
             question,
             patches,
+            keys: person::keys(case),
+            refused,
             text,
         }),
     }
@@ -688,6 +770,7 @@ fn refused(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         ending: Ending::Refused {
             refusal,
             blocked,
@@ -703,6 +786,7 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         ending: Ending::Nothing { refusal, text },
     }
 }

@@ -87,6 +87,8 @@ pub struct Query {
     pub options: Vec<(String, bool)>,
     /// Keys that `/kubemend set` takes here.
     pub keys: Vec<String>,
+    /// Why the answer that was given did not become a fix.
+    pub refused: Option<String>,
     /// Digest of the evidence.
     pub evidence: String,
 }
