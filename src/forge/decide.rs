@@ -27,6 +27,8 @@ pub struct Wanted {
     pub failing_since: Option<Timestamp>,
     /// How it ended.
     pub ending: WantedEnding,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<String>,
 }
 
 /// How a finding ended in this run.
@@ -87,8 +89,6 @@ pub struct Query {
     pub options: Vec<(String, bool)>,
     /// Keys that `/kubemend set` takes here.
     pub keys: Vec<String>,
-    /// Why the answer that was given did not become a fix.
-    pub refused: Option<String>,
     /// Digest of the evidence.
     pub evidence: String,
 }

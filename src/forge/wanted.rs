@@ -46,6 +46,7 @@ fn of(ended: &Ended, checkout: &Checkout) -> Wanted {
     Wanted {
         key: ended.key.clone(),
         fingerprint: ended.fingerprint.clone(),
+        unheard: ended.unheard.as_ref().map(ToString::to_string),
         ..about(&ended.finding, ending)
     }
 }
@@ -96,6 +97,7 @@ fn about(finding: &Finding, ending: WantedEnding) -> Wanted {
         namespace: finding.object.namespace.clone(),
         summary: cut(&finding.summary),
         failing_since: None,
+        unheard: None,
         ending,
     }
 }
@@ -150,6 +152,5 @@ fn query(ended: &Ended, asked: &Asked) -> Query {
             .collect(),
         keys: asked.keys.clone(),
         evidence: ended.evidence.clone(),
-        refused: asked.refused.as_ref().map(ToString::to_string),
     }
 }
