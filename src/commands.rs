@@ -10,6 +10,8 @@ mod demo;
 mod eval;
 mod explain;
 mod fix;
+#[allow(dead_code, reason = "the commands that talk to the forge come next")]
+mod forge;
 mod locate;
 mod proposer;
 mod session;

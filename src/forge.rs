@@ -10,6 +10,7 @@ pub mod codeowners;
 pub mod decide;
 pub mod identity;
 pub mod marker;
+pub mod wanted;
 
 /// A repository on the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     };
     print(args.output, &ctx, &run, &notes, &branches)?;
     if !run.silent.is_empty() {
-        return Err(Failure::Infrastructure(run.silent.join("\n")));
+        return Err(Failure::Infrastructure(silent(&run.silent)));
     }
     Ok(u8::from(fails(args.fail_on, &run)))
 }
@@ -126,6 +126,12 @@ fn report(args: &Fix) -> Result<(Option<Report>, Option<jiff::Timestamp>), Failu
         ..r
     });
     Ok((report, time))
+}
+
+/// What did not get an answer, a line each.
+pub(super) fn silent(silent: &[pipeline::Silent]) -> String {
+    let lines: Vec<String> = silent.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// One branch for each pull request; returns their names.

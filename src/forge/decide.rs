@@ -27,6 +27,8 @@ pub struct Wanted {
     pub failing_since: Option<Timestamp>,
     /// How it ended.
     pub ending: WantedEnding,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<String>,
 }
 
 /// How a finding ended in this run.
