@@ -9,8 +9,8 @@ use kubemend::dump;
 use kubemend::evidence::Evidence;
 use kubemend::locate::Repository;
 use kubemend::pipeline::{self, Context, Ended, Ending};
-use kubemend::propose::chain::Chain;
 use kubemend::propose::Playbook;
+use kubemend::propose::chain::Chain;
 use kubemend::propose::{Answer, Choice, ProposeError, Proposed, Proposer, Question};
 use kubemend::repo::Checkout;
 
