@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub mod codeowners;
 pub mod decide;
 pub mod identity;
 pub mod marker;
