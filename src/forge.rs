@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub mod codeowners;
+pub mod dashboard;
 pub mod decide;
 pub mod identity;
 pub mod marker;
