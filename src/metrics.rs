@@ -91,11 +91,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// One webhook delivery. `event` must come from a delivery whose signature fits; for others
-    /// it is left out.
-    pub fn delivery(&self, event: Option<&str>, outcome: &'static str) {
+    /// One webhook delivery; returns how many there were of this kind. `event` must come from a
+    /// delivery whose signature fits; for others it is left out.
+    pub fn delivery(&self, event: Option<&str>, outcome: &'static str) -> u64 {
         let event = event.map_or("unverified", known_event);
-        count(&self.deliveries, [("event", event), ("outcome", outcome)]);
+        let labels = Labels([("event", event), ("outcome", outcome)]);
+        self.deliveries.get_or_create(&labels).inc() + 1
     }
 
     /// One pass over one repository ended.
