@@ -142,6 +142,8 @@ pub struct Wanted {
     pub failing_since: Option<Timestamp>,
     /// How it ended.
     pub ending: WantedEnding,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<String>,
 }
 
 /// How a finding ended in this run.
@@ -244,17 +246,21 @@ pub struct Observed {
     pub complete: bool,
 }
 
-/// What people asked for, by the number of the pull request or issue where they did.
+/// What people asked for in this pass, by the number of a pull request or issue.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
     /// Make the commit again on the current base.
     pub rebase: BTreeSet<u64>,
-    /// Throw away what people pushed, and make the pull request again.
+    /// Throw away what people pushed, and make it again.
     pub recreate: BTreeSet<u64>,
-    /// Propose again.
+    /// Propose again; a closed one may come back.
     pub retry: BTreeSet<u64>,
-    /// Do not ignore it any more.
+    /// Propose it again although it was ignored or closed.
     pub unignore: BTreeSet<u64>,
+    /// Open a pull request that takes a merged one back.
+    pub revert: BTreeSet<u64>,
+    /// Fingerprints that a person let through: limits do not apply to them.
+    pub approve: BTreeSet<String>,
 }
 
 /// One of our pull requests, with what is needed to judge it.
