@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::case::Answers;
 use crate::finding::Severity;
 use crate::forge::marker::{ClosedBecause, Paused};
 use crate::forge::{Actor, Issue, Pull};
@@ -133,6 +134,9 @@ pub struct Asked {
     pub revert: BTreeSet<u64>,
     /// Fingerprints that a person let through: limits do not apply to them.
     pub approve: BTreeSet<String>,
+    /// What people said so far, by the finding's key: whatever is opened or brought up to date for
+    /// a key keeps it in its marker.
+    pub said: Answers,
 }
 
 /// One of our pull requests, with what is needed to judge it.

@@ -29,6 +29,11 @@ pub fn change_key<'a>(changes: impl IntoIterator<Item = (&'a str, String, String
     digest(&as_strs(&parts))
 }
 
+/// What a question offers: when its options change, an earlier choice does not count any more.
+pub fn options_key<'a>(titles: impl IntoIterator<Item = &'a str>) -> String {
+    digest(&titles.into_iter().collect::<Vec<_>>())
+}
+
 fn as_strs(parts: &[String]) -> Vec<&str> {
     parts.iter().map(String::as_str).collect()
 }

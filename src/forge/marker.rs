@@ -59,6 +59,13 @@ pub struct Marker {
     pub set: Vec<String>,
     /// The option that was chosen, from 1.
     pub chosen: Option<usize>,
+    /// Digest of the options that a question offers (see `identity::options_key`).
+    pub options: String,
+    /// Digest of the options that were offered when one was chosen.
+    pub chosen_of: String,
+    /// What was asked for and is not done yet: `recreate@<head>`, `retry@<head>`. It holds only for
+    /// that head.
+    pub pending: Vec<String>,
 }
 
 /// What carries a marker.
