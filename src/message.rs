@@ -12,6 +12,8 @@ use crate::locate::{Check, Site, Status};
 use crate::lock::{Blocked, Plan, short};
 use crate::propose::{Claim, Proposal, Question, Source};
 
+pub mod answer;
+
 /// GitHub's limit for a body, in characters.
 pub const MAX_BODY: usize = 65_536;
 
