@@ -10,6 +10,7 @@ use crate::evidence::Evidence;
 use crate::lock::Blocked;
 use crate::propose::{Claim, Source};
 
+pub mod answer;
 pub mod commit;
 pub mod forge;
 mod markdown;
