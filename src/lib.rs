@@ -21,6 +21,7 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;
