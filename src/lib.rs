@@ -23,6 +23,7 @@ pub mod command;
 pub mod commands;
 pub mod config;
 pub mod converse;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;

@@ -52,6 +52,14 @@ fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     }
 }
 
+/// The difference between two texts without a file's header, for reading only.
+pub fn difference(old: &str, new: &str) -> String {
+    TextDiff::from_lines(old, new)
+        .unified_diff()
+        .context_radius(3)
+        .to_string()
+}
+
 /// A path as git writes it in a diff: quoted in C style when it holds unusual bytes.
 fn quoted(prefix: &str, path: &str) -> String {
     let plain = path
