@@ -12,6 +12,7 @@ mod explain;
 mod fix;
 mod locate;
 mod proposer;
+mod scan;
 mod session;
 
 /// How a command failed, and with which exit code.
@@ -51,6 +52,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let progress = terminal::Progress::new(cli.quiet);
     let done = match cli.command {
         Command::Fix(args) => fix::run(&args, progress),
+        Command::Scan(args) => scan::run(&args, progress),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

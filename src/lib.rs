@@ -14,6 +14,7 @@
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod annotations;
 mod broken_sources;
 pub mod case;
 pub mod cli;
@@ -52,6 +53,8 @@ pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod sarif;
+pub mod scan;
 pub mod schema;
 pub mod snapshot;
 pub mod source;
