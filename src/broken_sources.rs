@@ -54,6 +54,8 @@ pub(crate) fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
         finding,
         key: fingerprint.clone(),
         fingerprint,
+        evidence: Evidence::default().digest(),
+        unheard: None,
         ending,
     }
 }
@@ -75,6 +77,7 @@ fn asked(
     Ending::Question(Asked {
         question,
         patches,
+        keys: Vec::new(),
         text,
     })
 }

@@ -67,6 +67,13 @@ pub struct Said {
 /// What people said, by the finding's key (see `pipeline::Ended::key`).
 pub type Answers = std::collections::BTreeMap<String, Said>;
 
+/// Nobody said anything to one finding.
+pub static NOTHING_SAID: Said = Said {
+    chosen: None,
+    set: Vec::new(),
+    hints: Vec::new(),
+};
+
 /// Nobody said anything.
 pub static NO_ANSWERS: Answers = Answers::new();
 
@@ -87,6 +94,8 @@ pub struct Case<'a> {
     pub report: Option<&'a Report>,
     /// The moment of the snapshot.
     pub now: Timestamp,
+    /// What people said to this finding on the forge.
+    pub said: &'a Said,
 }
 
 impl<'a> Case<'a> {

@@ -256,6 +256,39 @@ pub struct ProposerArgs {
     pub replay: Option<PathBuf>,
 }
 
+/// Which repository on the forge, and as whom. Shared by `serve`, `action` and `scan`. Tokens and
+/// keys come from the environment or from files, never from flags.
+#[derive(Debug, Args)]
+pub struct ForgeArgs {
+    /// The repository on GitHub; several are separated by commas.
+    #[arg(
+        long = "github-repo",
+        value_name = "OWNER/NAME",
+        env = "GITHUB_REPOSITORY",
+        value_delimiter = ','
+    )]
+    pub github_repo: Vec<String>,
+    /// Base URL of the REST API: `https://HOST/api/v3` for GitHub Enterprise Server.
+    #[arg(long, value_name = "URL", env = "GITHUB_API_URL")]
+    pub github_api_url: Option<String>,
+    /// A file with the token; by default the token is the value of GITHUB_TOKEN.
+    #[arg(long, value_name = "FILE", env = "GITHUB_TOKEN_FILE")]
+    pub github_token_file: Option<String>,
+    /// The GitHub App's id or client id.
+    #[arg(long, value_name = "ID", env = "KUBEMEND_APP_ID")]
+    pub app_id: Option<String>,
+    /// A file with the App's private key (PEM); by default the key is the value of KUBEMEND_APP_KEY.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_APP_KEY_FILE")]
+    pub app_key_file: Option<String>,
+    /// The App's installation; found by the repository when absent.
+    #[arg(long, value_name = "ID", env = "KUBEMEND_INSTALLATION_ID")]
+    pub installation_id: Option<String>,
+    /// A file with the key that signs hidden markers; by default the key is the value of
+    /// KUBEMEND_MARKER_KEY. Without one, what a marker says is only a hint.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_MARKER_KEY_FILE")]
+    pub marker_key_file: Option<String>,
+}
+
 /// `kubemend locate`.
 #[derive(Debug, Args)]
 pub struct Locate {

@@ -88,6 +88,8 @@ codes! {
     MissingValue: "A fact is missing that only a person has.", "Supply the value.";
     MissingSecretInput: "A Secret or one of its keys has to be supplied out of band.", "Create it (ExternalSecret, SealedSecret, by hand); kubemend never writes secrets.";
     UnknownExistence: "The dump does not list objects of this kind, so nobody can say whether one exists.", "Give a complete dump; the command is in `kubemend fix --help`.";
+    NoSuchOption: "The question has no such option (any more).", "Choose one of the options that the question lists now.";
+    OptionByHand: "The chosen option is no change that kubemend can make.", "Make it by hand, then close the question.";
     ModelUnusable: "The model's answer is cut, too long, or not in the required form.", "Run again, or use another model.";
     ModelRefused: "The model refused to answer.", "Read the evidence and decide.";
     // -- lock

@@ -6,9 +6,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub mod codeowners;
 pub mod decide;
 pub mod identity;
 pub mod marker;
+pub mod wanted;
 
 /// A repository on the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,6 +89,7 @@ fn as_question(open: &Ended, refusal: &crate::code::Refusal, text: &message::Tex
     Asked {
         question,
         patches: vec![None],
+        keys: Vec::new(),
         text: text.clone(),
     }
 }

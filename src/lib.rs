@@ -59,3 +59,4 @@ pub mod schema;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;
+pub mod verify;

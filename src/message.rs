@@ -292,6 +292,7 @@ fn footer(body: &mut String, source: Option<&Source>, fingerprint: &str, base: O
         Some(Source::Playbook(name)) => format!("playbook {name} · "),
         Some(Source::Model(name)) => format!("model {} · ", code(name)),
         Some(Source::Oracle) => "oracle · ".to_owned(),
+        Some(Source::Person) => "a person's value · ".to_owned(),
         None => String::new(),
     };
     let base = base.map_or_else(String::new, |b| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Answers, Case, Earlier, Report};
+use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
@@ -26,6 +26,7 @@ use crate::patch;
 use crate::path::FieldPath;
 use crate::propose::{
     Answer, Choice, Claim, Proposal, ProposeError, ProposedEdit, Proposer, Question, Unlock, Usage,
+    person,
 };
 use crate::repo::Checkout;
 use crate::schema;
@@ -106,6 +107,8 @@ pub struct PullRequest {
     pub commit: String,
     /// The fix itself.
     pub mended: Mended,
+    /// Whether it is what a person chose or gave a value for.
+    pub answered: bool,
 }
 
 /// A question, and each option's proven change where there is one.
@@ -115,6 +118,8 @@ pub struct Asked {
     pub question: Question,
     /// For each option, its diff.
     pub patches: Vec<Option<String>>,
+    /// Keys that a person may answer with.
+    pub keys: Vec<String>,
     /// What a person reads.
     pub text: Text,
 }
@@ -150,6 +155,10 @@ pub struct Ended {
     pub key: String,
     /// Its identity: with the file, where one is known.
     pub fingerprint: String,
+    /// Digest of the evidence.
+    pub evidence: String,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<Refusal>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -168,7 +177,24 @@ pub struct Run {
     /// All pull requests' changes together: new content by file.
     pub union: BTreeMap<String, Vec<u8>>,
     /// Findings without an answer, because infrastructure did not give one.
-    pub silent: Vec<String>,
+    pub silent: Vec<Silent>,
+}
+
+/// A finding without an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Silent {
+    /// The finding.
+    pub finding: Finding,
+    /// Its identity before it is located.
+    pub key: String,
+    /// What did not answer.
+    pub error: String,
+}
+
+impl std::fmt::Display for Silent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.finding.object, self.error)
+    }
 }
 
 /// Runs one pass over a snapshot and a repository. What does not get an answer is told in
@@ -205,7 +231,11 @@ pub fn run(ctx: &Context<'_>) -> Run {
                 usage += used;
                 results.push(ended);
             }
-            Err(error) => silent.push(format!("{}: {error}", finding.object)),
+            Err(error) => silent.push(Silent {
+                finding: finding.clone(),
+                key: fingerprint(ctx, finding, None),
+                error: error.to_string(),
+            }),
         }
     }
     let results = crate::incident::settle(ctx, results);
@@ -292,6 +322,11 @@ pub fn heal(
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
         usage += proposed.usage;
         // untrusted from here …
+        let unheard = match answered(ctx, &case, &evidence, proposed.answer.as_ref()) {
+            Some(Ok(ended)) => return Ok((ended, usage)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
         let ended = match proposed.answer {
             None => break,
             Some(Answer::Refuse(refusal)) if is_no_news(refusal.code) => {
@@ -301,7 +336,7 @@ pub fn heal(
             Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
                 // … to here: a plan that lock let through, edited and proven
-                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended),
+                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended, false),
                 Err(Setback::Blocked(now)) => {
                     feedback.push(objections(&now));
                     blocked.extend(now);
@@ -316,7 +351,7 @@ pub fn heal(
                 }
             },
         };
-        return Ok((ended, usage));
+        return Ok((Ended { unheard, ..ended }, usage));
     }
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
         return Ok((asked(ctx, &case, &evidence, question), usage));
@@ -324,6 +359,36 @@ pub fn heal(
     let refusal = several_places(ctx, finding, &blocked)
         .unwrap_or_else(|| unanswered(ctx, finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
+}
+
+/// What a person chose or gave a value for. An answer that lock blocks changes nothing, and its
+/// reason is told.
+fn answered(
+    ctx: &Context<'_>,
+    case: &Case<'_>,
+    evidence: &Evidence,
+    answer: Option<&Answer>,
+) -> Option<Result<Ended, Refusal>> {
+    let question = match answer {
+        Some(Answer::Ask(question)) => Some(question),
+        _ => None,
+    };
+    // Git is right already: there is nothing to answer
+    if matches!(answer, Some(Answer::Refuse(r)) if is_no_news(r.code)) {
+        return None;
+    }
+    let proposal = match person::proposal(case.said, case, question)? {
+        Ok(proposal) => proposal,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    let mended = mend(ctx, case, &proposal).map_err(|setback| match setback {
+        Setback::Refused(refusal) => refusal,
+        Setback::Blocked(blocked) => {
+            let code = blocked.first().map_or(Code::NotUnlocked, |b| b.code);
+            Refusal::new(code, objections(&blocked))
+        }
+    });
+    Some(mended.map(|mended| opened(ctx, case.finding, evidence, &proposal, mended, true)))
 }
 
 /// Endings that mean that Git is right already.
@@ -345,6 +410,10 @@ fn case<'a>(
         earlier,
         report: ctx.report,
         now: ctx.now,
+        said: ctx
+            .answers
+            .get(&fingerprint(ctx, finding, None))
+            .unwrap_or(&NOTHING_SAID),
     }
 }
 
@@ -623,6 +692,7 @@ fn opened(
     evidence: &Evidence,
     proposal: &Proposal,
     mended: Mended,
+    answered: bool,
 ) -> Ended {
     let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
     let text = message::pull_request(&PullRequestParts {
@@ -644,11 +714,14 @@ fn opened(
         branch,
         commit,
         mended,
+        answered,
     }));
     Ended {
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
+        unheard: None,
         ending,
     }
 }
@@ -667,9 +740,12 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
         finding: told(case.finding, evidence),
         key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
+        evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Question(Asked {
             question,
             patches,
+            keys: person::keys(case),
             text,
         }),
     }
@@ -688,6 +764,8 @@ fn refused(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Refused {
             refusal,
             blocked,
@@ -703,6 +781,8 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Nothing { refusal, text },
     }
 }

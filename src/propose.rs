@@ -15,6 +15,7 @@ use crate::path::FieldPath;
 pub mod chain;
 pub mod llm;
 pub mod model;
+pub mod person;
 pub mod playbook;
 pub mod prompt;
 pub mod scope;
@@ -101,6 +102,15 @@ pub enum Source {
     Model(String),
     /// The known answer of an evaluation case.
     Oracle,
+    /// A person's value, given on the forge.
+    Person,
+}
+
+impl Source {
+    /// Whether its values come from words and not from facts: more rows are closed to it.
+    pub fn is_words(&self) -> bool {
+        matches!(self, Self::Model(_) | Self::Person)
+    }
 }
 
 /// A statement of the diagnosis and the evidence that it rests on.
@@ -213,7 +223,7 @@ pub struct Proposed {
 pub struct ProposeError(pub String);
 
 /// Something that answers cases: the playbook, a model, a script in tests.
-pub trait Proposer {
+pub trait Proposer: Send + Sync {
     /// The answer to a case. `feedback` holds what lock said to the answers before, oldest first.
     fn propose(
         &self,

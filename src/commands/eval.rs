@@ -74,7 +74,7 @@ fn one(args: &Eval, input: &CaseInput) -> Result<Ending, Failure> {
     };
     let run = pipeline::run(&ctx);
     if !run.silent.is_empty() {
-        return Err(Failure::Infrastructure(run.silent.join("\n")));
+        return Err(Failure::Infrastructure(super::fix::silent(&run.silent)));
     }
     Ok(ending(&ctx, &run, start))
 }

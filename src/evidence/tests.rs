@@ -103,6 +103,7 @@ fn with_case<T>(use_it: impl FnOnce(&Case<'_>) -> T) -> T {
         earlier: &earlier,
         report: None,
         now: "2026-01-02T12:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     })
 }
 

@@ -1,12 +1,12 @@
 //! What a run wants, against what the forge holds: which pull requests are opened, changed, left
 //! alone or closed. Pure; `open` carries it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::finding::Severity;
-use crate::forge::marker::ClosedBecause;
+use crate::forge::marker::{ClosedBecause, Paused};
 use crate::forge::{Actor, Issue, Pull};
 
 /// What one run wants for one finding.
@@ -27,6 +27,8 @@ pub struct Wanted {
     pub failing_since: Option<Timestamp>,
     /// How it ended.
     pub ending: WantedEnding,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<String>,
 }
 
 /// How a finding ended in this run.
@@ -108,6 +110,29 @@ pub struct Observed {
     pub branches: BTreeMap<String, String>,
     /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
     pub complete: bool,
+    /// The dashboard, where there is one.
+    pub dashboard: Option<Issue>,
+    /// What people asked for in this pass.
+    pub asked: Asked,
+    /// Whether the repository is paused: from the dashboard's marker.
+    pub paused: Option<Paused>,
+}
+
+/// What people asked for in this pass, by the number of a pull request or issue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Make the commit again on the current base.
+    pub rebase: BTreeSet<u64>,
+    /// Throw away what people pushed, and make it again.
+    pub recreate: BTreeSet<u64>,
+    /// Propose again; a closed one may come back.
+    pub retry: BTreeSet<u64>,
+    /// Propose it again although it was ignored or closed.
+    pub unignore: BTreeSet<u64>,
+    /// Open a pull request that takes a merged one back.
+    pub revert: BTreeSet<u64>,
+    /// Fingerprints that a person let through: limits do not apply to them.
+    pub approve: BTreeSet<String>,
 }
 
 /// One of our pull requests, with what is needed to judge it.

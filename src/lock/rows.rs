@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::code::Code;
 use crate::finding::Class;
 use crate::lock::{Attempt, Judged};
-use crate::propose::{Source, Unlock};
+use crate::propose::Unlock;
 
 mod config;
 mod image;
@@ -307,7 +307,7 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Judged {
             ),
         ));
     }
-    if row.info.playbook_only && matches!(attempt.source, Source::Model(_)) {
+    if row.info.playbook_only && attempt.source.is_words() {
         return Err((
             Code::PlaybookOnly,
             format!(

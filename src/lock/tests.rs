@@ -146,6 +146,7 @@ impl World {
             earlier: &[],
             report: None,
             now: jiff::Timestamp::UNIX_EPOCH,
+            said: &crate::case::NOTHING_SAID,
         };
         let proposal = Proposal {
             source: self.source.clone(),

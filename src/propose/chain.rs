@@ -16,10 +16,14 @@ impl Proposer for Chain {
         feedback: &[String],
     ) -> Result<Proposed, ProposeError> {
         let mut usage = Usage::default();
-        for proposer in &self.0 {
+        // a playbook does not read hints: whoever does is asked first
+        let hinted = !case.said.hints.is_empty();
+        let order = |i: usize| if hinted { self.0.len() - 1 - i } else { i };
+        for proposer in (0..self.0.len()).filter_map(|i| self.0.get(order(i))) {
             let proposed = proposer.propose(case, evidence, feedback)?;
             usage += proposed.usage;
-            if proposed.answer.is_some() {
+            let passes = hinted && matches!(proposed.answer, Some(Answer::Refuse(_)));
+            if proposed.answer.is_some() && !passes {
                 let answer = proposed.answer;
                 return Ok(Proposed { answer, usage });
             }

@@ -100,6 +100,7 @@ fn with_case<T>(use_it: impl FnOnce(&Case<'_>, &Evidence) -> T) -> T {
     finding.message = format!("last words: {PLANTED} was refused");
     let snapshot = Snapshot::new(Vec::new(), BTreeMap::new());
     let case = Case {
+        said: &kubemend::case::NOTHING_SAID,
         finding: &finding,
         others: &[],
         snapshot: &snapshot,

@@ -108,6 +108,7 @@ fn two_thousand_poisoned_objects_stop_nothing() {
         );
         for finding in &findings {
             let case = Case {
+                said: &kubemend::case::NOTHING_SAID,
                 finding,
                 others: &findings,
                 snapshot: &snapshot,

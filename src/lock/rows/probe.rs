@@ -9,7 +9,6 @@ use crate::lock::Verdict;
 use crate::lock::facts::was_good;
 use crate::object::at;
 use crate::object::list;
-use crate::propose::Source;
 use serde_json::Value;
 
 pub(super) fn probe(attempt: &Attempt<'_>) -> Judged {
@@ -37,7 +36,7 @@ pub(super) fn probe(attempt: &Attempt<'_>) -> Judged {
         Class::ReadinessProbeFailing => "readinessProbe",
         _ => "startupProbe",
     };
-    if *kind != failing && matches!(attempt.source, Source::Model(_)) {
+    if *kind != failing && attempt.source.is_words() {
         return Err((Code::NotUnlocked, format!("only the {failing} fails")));
     }
     probe_timings(probe)?;

@@ -10,7 +10,6 @@ use crate::lock::facts::largest_node;
 use crate::lock::short;
 use crate::object::at;
 use crate::propose::Op;
-use crate::propose::Source;
 use crate::quantity::Quantity;
 use serde_json::Value;
 
@@ -290,7 +289,7 @@ pub(super) fn hpa(attempt: &Attempt<'_>) -> Judged {
             Some(["spec", "metrics", "*", "resource", "name"]) => Ok(Verdict::Human("D02")),
             // how far a workload may be driven is a wish, not a fact that a model can read
             Some(["spec", "metrics", "*", "resource", "target", ..])
-                if !matches!(attempt.source, Source::Model(_)) =>
+                if !attempt.source.is_words() =>
             {
                 Ok(Verdict::Human("D02"))
             }

@@ -39,6 +39,7 @@ fn with_scope<T>(class: Class, use_it: impl FnOnce(&Scope, &Evidence) -> T) -> T
         earlier: &[],
         report: None,
         now: "2026-01-02T12:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     };
     use_it(&Scope::of(&case), &gather(&case))
 }

@@ -63,6 +63,7 @@ pub(super) fn ask(detector: Detector, live: &str, git: &str, before: &str) -> An
         earlier: &earlier,
         report: None,
         now: now(),
+        said: &crate::case::NOTHING_SAID,
     };
     let (_, answer) = answer(&case).expect("a play answers");
     each_change_is_let_through(&answer, &case);

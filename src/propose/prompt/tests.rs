@@ -77,6 +77,7 @@ fn prompt_with(text: &str, channel: usize, settings: &Settings<'_>) -> Prompt {
         earlier: &earlier,
         report: Some(&report),
         now: "2026-01-02T12:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     };
     let evidence = gather(&case);
     Prompt::of(&case, &evidence, &Scope::of(&case), settings)

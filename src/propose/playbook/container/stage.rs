@@ -136,6 +136,7 @@ impl Stage {
             earlier: &earlier,
             report: None,
             now: NOW.parse().expect("a time"),
+            said: &crate::case::NOTHING_SAID,
         };
         crate::propose::playbook::answer(&case)
             .unwrap_or_else(|| panic!("no answer to {finding:#?}"))

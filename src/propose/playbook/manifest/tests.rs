@@ -27,6 +27,7 @@ fn answer_all(all: &[Desired], class: Class, field: &str) -> Option<Answer> {
         earlier: &[],
         report: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     };
     PLAYS
         .iter()
@@ -298,6 +299,7 @@ fn templates_are_refused_with_their_place() {
         earlier: &[],
         report: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     };
     let Some(Answer::Refuse(refusal)) = unlocated::run(&case) else {
         panic!()
@@ -326,6 +328,7 @@ fn an_immutable_field_is_a_refusal_of_its_own() {
         earlier: &[],
         report: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
     };
     let Some(Answer::Refuse(refusal)) = unlocated::run(&case) else {
         panic!()
@@ -361,6 +364,7 @@ fn kinds_that_are_not_served_say_who_has_to_act() {
             earlier: &[],
             report: None,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            said: &crate::case::NOTHING_SAID,
         };
         match unlocated::run(&case) {
             Some(Answer::Refuse(refusal)) => refusal,

@@ -82,6 +82,7 @@ fn answer(view: &View<'_>, others: &[Finding], finding: &Finding) -> String {
         earlier: &[],
         report: view.report,
         now: view.now,
+        said: &crate::case::NOTHING_SAID,
     };
     match playbook::answer(&case) {
         None => format!("none {}", finding.class),

@@ -1,0 +1,235 @@
+//! Who we are on the forge, and where: from flags, the environment and files. Shared by `serve`,
+//! `action` and `scan`.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+
+use crate::cli::ForgeArgs;
+use crate::commands::Failure;
+use crate::forge::marker::Key;
+use crate::github::{Credentials, Endpoint, Error, GitHub, Transport};
+
+/// The largest file that holds a secret.
+const MAX_SECRET: u64 = 64 << 10;
+/// A key shorter than this protects nothing.
+const MIN_KEY: usize = 16;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(message) => Self::Input(message),
+            other => Self::Infrastructure(other.to_string()),
+        }
+    }
+}
+
+/// Where GitHub is.
+pub(super) fn endpoint(args: &ForgeArgs) -> Endpoint {
+    given(args.github_api_url.as_ref()).map_or_else(Endpoint::default, Endpoint::new)
+}
+
+/// The App where one is named, else the token; `None` where nothing is given.
+pub(super) fn credentials(args: &ForgeArgs) -> Result<Option<Credentials>, Failure> {
+    let key = secret("KUBEMEND_APP_KEY", args.app_key_file.as_ref())?;
+    match (given(args.app_id.as_ref()), key) {
+        (Some(id), Some(key)) => Ok(Some(Credentials::App {
+            id: id.to_owned(),
+            key,
+            installation: installation(args)?,
+        })),
+        (Some(_), None) => Err(Failure::Input(
+            "an App id without its key: set KUBEMEND_APP_KEY_FILE or KUBEMEND_APP_KEY".to_owned(),
+        )),
+        (None, _) => {
+            Ok(secret("GITHUB_TOKEN", args.github_token_file.as_ref())?.map(Credentials::Token))
+        }
+    }
+}
+
+/// The way out to GitHub. Needs a tokio runtime.
+pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
+    let credentials = credentials(args)?.ok_or_else(|| {
+        Failure::Input(
+            "no credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE"
+                .to_owned(),
+        )
+    })?;
+    Ok(Transport::new(endpoint(args), credentials)?)
+}
+
+/// The names that were given, each checked.
+pub(super) fn repositories(args: &ForgeArgs) -> Result<Vec<String>, Failure> {
+    let names = args.github_repo.iter().map(|n| n.trim());
+    let mut names: Vec<String> = names.filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    names.dedup();
+    match names.iter().find(|n| !is_full_name(n)) {
+        Some(bad) => Err(Failure::Input(format!(
+            "--github-repo {bad}: not OWNER/NAME"
+        ))),
+        None => Ok(names),
+    }
+}
+
+/// The one repository of a command that works on one.
+pub(super) fn repository(args: &ForgeArgs, transport: Transport) -> Result<GitHub, Failure> {
+    match repositories(args)?.as_slice() {
+        [one] => Ok(GitHub::new(transport, one)?),
+        [] => Err(Failure::Input(
+            "--github-repo OWNER/NAME is missing".to_owned(),
+        )),
+        _ => Err(Failure::Input(
+            "--github-repo: this command works on one repository".to_owned(),
+        )),
+    }
+}
+
+/// The key that signs markers.
+pub(super) fn marker_key(args: &ForgeArgs) -> Result<Option<Key>, Failure> {
+    let Some(text) = secret("KUBEMEND_MARKER_KEY", args.marker_key_file.as_ref())? else {
+        return Ok(None);
+    };
+    let bytes = text.expose_secret().as_bytes().to_vec();
+    if bytes.len() < MIN_KEY {
+        return Err(Failure::Input(format!(
+            "KUBEMEND_MARKER_KEY: a key has at least {MIN_KEY} characters; make one with `openssl rand -hex 32`"
+        )));
+    }
+    Ok(Some(SecretSlice::from(bytes)))
+}
+
+/// A secret: from the named file, else from the variable. White space around it is dropped.
+pub(super) fn secret(
+    variable: &str,
+    file: Option<&String>,
+) -> Result<Option<SecretString>, Failure> {
+    let text = match given(file) {
+        Some(path) => Some(read(variable, Path::new(path))?),
+        None => std::env::var(variable).ok(),
+    };
+    let text = text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    Ok(text.map(SecretString::from))
+}
+
+fn read(variable: &str, path: &Path) -> Result<String, Failure> {
+    let named =
+        |e: &dyn std::fmt::Display| Failure::Input(format!("{variable}: {}: {e}", path.display()));
+    let size = std::fs::metadata(path).map_err(|e| named(&e))?.len();
+    if size > MAX_SECRET {
+        return Err(named(&"too large for a secret"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| named(&e))?;
+    if text.trim().is_empty() {
+        return Err(named(&"is empty"));
+    }
+    Ok(text)
+}
+
+fn installation(args: &ForgeArgs) -> Result<Option<u64>, Failure> {
+    let text = given(args.installation_id.as_ref());
+    let parsed = text.map(|t| {
+        let wrong = |_| Failure::Input(format!("KUBEMEND_INSTALLATION_ID: {t} is not a number"));
+        t.parse().map_err(wrong)
+    });
+    parsed.transpose()
+}
+
+/// A value that is there and not blank: a workflow passes absent inputs as empty variables.
+fn given(value: Option<&String>) -> Option<&str> {
+    value.map(|v| v.trim()).filter(|v| !v.is_empty())
+}
+
+fn is_full_name(name: &str) -> bool {
+    let usable = |s: &str| {
+        !s.is_empty()
+            && s != "."
+            && s != ".."
+            && s.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    name.split_once('/')
+        .is_some_and(|(o, n)| usable(o) && usable(n))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        forge: ForgeArgs,
+    }
+
+    fn args(words: &[&str]) -> ForgeArgs {
+        Line::parse_from([&["x"], words].concat()).forge
+    }
+
+    #[test]
+    fn names_of_repositories_are_checked() {
+        let good = args(&["--github-repo", "a/b,c/d", "--github-repo", "e/f"]);
+        assert_eq!(repositories(&good).unwrap(), ["a/b", "c/d", "e/f"]);
+        for bad in ["a", "a/b/c", "../b", "a/..", "a b/c", "/b"] {
+            assert!(
+                repositories(&args(&["--github-repo", bad])).is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_app_needs_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key.pem");
+        std::fs::write(&file, "PEM\n").unwrap();
+        let key = file.to_str().unwrap();
+        let app = [
+            "--app-id",
+            "7",
+            "--app-key-file",
+            key,
+            "--installation-id",
+            "9",
+        ];
+        let Some(Credentials::App {
+            id,
+            key,
+            installation,
+        }) = credentials(&args(&app)).unwrap()
+        else {
+            panic!("not an App");
+        };
+        assert_eq!(
+            (id.as_str(), key.expose_secret(), installation),
+            ("7", "PEM", Some(9))
+        );
+        let error = credentials(&args(&["--app-id", "7"])).unwrap_err();
+        assert!(
+            error.to_string().contains("KUBEMEND_APP_KEY_FILE"),
+            "{error}"
+        );
+        let odd = [&app[..4], &["--installation-id", "x"]].concat();
+        assert!(credentials(&args(&odd)).is_err());
+    }
+
+    #[test]
+    fn a_weak_marker_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let words = ["--marker-key-file", file.to_str().unwrap()];
+        assert!(marker_key(&args(&words)).is_err(), "no such file");
+        std::fs::write(&file, "short\n").unwrap();
+        assert!(marker_key(&args(&words)).is_err());
+        std::fs::write(&file, "0123456789abcdef0123\n").unwrap();
+        assert_eq!(
+            marker_key(&args(&words))
+                .unwrap()
+                .unwrap()
+                .expose_secret()
+                .len(),
+            20
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! From a pipeline's run to what is wanted on the forge. Pure.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cycle::Analysis;
+use crate::finding::Finding;
+use crate::forge::decide::{Fix, Query, Wanted, WantedEnding};
+use crate::forge::identity;
+use crate::lock::short;
+use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
+use crate::repo::Checkout;
+use crate::snapshot::Snapshot;
+
+/// What people see of an object and its failure in a list.
+const MAX_SUMMARY: usize = 300;
+
+/// What a run wants; `scope` is `manifests`, or `cluster` and its name.
+pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str) -> Analysis {
+    let one = |ended: &Ended| Wanted {
+        failing_since: since(&ended.finding, snapshot),
+        ..of(ended, checkout)
+    };
+    let mut wanted: Vec<Wanted> = run.results.iter().map(one).collect();
+    wanted.extend(run.silent.iter().map(unknown));
+    let problem = |p: &crate::locate::Problem| format!("{}: {}", p.place, p.message);
+    Analysis {
+        wanted,
+        listed: run.listed.clone(),
+        scope: scope.to_owned(),
+        complete: run.silent.is_empty(),
+        problems: run.problems.iter().map(problem).collect(),
+    }
+}
+
+fn of(ended: &Ended, checkout: &Checkout) -> Wanted {
+    let ending = match &ended.ending {
+        Ending::PullRequest(pull) => WantedEnding::Fix(Box::new(fix(ended, pull, checkout))),
+        Ending::Question(asked) => WantedEnding::Question(Box::new(query(ended, asked))),
+        Ending::Refused { refusal, .. } => WantedEnding::Refused {
+            code: refusal.code.to_string(),
+            reason: cut(&refusal.message),
+        },
+        Ending::Nothing { .. } => WantedEnding::Settled,
+    };
+    Wanted {
+        key: ended.key.clone(),
+        fingerprint: ended.fingerprint.clone(),
+        unheard: ended.unheard.as_ref().map(ToString::to_string),
+        ..about(&ended.finding, ending)
+    }
+}
+
+/// Since when the finding's pods (or the object itself) are not well: the oldest moment at which a
+/// condition turned bad.
+fn since(finding: &Finding, snapshot: &Snapshot) -> Option<Timestamp> {
+    let objects = finding.pods.iter().chain([&finding.object]);
+    objects
+        .filter_map(|o| snapshot.get(o))
+        .flat_map(|o| bad_conditions(&o.value))
+        .min()
+}
+
+fn bad_conditions(object: &Value) -> Vec<Timestamp> {
+    let conditions = object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
+    let is_bad = |c: &&Value| {
+        let text = |key: &str| c.get(key).and_then(Value::as_str).unwrap_or_default();
+        matches!(
+            text("type"),
+            "Ready" | "Available" | "Progressing" | "PodScheduled"
+        ) && text("status") == "False"
+    };
+    let time = |c: &Value| c.get("lastTransitionTime")?.as_str()?.parse().ok();
+    conditions
+        .into_iter()
+        .flatten()
+        .filter(is_bad)
+        .filter_map(time)
+        .collect()
+}
+
+fn unknown(silent: &Silent) -> Wanted {
+    Wanted {
+        key: silent.key.clone(),
+        fingerprint: silent.key.clone(),
+        ..about(&silent.finding, WantedEnding::Unknown)
+    }
+}
+
+fn about(finding: &Finding, ending: WantedEnding) -> Wanted {
+    Wanted {
+        key: String::new(),
+        fingerprint: String::new(),
+        severity: finding.severity,
+        namespace: finding.object.namespace.clone(),
+        summary: cut(&finding.summary),
+        failing_since: None,
+        unheard: None,
+        ending,
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_SUMMARY).collect()
+}
+
+fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
+    let base_branch = checkout.branch.as_deref().unwrap_or("-");
+    let mended = &pull.mended;
+    Fix {
+        branch: pull.branch.clone(),
+        target: identity::target_key(&checkout.repo_id, base_branch, places(mended)),
+        change: identity::change_key(befores(mended)),
+        title: pull.text.title.clone(),
+        body: pull.text.body.clone(),
+        commit: pull.commit.clone(),
+        files: mended.changed.clone(),
+        base: checkout.head.clone().unwrap_or_default(),
+        evidence: ended.evidence.clone(),
+        draft: !mended.plan.confirmations().is_empty(),
+        asked_for: pull.answered,
+    }
+}
+
+/// The file and field of each change.
+fn places(mended: &Mended) -> impl Iterator<Item = (&str, String)> {
+    let changes = mended.plan.changes().iter().zip(&mended.sites);
+    changes.map(|(change, site)| (site.file.as_str(), place(change)))
+}
+
+fn befores(mended: &Mended) -> impl Iterator<Item = (&str, String, String)> {
+    let changes = mended.plan.changes().iter().zip(&mended.sites);
+    changes.map(|(change, site)| {
+        let before = change.before.as_ref().map(short).unwrap_or_default();
+        (site.file.as_str(), place(change), before)
+    })
+}
+
+fn place(change: &crate::lock::Change) -> String {
+    format!("{} {}", change.edit.object, change.edit.path)
+}
+
+fn query(ended: &Ended, asked: &Asked) -> Query {
+    let options = asked.question.options.iter().zip(&asked.patches);
+    Query {
+        title: asked.text.title.clone(),
+        body: asked.text.body.clone(),
+        options: options
+            .map(|(option, patch)| (option.title.clone(), patch.is_some()))
+            .collect(),
+        keys: asked.keys.clone(),
+        evidence: ended.evidence.clone(),
+    }
+}
