@@ -8,3 +8,4 @@ mod contract;
 mod fix;
 mod llm;
 mod poison;
+mod scan;
