@@ -30,7 +30,7 @@ fn the_schema_of_fix_is_current() {
 #[test]
 fn the_schema_of_the_configuration_is_current() {
     current(
-        "config.schema.json",
+        "kubemend.schema.json",
         &(kubemend::config::Config::schema() + "\n"),
     );
 }

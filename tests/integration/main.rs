@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cli;
+mod config;
 mod contract;
 mod fix;
 mod llm;
