@@ -55,6 +55,7 @@ fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
         key: fingerprint.clone(),
         fingerprint,
         evidence: Evidence::default().digest(),
+        unheard: None,
         ending,
     }
 }
@@ -77,7 +78,6 @@ fn asked(
         question,
         patches,
         keys: Vec::new(),
-        refused: None,
         text,
     })
 }

@@ -13,6 +13,8 @@ mod fix;
 #[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod forge;
 mod locate;
+#[allow(dead_code, reason = "the commands that talk to the forge come next")]
+mod pass;
 mod proposer;
 mod session;
 

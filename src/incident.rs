@@ -90,7 +90,6 @@ fn as_question(open: &Ended, refusal: &crate::code::Refusal, text: &message::Tex
         question,
         patches: vec![None],
         keys: Vec::new(),
-        refused: None,
         text: text.clone(),
     }
 }

@@ -234,6 +234,67 @@ impl<'r> Repository<'r> {
             .retain(|_| flags.next().copied().unwrap_or(true));
     }
 
+    /// The same repository with only some of `desired`: what one root renders, or one directory
+    /// holds. What the other places render still counts when an edit is proven.
+    #[must_use]
+    pub fn narrowed(&self, policy: Policy, keep: &dyn Fn(usize, &Desired) -> bool) -> Self {
+        let mut narrow = self.with_policy(policy);
+        let kept: Vec<bool> = self
+            .desired
+            .iter()
+            .enumerate()
+            .map(|(i, d)| keep(i, d))
+            .collect();
+        let mut flags = kept.iter();
+        narrow
+            .desired
+            .retain(|_| flags.next().copied().unwrap_or(true));
+        let mut flags = kept.iter();
+        narrow
+            .sources
+            .retain(|_| flags.next().copied().unwrap_or(true));
+        narrow
+    }
+
+    /// Every object that a document of any file holds as it is written: plain manifests, and the
+    /// sources and patches of roots. Templates of charts are not among them.
+    pub fn written(&self) -> impl Iterator<Item = (&str, usize, &Value)> {
+        self.index.documents.keys().flat_map(move |file| {
+            let definitions = self.index.definitions(file);
+            let object = move |d: Definition| Some((d.document, self.index.object(&d)?));
+            definitions
+                .into_iter()
+                .filter_map(object)
+                .map(move |(document, value)| (file.as_str(), document, value))
+        })
+    }
+
+    /// The resources of a root as they are written, before anything changes them.
+    pub fn sources_of_root(&self, root: &str) -> Vec<Desired> {
+        let of = |d: Definition| {
+            let value = self.index.object(&d)?.clone();
+            Some(self.plain(&d, value, Some(root))?.0)
+        };
+        let listed = self.index.listed(root);
+        listed.into_iter().filter_map(of).collect()
+    }
+
+    /// The names of charts' directories.
+    pub fn charts(&self) -> impl Iterator<Item = &str> {
+        self.index.charts.iter().map(|c| c.dir.as_str())
+    }
+
+    /// The kustomizations that are read, by directory, as they are written.
+    pub fn kustomizations(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let all = self.index.kustomizations.values();
+        all.map(|k| (k.file.as_str(), &k.value))
+    }
+
+    /// The roots that read a file.
+    pub fn readers_of(&self, file: &str) -> Vec<String> {
+        self.index.readers(file)
+    }
+
     /// Finds the place that writes a field of an object, or where it would be added.
     pub fn locate(&self, object: &ObjectRef, path: &FieldPath) -> Result<Site, Refusal> {
         let target = self.target(object, path)?;

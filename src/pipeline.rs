@@ -120,8 +120,6 @@ pub struct Asked {
     pub patches: Vec<Option<String>>,
     /// Keys that a person may answer with.
     pub keys: Vec<String>,
-    /// Why a person's answer did not become a fix.
-    pub refused: Option<Refusal>,
     /// What a person reads.
     pub text: Text,
 }
@@ -159,6 +157,8 @@ pub struct Ended {
     pub fingerprint: String,
     /// Digest of the evidence.
     pub evidence: String,
+    /// Why what a person chose, or gave a value for, did not become a fix.
+    pub unheard: Option<Refusal>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -322,16 +322,18 @@ pub fn heal(
         let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
         usage += proposed.usage;
         // untrusted from here …
-        if let Some(ended) = answered(ctx, &case, &evidence, proposed.answer.as_ref()) {
-            return Ok((ended, usage));
-        }
+        let unheard = match answered(ctx, &case, &evidence, proposed.answer.as_ref()) {
+            Some(Ok(ended)) => return Ok((ended, usage)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
         let ended = match proposed.answer {
             None => break,
             Some(Answer::Refuse(refusal)) if is_no_news(refusal.code) => {
                 nothing(ctx, finding, &evidence, refusal)
             }
             Some(Answer::Refuse(refusal)) => refused(ctx, finding, &evidence, refusal, blocked),
-            Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question, None),
+            Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
                 // … to here: a plan that lock let through, edited and proven
                 Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended, false),
@@ -349,24 +351,24 @@ pub fn heal(
                 }
             },
         };
-        return Ok((ended, usage));
+        return Ok((Ended { unheard, ..ended }, usage));
     }
     if let Some(question) = wanted.and_then(|w| beyond_bounds(&w, &blocked)) {
-        return Ok((asked(ctx, &case, &evidence, question, None), usage));
+        return Ok((asked(ctx, &case, &evidence, question), usage));
     }
     let refusal = several_places(ctx, finding, &blocked)
         .unwrap_or_else(|| unanswered(ctx, finding, &blocked));
     Ok((refused(ctx, finding, &evidence, refusal, blocked), usage))
 }
 
-/// What a person chose or gave a value for, where that has an effect. An answer that lock blocks
-/// leaves the question open, with the reason.
+/// What a person chose or gave a value for. An answer that lock blocks changes nothing, and its
+/// reason is told.
 fn answered(
     ctx: &Context<'_>,
     case: &Case<'_>,
     evidence: &Evidence,
     answer: Option<&Answer>,
-) -> Option<Ended> {
+) -> Option<Result<Ended, Refusal>> {
     let question = match answer {
         Some(Answer::Ask(question)) => Some(question),
         _ => None,
@@ -375,21 +377,18 @@ fn answered(
     if matches!(answer, Some(Answer::Refuse(r)) if is_no_news(r.code)) {
         return None;
     }
-    let refusal = match person::proposal(case.said, case, question)? {
-        Err(refusal) => refusal,
-        Ok(proposal) => match mend(ctx, case, &proposal) {
-            Ok(mended) => {
-                return Some(opened(ctx, case.finding, evidence, &proposal, mended, true));
-            }
-            Err(Setback::Refused(refusal)) => refusal,
-            Err(Setback::Blocked(blocked)) => {
-                let code = blocked.first().map_or(Code::NotUnlocked, |b| b.code);
-                Refusal::new(code, objections(&blocked))
-            }
-        },
+    let proposal = match person::proposal(case.said, case, question)? {
+        Ok(proposal) => proposal,
+        Err(refusal) => return Some(Err(refusal)),
     };
-    let question = question?;
-    Some(asked(ctx, case, evidence, question.clone(), Some(refusal)))
+    let mended = mend(ctx, case, &proposal).map_err(|setback| match setback {
+        Setback::Refused(refusal) => refusal,
+        Setback::Blocked(blocked) => {
+            let code = blocked.first().map_or(Code::NotUnlocked, |b| b.code);
+            Refusal::new(code, objections(&blocked))
+        }
+    });
+    Some(mended.map(|mended| opened(ctx, case.finding, evidence, &proposal, mended, true)))
 }
 
 /// Endings that mean that Git is right already.
@@ -722,17 +721,12 @@ fn opened(
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
         evidence: evidence.digest(),
+        unheard: None,
         ending,
     }
 }
 
-fn asked(
-    ctx: &Context<'_>,
-    case: &Case<'_>,
-    evidence: &Evidence,
-    question: Question,
-    refused: Option<Refusal>,
-) -> Ended {
+fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Question) -> Ended {
     let proven = |proposal: &Proposal| mend(ctx, case, proposal).ok().map(|m| m.patch);
     let patches: Vec<Option<String>> = question
         .options
@@ -747,11 +741,11 @@ fn asked(
         key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
         evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Question(Asked {
             question,
             patches,
             keys: person::keys(case),
-            refused,
             text,
         }),
     }
@@ -771,6 +765,7 @@ fn refused(
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
         evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Refused {
             refusal,
             blocked,
@@ -787,6 +782,7 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
         evidence: evidence.digest(),
+        unheard: None,
         ending: Ending::Nothing { refusal, text },
     }
 }

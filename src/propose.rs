@@ -223,7 +223,7 @@ pub struct Proposed {
 pub struct ProposeError(pub String);
 
 /// Something that answers cases: the playbook, a model, a script in tests.
-pub trait Proposer {
+pub trait Proposer: Send + Sync {
     /// The answer to a case. `feedback` holds what lock said to the answers before, oldest first.
     fn propose(
         &self,

@@ -2,25 +2,45 @@
 
 use anstyle::AnsiColor;
 
-use crate::case::Report;
+use crate::case::{NO_ANSWERS, Report};
 use crate::cli::{FailOn, Fix, Output};
 use crate::commands::Failure;
+use crate::commands::pass::Pass;
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
-use crate::destination;
 use crate::dump;
 use crate::evidence::redact;
 use crate::finding::Severity;
-use crate::locate::Repository;
 use crate::message;
 use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
 use crate::repo::Checkout;
 use crate::report::{Mentions, mentions};
-use crate::snapshot::Snapshot;
 use crate::terminal::{self, Progress, bold, paint};
 
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
+    let (pass, mut notes) = read(args, progress)?;
+    progress.say("rendering");
+    let prepared = pass.prepare();
+    notes.extend(prepared.notes.iter().cloned());
+    let ctx = prepared.context(&NO_ANSWERS);
+    progress.say("diagnosing");
+    let run = pipeline::run(&ctx);
+    notes.extend(unfocused(&ctx));
+    let branches = if args.commit {
+        commit(&pass.session.checkout, &run)?
+    } else {
+        Vec::new()
+    };
+    print(args.output, &ctx, &run, &notes, &branches)?;
+    if !run.silent.is_empty() {
+        return Err(Failure::Infrastructure(silent(&run.silent)));
+    }
+    Ok(u8::from(fails(args.fail_on, &run)))
+}
+
+/// Reads what the user named; with it, notes about what was left out.
+fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> {
     progress.say("reading the dump");
     let dump = dump::read(&args.snapshot, args.logs.as_deref())?;
     let (report, time) = report(args)?;
@@ -34,59 +54,17 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         .namespace
         .clone()
         .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
-    progress.say("rendering");
-    let mut notes = dump.notes.clone();
-    let repository = applied(&session, &dump.snapshot, namespace.as_deref(), &mut notes);
-    let proposer = proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?;
-    let ctx = Context {
-        checkout: &session.checkout,
-        repository: &repository,
-        snapshot: &dump.snapshot,
-        report: report.as_ref(),
-        now: args
-            .now
-            .or(time)
-            .or(dump.newest)
-            .unwrap_or_else(jiff::Timestamp::now),
-        grace: std::time::Duration::from_secs(session.config.grace_seconds),
-        policy: &session.config.policy(),
-        proposer: proposer.as_ref(),
-        answers: &crate::case::NO_ANSWERS,
+    let now = args.now.or(time).or(dump.newest);
+    let pass = Pass {
+        proposer: proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?,
+        session,
+        snapshot: dump.snapshot,
+        report,
+        now: now.unwrap_or_else(jiff::Timestamp::now),
+        namespace,
+        scope: "cluster".to_owned(),
     };
-    progress.say("diagnosing");
-    let run = pipeline::run(&ctx);
-    notes.extend(unfocused(&ctx));
-    let branches = if args.commit {
-        commit(&session.checkout, &run)?
-    } else {
-        Vec::new()
-    };
-    print(args.output, &ctx, &run, &notes, &branches)?;
-    if !run.silent.is_empty() {
-        return Err(Failure::Infrastructure(silent(&run.silent)));
-    }
-    Ok(u8::from(fails(args.fail_on, &run)))
-}
-
-/// The repository as it is applied to the cluster of the dump.
-fn applied<'s>(
-    session: &'s Session,
-    snapshot: &Snapshot,
-    namespace: Option<&str>,
-    notes: &mut Vec<String>,
-) -> Repository<'s> {
-    let (files, renderer) = (&session.checkout.files, session.renderer.as_ref());
-    let open =
-        |ns: Option<&str>| Repository::open(files, renderer, ns, session.config.locate_policy());
-    let mut repository = open(namespace);
-    if namespace.is_none()
-        && let Some((found, count)) = destination::infer(&repository.desired, snapshot)
-    {
-        notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
-        repository = open(Some(&found));
-    }
-    repository.keep_applied(snapshot);
-    repository
+    Ok((pass, dump.notes))
 }
 
 /// Says so when a report names nothing and therefore narrows nothing.

@@ -1,6 +1,7 @@
 //! One test binary for everything that crosses module borders.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod architecture;
 mod cli;
 mod config;

@@ -53,10 +53,11 @@ fn oom(case: &Case<'_>) -> Option<Answer> {
         )),
         Demand::Within(_) => Some(settle(case, raise, Vec::new())),
         Demand::Unknown if dies_at_once(case) => {
-            let seconds = case.finding.fact(fact::RUN_SECONDS).unwrap_or("0");
-            let why = format!(
-                "it is killed {seconds} s after every start, so nothing says that {written} is enough"
-            );
+            let runs = match case.finding.fact(fact::RUN_SECONDS) {
+                Some(seconds) => format!("it is killed {seconds} s after every start"),
+                None => "how long it runs before it is killed is not known".to_owned(),
+            };
+            let why = format!("{runs}, so nothing says that {written} is enough");
             Some(how_much(case, raise, &subject, text, &why))
         }
         Demand::Unknown => Some(settle(case, raise, Vec::new())),

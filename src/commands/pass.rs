@@ -1,0 +1,97 @@
+//! What one run works on, read once: repository, settings, dump, report, proposer. `fix`, `serve`
+//! and `action` build one and run the pipeline on it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::case::{Answers, Report};
+use crate::commands::session::Session;
+use crate::cycle::Analysis;
+use crate::destination;
+use crate::forge::wanted;
+use crate::locate::Repository;
+use crate::lock::Policy;
+use crate::pipeline::{self, Context};
+use crate::propose::Proposer;
+use crate::snapshot::Snapshot;
+
+/// The scope of runs that see no cluster.
+pub(super) const MANIFESTS: &str = "manifests";
+
+/// Everything that a run works on.
+pub(super) struct Pass {
+    /// Repository, settings, renderer.
+    pub(super) session: Session,
+    /// The cluster; empty for manifests alone.
+    pub(super) snapshot: Snapshot,
+    /// What a person or an alert reports.
+    pub(super) report: Option<Report>,
+    /// The moment of the snapshot.
+    pub(super) now: Timestamp,
+    /// Namespace of manifests that name none.
+    pub(super) namespace: Option<String>,
+    /// Who proposes.
+    pub(super) proposer: Box<dyn Proposer>,
+    /// `manifests`, or `cluster` and its name.
+    pub(super) scope: String,
+}
+
+/// A pass with its repository indexed and rendered.
+pub(super) struct Prepared<'p> {
+    pass: &'p Pass,
+    pub(super) repository: Repository<'p>,
+    policy: Policy,
+    /// What people should know about how it was read.
+    pub(super) notes: Vec<String>,
+}
+
+impl Pass {
+    /// Indexes and renders the repository, as it is applied to the cluster of the dump.
+    pub(super) fn prepare(&self) -> Prepared<'_> {
+        let session = &self.session;
+        let open = |namespace: Option<&str>| {
+            let (files, renderer) = (&session.checkout.files, session.renderer.as_ref());
+            Repository::open(files, renderer, namespace, session.config.locate_policy())
+        };
+        let mut notes = Vec::new();
+        let mut repository = open(self.namespace.as_deref());
+        if self.namespace.is_none()
+            && let Some((found, count)) = destination::infer(&repository.desired, &self.snapshot)
+        {
+            notes.push(format!("manifests that name no namespace are taken for namespace {found}, where {count} of their objects are; --namespace overrides"));
+            repository = open(Some(&found));
+        }
+        repository.keep_applied(&self.snapshot);
+        Prepared {
+            pass: self,
+            repository,
+            policy: session.config.policy(),
+            notes,
+        }
+    }
+
+    /// The run as the forge sees it: from what people said to what is wanted.
+    pub(super) fn analyse(&self, answers: &Answers) -> Analysis {
+        let prepared = self.prepare();
+        let run = pipeline::run(&prepared.context(answers));
+        wanted::analysis(&run, &self.session.checkout, &self.snapshot, &self.scope)
+    }
+}
+
+impl Prepared<'_> {
+    /// What the pipeline runs on.
+    pub(super) fn context<'c>(&'c self, answers: &'c Answers) -> Context<'c> {
+        Context {
+            checkout: &self.pass.session.checkout,
+            repository: &self.repository,
+            snapshot: &self.pass.snapshot,
+            report: self.pass.report.as_ref(),
+            now: self.pass.now,
+            grace: Duration::from_secs(self.pass.session.config.grace_seconds),
+            policy: &self.policy,
+            proposer: self.pass.proposer.as_ref(),
+            answers,
+        }
+    }
+}
