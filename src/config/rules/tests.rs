@@ -28,6 +28,7 @@ fn quiet(from: &str, to: &str, days: &[Day], offset: Option<&str>, now: &str) ->
 /// Scorecard row 16 (settings). 2026-11-24 is a Tuesday.
 #[test]
 fn quiet_hours_know_offsets_days_and_midnight() {
+    #[allow(clippy::type_complexity)]
     let table: [(&str, &str, &[Day], Option<&str>, &str, bool); 17] = [
         ("09:00", "17:00", &[], None, "2026-11-24T09:00:00Z", true),
         ("09:00", "17:00", &[], None, "2026-11-24T16:59:59Z", true),
