@@ -15,6 +15,7 @@
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod annotations;
 mod broken_sources;
 pub mod case;
 pub mod cli;
@@ -54,6 +55,8 @@ pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod sarif;
+pub mod scan;
 pub mod schema;
 pub mod serve;
 pub mod snapshot;
