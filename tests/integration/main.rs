@@ -7,5 +7,9 @@ mod cli;
 mod config;
 mod contract;
 mod fix;
+mod github;
+mod github_wire;
 mod llm;
 mod poison;
+#[path = "../support/mod.rs"]
+mod support;
