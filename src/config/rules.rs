@@ -99,7 +99,8 @@ pub struct QuietHours {
     pub to: String,
     /// The days on which it begins: `mon` … `sun`; every day when empty.
     #[serde(default)]
-    pub days: Vec<Day>,
+    #[schemars(with = "Vec<Day>")]
+    pub days: Vec<String>,
     /// Offset from UTC: `+02:00`; UTC when absent.
     #[serde(default)]
     #[schemars(regex(pattern = OFFSET), extend("examples" = ["+02:00", "-05:30"]))]
@@ -112,7 +113,7 @@ const TIME: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 const OFFSET: &str = "^[+-](0[0-9]|1[0-4]):[0-5][0-9]$";
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Day {
     /// Monday.
@@ -306,7 +307,8 @@ impl QuietHours {
     }
 
     fn begins_on(&self, date: Date) -> bool {
-        self.days.is_empty() || self.days.contains(&Day::from(date.weekday()))
+        let name = name(date.weekday());
+        self.days.is_empty() || self.days.iter().any(|d| d == name)
     }
 
     fn seconds_from_utc(&self) -> Option<Offset> {
@@ -328,17 +330,15 @@ fn minutes(text: &str) -> Option<i32> {
     (hours < 24 && minutes < 60).then(|| i32::from(hours) * 60 + i32::from(minutes))
 }
 
-impl From<Weekday> for Day {
-    fn from(day: Weekday) -> Self {
-        match day {
-            Weekday::Monday => Self::Mon,
-            Weekday::Tuesday => Self::Tue,
-            Weekday::Wednesday => Self::Wed,
-            Weekday::Thursday => Self::Thu,
-            Weekday::Friday => Self::Fri,
-            Weekday::Saturday => Self::Sat,
-            Weekday::Sunday => Self::Sun,
-        }
+fn name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Monday => "mon",
+        Weekday::Tuesday => "tue",
+        Weekday::Wednesday => "wed",
+        Weekday::Thursday => "thu",
+        Weekday::Friday => "fri",
+        Weekday::Saturday => "sat",
+        Weekday::Sunday => "sun",
     }
 }
 
