@@ -20,11 +20,12 @@ mod refusal;
 
 pub use commit::commit;
 pub use markdown::{MAX_BODY, clean, code, prose};
+pub(crate) use markdown::{fenced, row};
 pub use pull_request::{PullRequestParts, pull_request};
 pub use question::question;
 pub use refusal::refusal;
 
-use markdown::{cut_closed, fenced};
+use markdown::cut_closed;
 use plain::title;
 
 /// What a pull request would say and be called.
