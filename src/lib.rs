@@ -22,6 +22,7 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod converse;
 pub mod cycle;
 pub mod destination;
 pub mod detect;

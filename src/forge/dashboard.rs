@@ -250,7 +250,7 @@ fn notes_of(dashboard: &Dashboard<'_>, pull: &Pull) -> Vec<&'static str> {
             Action::Retire { number } if *number == pull.number => {
                 Some("looks resolved, closed soon")
             }
-            Action::Join { number, .. } if *number == pull.number => {
+            Action::Join { number, .. } if *number == Some(pull.number) => {
                 Some("mends another finding too")
             }
             Action::Observe {

@@ -249,6 +249,7 @@ pub fn notice(topic: Topic, about: &About<'_>, marker: &str) -> String {
         ),
         Topic::Loop => same_tree(about),
         Topic::Resolved => resolved(about),
+        Topic::Superseded => replaced(about),
     };
     with_marker(&text, marker)
 }
@@ -292,6 +293,13 @@ fn same_tree(about: &About<'_>) -> String {
          neither holds. kubemend stops here, because going on would only go round in circles.\n\n\
          Look for something else that writes these fields. `/kubemend retry hint=\"…\"` starts again.\n"
     )
+}
+
+fn replaced(about: &About<'_>) -> String {
+    let by = about
+        .earlier
+        .map_or_else(|| "another pull request".to_owned(), |n| format!("#{n}"));
+    format!("Replaced by {by}: the same problem is mended elsewhere now.\n")
 }
 
 fn resolved(about: &About<'_>) -> String {

@@ -6,5 +6,8 @@ mod architecture;
 mod cli;
 mod contract;
 mod fix;
+mod github;
 mod llm;
 mod poison;
+#[path = "../support/mod.rs"]
+mod support;
