@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod fix;
 mod github;
+mod github_wire;
 mod llm;
 mod poison;
 #[path = "../support/mod.rs"]
