@@ -661,7 +661,7 @@ fn changed(body: &str, todo: &Todo, work: &Work<'_>) -> String {
         return body;
     };
     todo.changes.iter().for_each(|c| apply(&mut marker, c));
-    hidden::replaced(&body, &marker, work.key)
+    hidden::with(&body, &marker, work.key)
 }
 
 /// Writes one thread's changes into its body as it is now. A label that says "ignored" comes before

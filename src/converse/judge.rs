@@ -149,6 +149,7 @@ type Judged = (Verdict, Vec<Effect>);
 /// Judges a command of somebody who may give it.
 pub fn judge(command: &Command, scene: &Scene<'_>) -> Judged {
     match command {
+        Command::Explain { code: None } if scene.place == Place::Dashboard => no(Refused::NotHere),
         Command::Help | Command::Status | Command::Explain { .. } => (Verdict::Asked, Vec::new()),
         Command::Verify => no(Refused::NoCluster),
         Command::Pause => pause(scene),

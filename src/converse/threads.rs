@@ -9,7 +9,7 @@ use crate::converse::judge::Place;
 use crate::converse::{answers, hidden};
 use crate::cycle::Work;
 use crate::forge::decide::{Observed, OurPull};
-use crate::forge::marker::Marker;
+use crate::forge::marker::{Marker, fits};
 use crate::forge::{Comment, CommentKind, Issue, PullState};
 use crate::github::Result;
 
@@ -21,7 +21,6 @@ const LISTENS: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub(super) struct Thread {
     pub(super) number: u64,
     pub(super) place: Place,
-    pub(super) title: String,
     pub(super) body: String,
     pub(super) labels: Vec<String>,
     /// The hidden state, with every change of this pass.
@@ -93,7 +92,6 @@ fn of_pull(work: &Work<'_>, ours: &OurPull) -> Thread {
             PullState::Closed => Place::ClosedPull,
             PullState::Merged => Place::MergedPull,
         },
-        title: pull.title.clone(),
         body: pull.body.clone(),
         labels: pull.labels.clone(),
         head: pull.head_sha.clone(),
@@ -108,7 +106,6 @@ fn of_issue(work: &Work<'_>, issue: &Issue, place: Place) -> Thread {
     Thread {
         number: issue.number,
         place,
-        title: issue.title.clone(),
         body: issue.body.clone(),
         labels: issue.labels.clone(),
         marker: hidden::read(&issue.body, work.key),
@@ -127,7 +124,12 @@ pub(super) async fn unanswered(
 ) -> Result<Vec<Unanswered>> {
     let mut out = Vec::new();
     for (at, thread) in threads.iter().enumerate().filter(|(_, t)| t.listens) {
-        let said = said_in(work, thread).await?;
+        let said = match said_in(work, thread).await {
+            Ok(said) => said,
+            Err(error) if error.is_outage() => return Err(error),
+            // gone, moved, or not to be seen: nobody can be answered there either
+            Err(_) => continue,
+        };
         let answered = answered(work, observed, &said);
         let waits = |c: &Comment| is_heard(c, observed) && !answered.contains(&answers(c));
         out.extend(said.into_iter().filter(waits).filter_map(|comment| {
@@ -159,7 +161,8 @@ pub(super) fn answered(
     comments: &[Comment],
 ) -> BTreeSet<String> {
     let ours = comments.iter().filter(|c| c.author.id == observed.me.id);
-    let markers = ours.filter_map(|c| hidden::read(&c.body, work.key)?.answers);
+    let here = |m: &Marker| fits(m, observed.repo_id, "");
+    let markers = ours.filter_map(|c| hidden::read(&c.body, work.key).filter(here)?.answers);
     markers
         .flat_map(|keys| keys.split(',').map(str::to_owned).collect::<Vec<_>>())
         .collect()
