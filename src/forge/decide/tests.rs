@@ -81,7 +81,6 @@ pub(super) fn wanted(n: u32, ending: WantedEnding) -> Wanted {
         summary: format!("app{n} fails"),
         failing_since: None,
         ending,
-        unheard: None,
     }
 }
 
