@@ -12,6 +12,7 @@
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
+//! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 mod broken_sources;
@@ -39,6 +40,7 @@ pub mod locate;
 pub mod lock;
 pub mod manifest;
 pub mod message;
+pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
@@ -53,6 +55,7 @@ pub mod render;
 pub mod repo;
 pub mod report;
 pub mod schema;
+pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;
