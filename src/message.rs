@@ -10,8 +10,8 @@ use crate::evidence::Evidence;
 use crate::lock::Blocked;
 use crate::propose::{Claim, Source};
 
-pub mod answer;
 mod after;
+pub mod answer;
 pub mod commit;
 pub mod forge;
 mod invariants;
