@@ -12,6 +12,7 @@
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
+//! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 mod broken_sources;
@@ -40,6 +41,7 @@ pub mod locate;
 pub mod lock;
 pub mod manifest;
 pub mod message;
+pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
@@ -54,6 +56,7 @@ pub mod render;
 pub mod repo;
 pub mod report;
 pub mod schema;
+pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::case::Answers;
-use crate::finding::Severity;
-use crate::forge::marker::{ClosedBecause, Paused};
-use crate::forge::{Actor, Issue, Pull};
+use crate::finding::{Class, Severity};
+use crate::forge::marker::{ClosedBecause, Marker, Paused};
+use crate::forge::{Actor, Issue, Pull, RepositoryFacts};
+use crate::object::ObjectRef;
 
 /// What one run wants for one finding.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,10 @@ pub struct Wanted {
     pub severity: Severity,
     /// The namespace of the object, for caps.
     pub namespace: Option<String>,
+    /// The object that fails; `None` where nobody knows.
+    pub object: Option<ObjectRef>,
+    /// How it fails; `None` where nobody knows.
+    pub class: Option<Class>,
     /// The object and class in a few words, for lists.
     pub summary: String,
     /// Since when it fails, where that is known.
@@ -61,6 +66,9 @@ pub struct Fix {
     pub target: String,
     /// What a close would say no to (see `identity::change_key`).
     pub change: String,
+    /// What it makes of these places (see `identity::result_key`): with `target` and `change` it
+    /// tells whether a pull request holds this very fix already.
+    pub result: String,
     /// Title.
     pub title: String,
     /// Body without controls and marker.
@@ -95,28 +103,38 @@ pub struct Query {
 }
 
 /// What the forge holds of ours.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
     /// Who we are there.
     pub me: Actor,
     /// The repository's numeric id.
     pub repo_id: u64,
+    /// The repository.
+    pub facts: RepositoryFacts,
+    /// The branch that pull requests go to.
+    pub base_branch: String,
     /// The head of the base branch now.
     pub base_sha: String,
     /// Our pull requests, whatever their state: those whose branch carries our prefix (old ones included).
     pub pulls: Vec<OurPull>,
     /// Our questions, open or closed.
     pub questions: Vec<Issue>,
+    /// The issue that lists everything, open or closed.
+    pub dashboard: Option<Issue>,
     /// Heads of branches with our prefix, by name.
     pub branches: BTreeMap<String, String>,
-    /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
-    pub complete: bool,
-    /// The dashboard, where there is one.
-    pub dashboard: Option<Issue>,
+    /// What pull requests and questions say about themselves, by number: the marker where it can be
+    /// believed, otherwise what could be rebuilt from branch and commits. After a body changed (also
+    /// by ourselves), `open::reread` brings this up to date.
+    pub markers: BTreeMap<u64, Marker>,
+    /// Those whose marker is missing or cannot be believed: their body is written again.
+    pub unsound: BTreeSet<u64>,
     /// What people asked for in this pass.
     pub asked: Asked,
-    /// Whether the repository is paused: from the dashboard's marker.
+    /// Set: nothing is written until somebody resumes.
     pub paused: Option<Paused>,
+    /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
+    pub complete: bool,
 }
 
 /// What people asked for in this pass, by the number of a pull request or issue.
@@ -146,8 +164,8 @@ pub struct OurPull {
     pub pull: Pull,
     /// Who closed it, for a closed one.
     pub closed_by: Option<Actor>,
-    /// Authors of the commits that are on its head and not on its base; only read for open ones.
-    /// `None` when not read.
+    /// How many commits that are on its head and not on its base were not made by us; only read
+    /// for open ones. `None` when not read.
     pub foreign_commits: Option<usize>,
     /// The tree at its head; only read for open ones.
     pub tree: Option<String>,
@@ -175,8 +193,8 @@ pub enum Action {
     Join {
         /// For which finding.
         fingerprint: String,
-        /// Whose pull request.
-        number: u64,
+        /// Whose pull request; `None`: the one that this pass opens for the same target.
+        number: Option<u64>,
     },
     /// Open or bring up to date the issue of a question.
     Ask {
@@ -242,6 +260,8 @@ pub enum Topic {
     Loop,
     /// It looks resolved.
     Resolved,
+    /// Another pull request replaces it.
+    Superseded,
 }
 
 /// Why a finding gets no pull request now.

@@ -34,6 +34,17 @@ pub fn options_key<'a>(titles: impl IntoIterator<Item = &'a str>) -> String {
     digest(&titles.into_iter().collect::<Vec<_>>())
 }
 
+/// What a fix makes of the places that it writes. Same target, same values before and same values
+/// after: the same fix, whatever else moved in the files around it.
+pub fn result_key<'a>(changes: impl IntoIterator<Item = (&'a str, String, String)>) -> String {
+    change_key(changes)
+}
+
+/// One name for a whole fix: what is written, from which values, to which.
+pub fn fix_id(target: &str, change: &str, result: &str) -> String {
+    digest(&[target, change, result])
+}
+
 fn as_strs(parts: &[String]) -> Vec<&str> {
     parts.iter().map(String::as_str).collect()
 }
