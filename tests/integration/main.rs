@@ -5,6 +5,7 @@ mod answers;
 mod architecture;
 mod cli;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod llm;
