@@ -219,6 +219,15 @@ impl Stage {
     }
 
     pub async fn try_pass(&self) -> Result<Done> {
+        self.pass_around(|_| ()).await
+    }
+
+    /// Something happens between the observation and the hearing.
+    pub async fn pass_with(&self, meanwhile: impl FnOnce(&Self)) -> Done {
+        self.pass_around(meanwhile).await.unwrap()
+    }
+
+    async fn pass_around(&self, meanwhile: impl FnOnce(&Self)) -> Result<Done> {
         let client = self.github.client();
         let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
@@ -231,6 +240,7 @@ impl Stage {
             analyse: &analyse,
         };
         let mut observed = self.observe(&client).await?;
+        meanwhile(self);
         let heard = converse::hear(&work, &mut observed).await?;
         let analysis = (work.analyse)(&heard.answers);
         let mut report = Report::default();
