@@ -166,7 +166,7 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
             "pull request",
             forge::pull_body(&pull_request_of(text).body, &controls, MARKER),
         ),
-        ("question", forge::question_body(&query, MARKER)),
+        ("question", forge::question_body(&query, Some(text), MARKER)),
         ("refusal", refusal_of(text).body),
     ];
     for topic in [
@@ -331,10 +331,10 @@ fn a_secret_is_never_asked_for() {
         keys: keys.iter().map(|k| (*k).to_owned()).collect(),
         evidence: String::new(),
     };
-    let open = forge::question_body(&query(&["limits.memory"]), MARKER);
+    let open = forge::question_body(&query(&["limits.memory"]), None, MARKER);
     assert!(open.contains("`/kubemend set limits.memory=VALUE`"));
     for key in ["DB_PASSWORD", "apiToken", "secretKeyRef.key"] {
-        let body = forge::question_body(&query(&[key]), MARKER);
+        let body = forge::question_body(&query(&[key]), None, MARKER);
         assert!(!body.contains(key), "{body}");
     }
 }
