@@ -4,13 +4,14 @@
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
-use super::plain::inert;
 use super::*;
 use crate::forge::decide::{Query, Topic};
 use crate::forge::marker::ClosedBecause;
 
 mod bodies;
+mod commits;
 mod powers;
 
 use bodies::{pull_request_of, question_of, refusal_of};
@@ -214,6 +215,14 @@ proptest! {
         let title = pull_request_of(&text).title;
         prop_assert!(!title.contains(['@', '\n', '<', '`']), "{title}");
         prop_assert!(title.chars().count() <= 200);
+        for style in [Style::Conventional, Style::Capital, Style::Plain] {
+            let commit = bodies::commit_of(&text, style);
+            let subject = commit.lines().next().unwrap_or_default();
+            prop_assert!(subject.chars().count() <= commit::MAX_SUBJECT, "{}", subject);
+            prop_assert!(!commit.contains(['@', '<', '`', '[']) , "{commit}");
+            prop_assert_eq!(commit.matches("Kubemend-Fingerprint: 3f9c1a2b7d10\n").count(), 1);
+            prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
+        }
     }
 
     /// Scorecard 38.
@@ -276,24 +285,6 @@ fn what_is_harmless_is_left_as_it_is() {
     assert_eq!(prose("fixes #12, later"), "fixes `#12`, later");
     assert_eq!(code("a`b"), "`a'b`");
     assert_eq!(code(" \u{200b} "), "(empty)");
-}
-
-#[test]
-fn a_commit_speaks_to_nobody() {
-    for (hostile, inert_form) in [
-        ("/lgtm this", "lgtm this"),
-        ("fixes #12 and acme/x#7", "fixes 12 and acme/x 7"),
-        ("GH-8 [skip ci]", "GH 8 skip ci"),
-        (
-            "see @octocat at https://evil.example",
-            "see octocat at https:evil.example",
-        ),
-        ("Signed-off-by: Someone", "Signed-off-by Someone"),
-        ("nginx:1.25-alpine", "nginx:1.25-alpine"),
-        ("web-1 and 12", "web-1 and 12"),
-    ] {
-        assert_eq!(inert(hostile), inert_form);
-    }
 }
 
 #[test]
