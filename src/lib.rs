@@ -11,10 +11,11 @@
 //! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
-//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
+//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod annotations;
 mod broken_sources;
 pub mod case;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod converse;
 mod culprit;
 pub mod cycle;
 pub mod destination;
@@ -55,6 +57,8 @@ pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod sarif;
+pub mod scan;
 pub mod schema;
 pub mod serve;
 pub mod snapshot;

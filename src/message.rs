@@ -11,6 +11,7 @@ use crate::lock::Blocked;
 use crate::propose::{Claim, Source};
 
 mod after;
+pub mod answer;
 pub mod commit;
 pub mod forge;
 mod invariants;

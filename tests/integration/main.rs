@@ -6,5 +6,10 @@ mod architecture;
 mod cli;
 mod contract;
 mod fix;
+mod github;
+mod github_wire;
 mod llm;
 mod poison;
+mod scan;
+#[path = "../support/mod.rs"]
+mod support;
