@@ -11,7 +11,8 @@
 //! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
-//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
+//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
+//! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 mod broken_sources;
@@ -21,6 +22,7 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod converse;
 pub mod cycle;
 pub mod destination;
 pub mod detect;
@@ -39,6 +41,7 @@ pub mod locate;
 pub mod lock;
 pub mod manifest;
 pub mod message;
+pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
@@ -53,6 +56,8 @@ pub mod render;
 pub mod repo;
 pub mod report;
 pub mod schema;
+pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;
+pub mod verify;

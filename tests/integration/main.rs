@@ -6,5 +6,9 @@ mod architecture;
 mod cli;
 mod contract;
 mod fix;
+mod github;
+mod github_wire;
 mod llm;
 mod poison;
+#[path = "../support/mod.rs"]
+mod support;
