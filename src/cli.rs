@@ -383,15 +383,29 @@ pub struct Explain {
 /// `kubemend config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check a configuration file.
+    /// Check a configuration: strictly, with line and column.
     Check {
-        /// The file.
+        /// The file; by default the one of the repository.
         #[arg(value_name = "FILE")]
-        file: PathBuf,
+        file: Option<PathBuf>,
+        /// The manifest repository, when no file is given.
+        #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "file")]
+        repo: PathBuf,
+        /// The operator's configuration, whose caps count.
+        #[arg(
+            long,
+            value_name = "FILE",
+            env = "KUBEMEND_CONFIG",
+            conflicts_with = "file"
+        )]
+        config: Option<PathBuf>,
+        /// Remarks (files that are not read, values over a cap) count as errors.
+        #[arg(long)]
+        strict: bool,
     },
     /// Print the JSON schema of the configuration.
     Schema,
-    /// Print the configuration that counts: defaults, repository, operator.
+    /// Print the configuration that counts: defaults, operator, repository, caps.
     Print {
         /// The manifest repository.
         #[arg(long, value_name = "DIR", default_value = ".")]

@@ -11,9 +11,11 @@
 //! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
-//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
+//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
+//! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod action;
 pub mod annotations;
 mod broken_sources;
 pub mod case;
@@ -22,6 +24,8 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod converse;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;
@@ -40,6 +44,7 @@ pub mod locate;
 pub mod lock;
 pub mod manifest;
 pub mod message;
+pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
@@ -56,6 +61,7 @@ pub mod report;
 pub mod sarif;
 pub mod scan;
 pub mod schema;
+pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;

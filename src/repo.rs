@@ -108,6 +108,17 @@ pub struct FileVersion {
     pub bytes: Vec<u8>,
 }
 
+/// What a merge brings in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The commit that it was merged into.
+    pub base: String,
+    /// The commit that was merged.
+    pub brought: String,
+    /// The files that differ from the base.
+    pub changed: BTreeSet<String>,
+}
+
 impl Checkout {
     /// Reads a repository's HEAD, or a plain directory.
     pub fn open(root: &Path) -> Result<Self, RepoError> {
@@ -207,6 +218,38 @@ impl Checkout {
         };
         let commit = git.find_commit(git2::Oid::from_str(commit)?)?;
         read_tree(git, commit.parent_id(0)?, &mut Vec::new())
+    }
+
+    /// What HEAD brings in, when it is a merge: in a workflow on a pull request HEAD merges its head
+    /// into its base. `None` for any other commit, and where history is too shallow to tell.
+    pub fn merge(&self) -> Option<Merge> {
+        let git = self.git.as_ref()?;
+        let head = git.head().ok()?.peel_to_commit().ok()?;
+        if head.parent_count() != 2 {
+            return None;
+        }
+        let (base, brought) = (head.parent(0).ok()?, head.parent_id(1).ok()?);
+        let (old, new) = (base.tree().ok()?, head.tree().ok()?);
+        let diff = git.diff_tree_to_tree(Some(&old), Some(&new), None).ok()?;
+        let path = |delta: git2::DiffDelta<'_>| {
+            let path = delta.new_file().path()?.to_str()?;
+            Some(path.to_owned())
+        };
+        Some(Merge {
+            base: base.id().to_string(),
+            brought: brought.to_string(),
+            changed: diff.deltas().filter_map(path).collect(),
+        })
+    }
+
+    /// A file at another commit of the repository; `None` where either is not there.
+    pub fn file_at(&self, commit: &str, path: &str) -> Option<Vec<u8>> {
+        let git = self.git.as_ref()?;
+        let id = git2::Oid::from_str(commit).ok()?;
+        let tree = git.find_commit(id).ok()?.tree().ok()?;
+        let entry = tree.get_path(Path::new(path)).ok()?;
+        let blob = git.find_blob(entry.id()).ok()?;
+        (blob.size() as u64 <= MAX_FILE_BYTES).then(|| blob.content().to_vec())
     }
 
     /// Writes the changed files as one commit on a new branch, without touching HEAD, the index or

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::auth::Installation;
+use super::installation::Delivery;
 use super::{CommitFacts, Error, Result};
 use crate::forge::{
     Actor, Comment, CommentKind, Issue, Permission, Pull, PullState, RepositoryFacts,
@@ -51,7 +53,7 @@ fn flag(value: &Value, pointer: &str) -> bool {
         .unwrap_or(false)
 }
 
-fn time(value: &Value, pointer: &str) -> Result<jiff::Timestamp> {
+pub(super) fn time(value: &Value, pointer: &str) -> Result<jiff::Timestamp> {
     string(value, pointer)?
         .parse()
         .map_err(|e| Error::Unexpected(format!("{pointer}: {e}")))
@@ -125,14 +127,20 @@ pub(super) fn refs(values: &[Value]) -> Result<BTreeMap<String, String>> {
 
 /// A commit of `/commits` or `/pulls/N/commits`.
 pub(super) fn commit(value: &Value) -> Result<CommitFacts> {
-    let author = value.get("author").filter(|a| a.get("id").is_some());
+    let account = |pointer: &str| {
+        let known = value
+            .pointer(pointer)
+            .is_some_and(|a| a.get("id").is_some());
+        known.then(|| actor(value, pointer)).transpose()
+    };
     Ok(CommitFacts {
         sha: string(value, "/sha")?,
         tree: string(value, "/commit/tree/sha")?,
         parents: parents(value)?,
         message: text(value, "/commit/message"),
         committed_at: time(value, "/commit/committer/date")?,
-        author: author.map(|_| actor(value, "/author")).transpose()?,
+        author: account("/author")?,
+        committer: account("/committer")?,
         verified: flag(value, "/commit/verification/verified"),
     })
 }
@@ -146,6 +154,7 @@ pub(super) fn git_commit(value: &Value) -> Result<CommitFacts> {
         message: text(value, "/message"),
         committed_at: time(value, "/committer/date")?,
         author: None,
+        committer: None,
         verified: flag(value, "/verification/verified"),
     })
 }
@@ -227,5 +236,34 @@ pub(super) fn comment(value: &Value, kind: CommentKind) -> Result<Comment> {
         body: text(value, "/body"),
         created_at: created,
         updated_at: maybe_time(value, "/updated_at").unwrap_or(created),
+    })
+}
+
+pub(super) fn installation(value: &Value) -> Result<Installation> {
+    let granted = value.pointer("/permissions").and_then(Value::as_object);
+    let granted = granted.into_iter().flatten();
+    let level = |(name, level): (&String, &Value)| Some((name.clone(), level.as_str()?.to_owned()));
+    Ok(Installation {
+        id: number(value, "/id")?,
+        account: text(value, "/account/login"),
+        suspended: value
+            .pointer("/suspended_at")
+            .is_some_and(|at| !at.is_null()),
+        permissions: granted.filter_map(level).collect(),
+    })
+}
+
+pub(super) fn delivery(value: &Value) -> Result<Delivery> {
+    let maybe = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
+    Ok(Delivery {
+        id: number(value, "/id")?,
+        guid: text(value, "/guid"),
+        at: time(value, "/delivered_at")?,
+        repeated: flag(value, "/redelivery"),
+        status: maybe("/status_code").unwrap_or(0),
+        event: text(value, "/event"),
+        action: Some(text(value, "/action")).filter(|a| !a.is_empty()),
+        installation: maybe("/installation_id"),
+        repository: maybe("/repository_id"),
     })
 }

@@ -4,8 +4,13 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
 mod fix;
+mod github;
+mod github_wire;
 mod llm;
 mod poison;
 mod scan;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,402 @@
+//! The worker: one pass at a time for a repository, several repositories at a time.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::envelope::Named;
+use super::listener::stopped;
+use super::queue::{Pushed, Queue};
+use super::seen::Seen;
+use crate::cycle::Report;
+use crate::github;
+use crate::metrics::Metrics;
+
+/// A result that is being waited for.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the server calls. The command behind it knows the forge, Git and the proposer.
+pub trait Runner: Send + Sync + 'static {
+    /// All repositories that are looked after.
+    fn repositories(&self) -> Pending<'_, Result<Vec<Place>, github::Error>>;
+    /// Whether a repository of this name would be looked after.
+    fn serves(&self, full_name: &str) -> bool;
+    /// One pass over one repository. It may be dropped at any point where it waits: the next pass
+    /// converges.
+    fn pass(&self, place: Place) -> Pending<'_, Result<Report, Failed>>;
+    /// Asks the forge to send failed deliveries again; how many.
+    fn redeliver(&self) -> Pending<'_, Result<usize, github::Error>>;
+    /// Our own id on the forge, once it is known.
+    fn me(&self) -> Option<u64>;
+}
+
+/// A repository that is looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The stable numeric id.
+    pub id: u64,
+    /// `owner/name`, as the forge said last.
+    pub full_name: String,
+    /// The App's installation there.
+    pub installation: Option<u64>,
+}
+
+/// Why there was no pass.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Failed {
+    /// The forge did not answer.
+    #[error(transparent)]
+    Forge(#[from] github::Error),
+    /// Git could not be read.
+    #[error("git: {0}")]
+    Git(String),
+    /// The repository's configuration, or another input, cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// Another repository has this name now.
+    #[error("{0} is another repository now")]
+    Renamed(String),
+}
+
+/// What waits in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Read which repositories there are, and look at the new ones.
+    Reload,
+    /// The same, and look at all of them.
+    Sweep,
+    /// Look at one.
+    Pass(u64),
+}
+
+/// Bounds of the work.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Repositories that are worked on at a time.
+    pub workers: usize,
+    /// Repositories that wait at most.
+    pub waiting: usize,
+    /// Delivery ids that are remembered at most.
+    pub seen: usize,
+    /// How long one pass may take.
+    pub pass: Duration,
+    /// How long running passes may take to end when the server is stopped.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: 4,
+            waiting: 4_096,
+            seen: 100_000,
+            pass: Duration::from_secs(900),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// What is shared by the server's tasks.
+pub struct Worker {
+    runner: Arc<dyn Runner>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    queue: Mutex<Queue<Job>>,
+    places: Mutex<BTreeMap<u64, Place>>,
+    seen: Mutex<Seen>,
+    wake: Notify,
+    stop: watch::Sender<bool>,
+}
+
+impl Worker {
+    pub(super) fn new(runner: Arc<dyn Runner>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self {
+            runner,
+            metrics,
+            limits,
+            queue: Mutex::new(Queue::new(limits.waiting)),
+            places: Mutex::default(),
+            seen: Mutex::new(Seen::new(limits.seen)),
+            wake: Notify::new(),
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn me(&self) -> Option<u64> {
+        self.runner.me()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(super) fn until_stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// What an event in this repository asks for. A payload is only a hint: of a repository that is
+    /// not known, or has another name, the truth is read first.
+    pub(super) fn job_for(&self, named: &Named) -> Option<Job> {
+        let known = self.place(named.id);
+        match known {
+            Some(place) if place.full_name.eq_ignore_ascii_case(&named.full_name) => {
+                Some(Job::Pass(named.id))
+            }
+            Some(_) => Some(Job::Sweep),
+            None => self.runner.serves(&named.full_name).then_some(Job::Reload),
+        }
+    }
+
+    /// Wakes somebody for a delivery; `None` when that delivery was accepted before.
+    pub(super) fn push_once(&self, job: Job, delivery: &str) -> Option<Pushed> {
+        let now = Timestamp::now();
+        let mut seen = lock(&self.seen);
+        if seen.contains(delivery, now) {
+            return None;
+        }
+        let pushed = self.push(job);
+        if pushed != Pushed::Full {
+            seen.insert(delivery, now);
+        }
+        Some(pushed)
+    }
+
+    /// Wakes somebody.
+    pub(super) fn push(&self, job: Job) -> Pushed {
+        let mut queue = lock(&self.queue);
+        let pushed = queue.push(job);
+        self.metrics.queue(queue.waiting(), queue.running());
+        drop(queue);
+        self.wake.notify_one();
+        pushed
+    }
+
+    fn place(&self, id: u64) -> Option<Place> {
+        lock(&self.places).get(&id).cloned()
+    }
+
+    /// Works until the server stops.
+    pub(super) async fn work(self: Arc<Self>) {
+        let mut stop = self.until_stopped();
+        loop {
+            let job = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                job = self.next() => job,
+            };
+            self.run(job).await;
+            self.done(job);
+        }
+    }
+
+    async fn next(&self) -> Job {
+        loop {
+            let woken = self.wake.notified();
+            if let Some(job) = self.take() {
+                // another worker may take what else waits
+                self.wake.notify_one();
+                return job;
+            }
+            woken.await;
+        }
+    }
+
+    fn take(&self) -> Option<Job> {
+        let mut queue = lock(&self.queue);
+        let job = queue.next();
+        self.metrics.queue(queue.waiting(), queue.running());
+        job
+    }
+
+    fn done(&self, job: Job) {
+        let mut queue = lock(&self.queue);
+        queue.done(&job);
+        self.metrics.queue(queue.waiting(), queue.running());
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    async fn run(self: &Arc<Self>, job: Job) {
+        match job {
+            Job::Reload => self.reload(false).await,
+            Job::Sweep => self.reload(true).await,
+            Job::Pass(id) => match self.place(id) {
+                Some(place) => self.pass(place).await,
+                None => tracing::debug!(id, "not looked after any more"),
+            },
+        }
+    }
+
+    /// Reads which repositories there are, and wakes the new ones, or all.
+    async fn reload(&self, all: bool) {
+        let outcome = match self.runner.repositories().await {
+            Ok(found) => {
+                tracing::info!(repositories = found.len(), "repositories read");
+                self.keep(found, all);
+                "done"
+            }
+            Err(error) => {
+                // those that are known are looked at nevertheless: each pass tells for itself
+                tracing::warn!(%error, "repositories not read");
+                self.keep(lock(&self.places).values().cloned().collect(), all);
+                "failed"
+            }
+        };
+        self.metrics.sweep(outcome);
+        if all {
+            self.redeliver().await;
+        }
+    }
+
+    fn keep(&self, found: Vec<Place>, all: bool) {
+        let found: BTreeMap<u64, Place> = found.into_iter().map(|p| (p.id, p)).collect();
+        self.metrics.repositories(found.len());
+        let before = std::mem::replace(&mut *lock(&self.places), found.clone());
+        let wanted = found
+            .into_values()
+            .filter(|p| all || before.get(&p.id) != Some(p));
+        let full = wanted.filter(|p| self.push(Job::Pass(p.id)) == Pushed::Full);
+        let full = full.count();
+        if full > 0 {
+            tracing::warn!(
+                repositories = full,
+                "the queue is full; the next sweep wakes the rest"
+            );
+        }
+    }
+
+    async fn redeliver(&self) {
+        match self.runner.redeliver().await {
+            Ok(0) => {}
+            Ok(deliveries) => tracing::info!(deliveries, "failed deliveries asked for again"),
+            Err(error) => tracing::warn!(%error, "failed deliveries not asked for"),
+        }
+    }
+
+    async fn pass(self: &Arc<Self>, place: Place) {
+        let begun = Instant::now();
+        let ended = self.bounded(place.clone()).await;
+        let seconds = begun.elapsed().as_secs_f64();
+        let outcome = match &ended {
+            Ended::Report(report) => self.told(&place, report, seconds),
+            Ended::Failed(failed) => self.failed(&place, failed, seconds),
+            Ended::Late => lost(&place, "late", seconds),
+            Ended::Panicked => lost(&place, "panicked", seconds),
+        };
+        self.metrics.pass(outcome, seconds, Timestamp::now());
+    }
+
+    /// The pass in a task of its own, so that a panic ends nothing else.
+    async fn bounded(&self, place: Place) -> Ended {
+        let runner = Arc::clone(&self.runner);
+        let mut task = JoinSet::new(); // aborts what is in it when it is dropped
+        task.spawn(async move { runner.pass(place).await });
+        match tokio::time::timeout(self.limits.pass, task.join_next()).await {
+            Ok(Some(Ok(Ok(report)))) => Ended::Report(Box::new(report)),
+            Ok(Some(Ok(Err(failed)))) => Ended::Failed(failed),
+            Ok(Some(Err(_)) | None) => Ended::Panicked,
+            Err(_) => Ended::Late,
+        }
+    }
+
+    /// One log line for a pass, and its numbers.
+    fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) -> &'static str {
+        for pull in &report.pulls {
+            self.metrics.pull(pull.operation);
+        }
+        for question in &report.questions {
+            self.metrics.question(question.operation);
+        }
+        self.metrics.answered(report.answered);
+        self.metrics.notes(report.notes.len());
+        let repository = &place.full_name;
+        let changed =
+            |all: &[crate::cycle::Touched]| all.iter().filter(|t| t.operation != "none").count();
+        let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
+        let (answered, notes) = (report.answered, report.notes.join("; "));
+        match &report.frozen {
+            None => {
+                tracing::info!(
+                    repository,
+                    outcome = "done",
+                    seconds,
+                    pulls,
+                    questions,
+                    answered,
+                    notes,
+                    "pass"
+                );
+                "done"
+            }
+            Some(error) => {
+                tracing::warn!(
+                    repository, outcome = "frozen", seconds, pulls, questions, answered, notes, %error, "pass"
+                );
+                self.later(place, error);
+                "frozen"
+            }
+        }
+    }
+
+    fn failed(self: &Arc<Self>, place: &Place, failed: &Failed, seconds: f64) -> &'static str {
+        let repository = &place.full_name;
+        tracing::warn!(repository, outcome = "failed", seconds, error = %failed, "pass");
+        match failed {
+            Failed::Forge(error) => self.later(place, error),
+            Failed::Renamed(_) => drop(self.push(Job::Reload)),
+            Failed::Git(_) | Failed::Input(_) => {}
+        }
+        "failed"
+    }
+
+    /// Looks again when a limit of the forge is over; other outages wait for the next sweep.
+    fn later(self: &Arc<Self>, place: &Place, error: &github::Error) {
+        let github::Error::Limited { until, .. } = error else {
+            return;
+        };
+        let wait = until
+            .duration_since(Timestamp::now())
+            .max(jiff::SignedDuration::from_secs(1));
+        let wait = wait.unsigned_abs().min(Duration::from_secs(3_600));
+        let (worker, job) = (Arc::downgrade(self), Job::Pass(place.id));
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(worker) = worker.upgrade() {
+                worker.push(job);
+            }
+        });
+    }
+}
+
+/// How a pass ended.
+enum Ended {
+    Report(Box<Report>),
+    Failed(Failed),
+    Late,
+    Panicked,
+}
+
+fn lost(place: &Place, outcome: &'static str, seconds: f64) -> &'static str {
+    tracing::error!(repository = place.full_name, outcome, seconds, "pass");
+    outcome
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // a panic while it was held leaves no half-done change behind that matters
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
