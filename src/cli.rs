@@ -305,6 +305,9 @@ pub struct Action {
     /// `propose`, `validate` or `review`.
     #[arg(long, env = "KUBEMEND_MODE")]
     pub mode: Option<String>,
+    /// Where the repository is, below the workspace.
+    #[arg(long, env = "KUBEMEND_PATH")]
+    pub path: Option<String>,
     /// Only these files: globs, one a line or separated by commas.
     #[arg(long, env = "KUBEMEND_PATHS")]
     pub paths: Option<String>,

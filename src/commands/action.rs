@@ -99,7 +99,8 @@ fn failed(failure: &Failure) -> Done {
 fn prepared(args: &Args) -> Result<Workflow<'_>, Stop> {
     let inputs = inputs::read(&raw(args)).map_err(Failure::Input)?;
     let event = event(&args.event_path)?;
-    let root = PathBuf::from(given(&args.workspace).unwrap_or("."));
+    let workspace = PathBuf::from(given(&args.workspace).unwrap_or("."));
+    let root = given(&args.path).map_or(workspace.clone(), |path| workspace.join(path));
     let checkout = Checkout::open(&root)?;
     for note in &checkout.notes {
         say(note);
