@@ -405,7 +405,7 @@ fn told(input: &Input<'_>, placed: Vec<Placed>, scan: &mut Scan) -> Vec<Placed> 
 
 /// Looks for a proven fix of each finding.
 fn settle(input: &Input<'_>, scopes: &[Scope], placed: Vec<Placed>, scan: &mut Scan) {
-    let mut mender = mend::Mender::new(input, scopes);
+    let mut mender = mend::Mender::new(input);
     for one in placed {
         let scope = one.scope.and_then(|i| scopes.get(i));
         let outcome = match &one.options {

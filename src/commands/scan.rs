@@ -92,7 +92,7 @@ fn print(args: &Args, input: &Input<'_>, scan: &Scan, branches: &[String]) -> Re
         return Ok(());
     }
     let text = match args.output {
-        ScanOutput::Text => text(&report, branches),
+        ScanOutput::Text => harmless(&text(&report, branches)),
         ScanOutput::Json => pretty(serde_json::to_string_pretty(&report))?,
         ScanOutput::Sarif => {
             let log = sarif::log(&report, scan, input.repository.files);
@@ -102,6 +102,15 @@ fn print(args: &Args, input: &Input<'_>, scan: &Scan, branches: &[String]) -> Re
     };
     terminal::out(&text);
     Ok(())
+}
+
+/// A job's log is read by a runner: no line of a repository may be a command for it.
+fn harmless(text: &str) -> String {
+    let line = |line: &str| match line.trim_start().starts_with("::") {
+        true => line.replacen("::", ": :", 1),
+        false => line.replace("##[", "# #["),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// The report for people: by file, each finding with its line, its message and its fix.
@@ -220,4 +229,17 @@ fn summary(report: &Report) -> String {
         "{findings} ({}), {fixed} with a proven fix, in {place}.{silenced}{cut}\n",
         parts.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_a_repository_is_a_command_for_a_runner() {
+        assert_eq!(
+            harmless("a\n   ::error::x::y\n b ::c\n##[add-matcher]z\n"),
+            "a\n   : :error::x::y\n b ::c\n# #[add-matcher]z\n"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::code::{Code, Refusal};
 use crate::evidence::Evidence;
 use crate::finding::Finding;
 use crate::locate::{self, Repository, SharedBase};
-use crate::pipeline::{Context, Ended, Ending, heal};
+use crate::pipeline::{Asked, Context, Ended, Ending, heal};
 use crate::propose::{Answer, Playbook, Proposal, ProposeError, Proposed, Proposer};
 use crate::scan::draft::{Draft, Remedy};
 use crate::scan::place::Place;
@@ -54,7 +54,6 @@ impl Proposer for Prepared<'_> {
 /// Finds fixes, each object's once.
 pub(super) struct Mender<'s, 'r> {
     input: &'s Input<'r>,
-    scopes: &'s [Scope],
     nothing: Snapshot,
     /// What was asked and how it ended.
     known: BTreeMap<String, Outcome>,
@@ -63,10 +62,9 @@ pub(super) struct Mender<'s, 'r> {
 }
 
 impl<'s, 'r> Mender<'s, 'r> {
-    pub(super) fn new(input: &'s Input<'r>, scopes: &'s [Scope]) -> Self {
+    pub(super) fn new(input: &'s Input<'r>) -> Self {
         Self {
             input,
-            scopes,
             nothing: Snapshot::default(),
             known: BTreeMap::new(),
             tried: 0,
@@ -188,14 +186,7 @@ impl<'s, 'r> Mender<'s, 'r> {
                 self.fixes.push(ended);
                 Outcome::Fixed(self.fixes.len() - 1)
             }
-            Ending::Question(asked) => {
-                let titles = asked.question.options.iter().map(|o| o.title.clone());
-                let patches = asked.patches.iter().cloned().chain(std::iter::repeat(None));
-                Outcome::Open {
-                    refusal: Refusal::new(asked.question.code, asked.question.title.clone()),
-                    options: titles.zip(patches).collect(),
-                }
-            }
+            Ending::Question(asked) => question(asked),
             Ending::Refused { refusal, .. } | Ending::Nothing { refusal, .. } => Outcome::Open {
                 refusal: refusal.clone(),
                 options: Vec::new(),
@@ -205,24 +196,26 @@ impl<'s, 'r> Mender<'s, 'r> {
 
     /// A source that does not render: a repair is an option, never a fix of its own.
     pub(super) fn source(&self, draft: &Draft, fault: &Fault) -> Outcome {
-        let _ = self.scopes;
         let ctx = self.context(self.input.repository, &Playbook);
         let ended = broken_sources::ending(&ctx, fault);
         match ended.ending {
-            Ending::Question(asked) => {
-                let titles = asked.question.options.iter().map(|o| o.title.clone());
-                let patches = asked.patches.iter().cloned().chain(std::iter::repeat(None));
-                Outcome::Open {
-                    refusal: Refusal::new(asked.question.code, asked.question.title.clone()),
-                    options: titles.zip(patches).collect(),
-                }
-            }
+            Ending::Question(asked) => question(&asked),
             Ending::Refused { refusal, .. } => Outcome::Open {
                 refusal,
                 options: Vec::new(),
             },
             _ => open(Code::OwnerDecision, draft.rule.help),
         }
+    }
+}
+
+/// What a person may choose, with the proven diff of each option that has one.
+fn question(asked: &Asked) -> Outcome {
+    let titles = asked.question.options.iter().map(|o| o.title.clone());
+    let patches = asked.patches.iter().cloned().chain(std::iter::repeat(None));
+    Outcome::Open {
+        refusal: Refusal::new(asked.question.code, asked.question.title.clone()),
+        options: titles.zip(patches).collect(),
     }
 }
 

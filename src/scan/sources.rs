@@ -8,7 +8,7 @@ use crate::manifest;
 use crate::object::ObjectRef;
 use crate::path::FieldPath;
 use crate::scan::draft::{Draft, Remedy};
-use crate::scan::place::{Place, text};
+use crate::scan::place::{Place, in_document, text};
 use crate::scan::rules;
 use crate::source::{Answer, Fault, faults};
 
@@ -65,8 +65,6 @@ fn root_fault(
             }
         })
         .find(|f| files.get(f).is_some())?;
-    let message = why.chars().take(600).collect::<String>();
-    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let object = ObjectRef::new(
         "",
         "Kustomization",
@@ -77,6 +75,8 @@ fn root_fault(
         Answer::Fix(fix) => fix.root == root || fix.edits.keys().any(|e| read.contains(e)),
         _ => f.finding.object.name == object.name,
     });
+    let told = fault.map_or_else(|| flat(why), explained);
+    let message = format!("{} does not build: {told}", object.name);
     let draft = Draft {
         rule: &rules::BROKEN_KUSTOMIZATION,
         severity: Severity::High,
@@ -91,17 +91,52 @@ fn root_fault(
         ),
         only_fixed: false,
     };
-    let place = read
-        .iter()
-        .filter(|f| names.iter().any(|n| f.ends_with(n)))
-        .chain([&own])
-        .find_map(|f| entry(files, f, why))
+    let sources = read.iter().filter(|f| names.iter().any(|n| f.ends_with(n)));
+    let entries = || {
+        let mut all = sources.chain([&own]);
+        all.find_map(|f| entry(files, f, why))
+    };
+    let place = named_entry(files, &told)
+        .or_else(entries)
         .unwrap_or_else(|| Place::line(files, &own, 1));
     Some(Sourced {
         draft,
         place,
         fault: fault.cloned(),
     })
+}
+
+/// What the reader of kustomizations says about a fault.
+fn explained(fault: &Fault) -> String {
+    let claims = match &fault.answer {
+        Answer::Refuse(refusal) => return flat(&refusal.message),
+        Answer::Fix(fix) => &fix.diagnosis,
+        Answer::Ask(question) => &question.diagnosis,
+    };
+    let all: Vec<&str> = claims.iter().map(|c| c.text.as_str()).collect();
+    flat(&all.join(". "))
+}
+
+/// One line, without what kustomize repeats at every level.
+fn flat(text: &str) -> String {
+    let tail = text
+        .rsplit_once("accumulating resources")
+        .map_or(text, |(_, tail)| tail)
+        .trim_start_matches([':', ' ']);
+    let words: Vec<&str> = tail.split_whitespace().collect();
+    words.join(" ").chars().take(600).collect()
+}
+
+/// `resources[2] of apps/kustomization.yaml is …`: the place of that entry.
+fn named_entry(files: &Files, told: &str) -> Option<Place> {
+    let words: Vec<&str> = told.split(' ').collect();
+    let (field, file) = words.windows(3).find_map(|w| match w {
+        [field, "of", file] if field.ends_with(']') => Some((*field, *file)),
+        _ => None,
+    })?;
+    let path: FieldPath = field.parse().ok()?;
+    let (whole, place) = in_document(files, file, 0, &path, false)?;
+    whole.then_some(place)
 }
 
 /// The line of a kustomization whose entry the tool complains about.

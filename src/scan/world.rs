@@ -57,6 +57,12 @@ impl World {
             world.generators(value);
         }
         world.charts(repository);
+        for problem in &repository.problems {
+            if let Some(bytes) = repository.files.get(&problem.place) {
+                world.open = true;
+                world.words(&String::from_utf8_lossy(bytes));
+            }
+        }
         world
     }
 
@@ -68,6 +74,12 @@ impl World {
             known.push(namespace.clone());
         }
         if let Some(labels) = object.pod_labels() {
+            self.pods.push((namespace.clone(), labels.clone()));
+        }
+        // a template whose own selector misses it is one fault, not one of all that select it
+        if let Some(labels) = object.map("spec.selector.matchLabels")
+            && object.pod_spec_path().is_some()
+        {
             self.pods.push((namespace.clone(), labels.clone()));
         }
         if schema::type_at(object.api_version(), object.kind()).is_none()

@@ -11,5 +11,6 @@ mod github;
 mod github_wire;
 mod llm;
 mod poison;
+mod scan;
 #[path = "../support/mod.rs"]
 mod support;

@@ -115,9 +115,13 @@ fn name(look: &Look<'_>, object: &Object, reference: &Reference<'_>) -> Option<D
         });
     }
     // Secrets are not meant to be in Git, and others make what they like
-    let expected = kind != "Secret" && world.is_whole(ns) && !made_by_something;
-    expected.then(|| {
-        draft("which the repository does not define; it may live elsewhere").severity(Severity::Low)
+    if kind == "Secret" || made_by_something {
+        return None;
+    }
+    Some(match world.is_whole(ns) {
+        true => draft("and nothing in the repository defines it"),
+        false => draft("which the repository does not define; it may live elsewhere")
+            .severity(Severity::Low),
     })
 }
 

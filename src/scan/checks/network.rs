@@ -65,7 +65,7 @@ fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
     look.world.is_whole(ns).then(|| {
         let message =
             format!("{reference}: no pod template of the repository matches the selector {text}");
-        Draft::new(&rules::SERVICE_SELECTOR, service, at, message).severity(Severity::Low)
+        Draft::new(&rules::SERVICE_SELECTOR, service, at, message).severity(Severity::Medium)
     })
 }
 
@@ -222,7 +222,7 @@ impl Wanted<'_> {
         let why = "no Service of the repository has that name";
         world
             .is_whole(self.namespace)
-            .then(|| self.draft(path, why).severity(Severity::Low))
+            .then(|| self.draft(path, why).severity(Severity::Medium))
     }
 
     fn draft(&self, path: FieldPath, why: &str) -> Draft {

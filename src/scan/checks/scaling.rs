@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::network::unmatched;
 use crate::code::Code;
 use crate::detect::disruption::rule as budget_rule;
-use crate::finding::Severity;
 use crate::near;
 use crate::object::Object;
 use crate::path::FieldPath;
@@ -73,7 +72,7 @@ fn lost_target(look: &Look<'_>, hpa: &Object, kind: &str, name: &str) -> Option<
         None => look
             .world
             .is_whole(ns)
-            .then(|| draft(text(" in the repository")).severity(Severity::Low)),
+            .then(|| draft(text(" in the repository"))),
     }
 }
 
