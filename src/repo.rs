@@ -258,6 +258,14 @@ impl Checkout {
         })
     }
 
+    /// Whether a commit is here: a shallow copy holds few.
+    pub fn has(&self, commit: &str) -> bool {
+        let id = git2::Oid::from_str(commit).ok();
+        let git = self.git.as_ref();
+        git.zip(id)
+            .is_some_and(|(git, id)| git.find_commit(id).is_ok())
+    }
+
     /// A file at another commit of the repository; `None` where either is not there.
     pub fn file_at(&self, commit: &str, path: &str) -> Option<Vec<u8>> {
         let git = self.git.as_ref()?;
