@@ -8,3 +8,5 @@ mod contract;
 mod fix;
 mod llm;
 mod poison;
+mod serve;
+mod serve_stub;
