@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub mod codeowners;
+pub mod dashboard;
 pub mod decide;
 pub mod identity;
 pub mod marker;
 pub mod wanted;
 
 /// A repository on the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RepositoryFacts {
     /// The stable numeric id.
     pub id: u64,
@@ -30,7 +31,7 @@ pub struct RepositoryFacts {
 }
 
 /// Whoever wrote or did something. Compared by `id`, never by name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Actor {
     /// The stable numeric id.
     pub id: u64,

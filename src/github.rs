@@ -103,6 +103,8 @@ pub struct CommitFacts {
     pub committed_at: jiff::Timestamp,
     /// The account of its author, where GitHub knows one.
     pub author: Option<Actor>,
+    /// The account of its committer, where GitHub knows one: whoever amends a commit is its committer.
+    pub committer: Option<Actor>,
     /// Whether GitHub says that its signature is good.
     pub verified: bool,
 }

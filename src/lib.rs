@@ -59,3 +59,4 @@ pub mod serve;
 pub mod snapshot;
 pub mod source;
 pub mod terminal;
+pub mod verify;

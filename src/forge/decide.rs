@@ -5,9 +5,120 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::finding::Severity;
-use crate::forge::marker::{ClosedBecause, Paused};
-use crate::forge::{Actor, Issue, Pull};
+use self::gates::Tally;
+use self::view::View;
+use crate::config::Rules;
+use crate::cycle::Analysis;
+use crate::finding::{Class, Severity};
+use crate::forge::marker::{ClosedBecause, Marker, Paused};
+use crate::forge::{Actor, Issue, Pull, RepositoryFacts};
+use crate::object::ObjectRef;
+
+mod fixes;
+mod gates;
+mod healthy;
+mod questions;
+#[cfg(test)]
+mod tests;
+mod view;
+
+/// On every pull request of ours.
+pub const LABEL: &str = "kubemend";
+/// A pull request that policy wants as a draft.
+pub const NEEDS_CONFIRMATION: &str = "kubemend/needs-confirmation";
+/// Nothing is proposed for its finding while it is there.
+pub const IGNORED: &str = "kubemend/ignored";
+/// Nothing is changed while it is there.
+pub const STOP_UPDATING: &str = "kubemend/stop-updating";
+/// On questions.
+pub const QUESTION: &str = "kubemend/question";
+/// On the dashboard.
+pub const DASHBOARD: &str = "kubemend/dashboard";
+/// On the dashboard issue: nothing is written while it is there.
+pub const PAUSED: &str = "kubemend/paused";
+
+/// Compares what a run wants with what the forge holds. The order of the result is the order in
+/// which it is carried out: what is new first, worst first; what is closed or deleted last.
+pub fn decide(
+    analysis: &Analysis,
+    observed: &Observed,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Action> {
+    let view = View::new(analysis, observed, rules, now);
+    let wanted = in_order(&analysis.wanted);
+    if !rules.enabled || observed.paused.is_some() || observed.facts.archived {
+        let paused = |w: &&Wanted| fixes::leave(w, Why::Paused);
+        return wanted.iter().map(paused).collect();
+    }
+    let mut tally = Tally::new(&view);
+    let mut actions = Vec::new();
+    for one in &wanted {
+        actions.extend(judge(&view, &mut tally, one));
+    }
+    actions.extend(questions::answered(&view, &actions));
+    actions.extend(healthy::pulls(&view));
+    actions.extend(questions::gone(&view));
+    let (ends, mut rest): (Vec<Action>, Vec<Action>) = actions
+        .into_iter()
+        .partition(|a| matches!(a, Action::Close { .. }));
+    let ends = once_each(ends);
+    rest.retain(|a| !is_moot(a, &ends));
+    rest.extend(ends);
+    let branches = healthy::branches(&view, &rest);
+    rest.extend(branches);
+    rest
+}
+
+fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted) -> Vec<Action> {
+    match &wanted.ending {
+        WantedEnding::Fix(fix) => fixes::judge(view, tally, wanted, fix),
+        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query)
+            .into_iter()
+            .collect(),
+        WantedEnding::Refused { code, .. } => {
+            vec![fixes::leave(wanted, Why::Refused(code.clone()))]
+        }
+        WantedEnding::Settled => vec![fixes::leave(wanted, Why::Settled)],
+        WantedEnding::Unknown => vec![fixes::leave(wanted, Why::Unreadable)],
+    }
+}
+
+/// What people asked for first, then the worst, then what fails longest. Two findings with one
+/// fingerprint are one.
+fn in_order(wanted: &[Wanted]) -> Vec<&Wanted> {
+    let mut all: Vec<&Wanted> = wanted.iter().collect();
+    let asked = |w: &Wanted| matches!(&w.ending, WantedEnding::Fix(f) if f.asked_for);
+    all.sort_by(|a, b| {
+        asked(b)
+            .cmp(&asked(a))
+            .then(b.severity.cmp(&a.severity))
+            .then(oldest(a).cmp(&oldest(b)))
+            .then(a.fingerprint.cmp(&b.fingerprint))
+    });
+    let mut seen = BTreeSet::new();
+    all.retain(|w| seen.insert(w.fingerprint.as_str()));
+    all
+}
+
+fn oldest(wanted: &Wanted) -> Timestamp {
+    wanted.failing_since.unwrap_or(Timestamp::MAX)
+}
+
+/// What is closed anyway is not counted or retired before.
+fn is_moot(action: &Action, ends: &[Action]) -> bool {
+    let (Action::Observe { number: n, .. } | Action::Retire { number: n }) = action else {
+        return false;
+    };
+    ends.iter()
+        .any(|e| matches!(e, Action::Close { number, .. } if number == n))
+}
+
+fn once_each(closes: Vec<Action>) -> Vec<Action> {
+    let mut seen = BTreeSet::new();
+    let first = |a: &Action| matches!(a, Action::Close { number, .. } if seen.insert(*number));
+    closes.into_iter().filter(first).collect()
+}
 
 /// What one run wants for one finding.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +132,10 @@ pub struct Wanted {
     pub severity: Severity,
     /// The namespace of the object, for caps.
     pub namespace: Option<String>,
+    /// The object that fails; `None` where nobody knows.
+    pub object: Option<ObjectRef>,
+    /// How it fails; `None` where nobody knows.
+    pub class: Option<Class>,
     /// The object and class in a few words, for lists.
     pub summary: String,
     /// Since when it fails, where that is known.
@@ -60,6 +175,9 @@ pub struct Fix {
     pub target: String,
     /// What a close would say no to (see `identity::change_key`).
     pub change: String,
+    /// What it makes of these places (see `identity::result_key`): with `target` and `change` it
+    /// tells whether a pull request holds this very fix already.
+    pub result: String,
     /// Title.
     pub title: String,
     /// Body without controls and marker.
@@ -94,28 +212,38 @@ pub struct Query {
 }
 
 /// What the forge holds of ours.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
     /// Who we are there.
     pub me: Actor,
     /// The repository's numeric id.
     pub repo_id: u64,
+    /// The repository.
+    pub facts: RepositoryFacts,
+    /// The branch that pull requests go to.
+    pub base_branch: String,
     /// The head of the base branch now.
     pub base_sha: String,
     /// Our pull requests, whatever their state: those whose branch carries our prefix (old ones included).
     pub pulls: Vec<OurPull>,
     /// Our questions, open or closed.
     pub questions: Vec<Issue>,
+    /// The issue that lists everything, open or closed.
+    pub dashboard: Option<Issue>,
     /// Heads of branches with our prefix, by name.
     pub branches: BTreeMap<String, String>,
-    /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
-    pub complete: bool,
-    /// The dashboard, where there is one.
-    pub dashboard: Option<Issue>,
+    /// What pull requests and questions say about themselves, by number: the marker where it can be
+    /// believed, otherwise what could be rebuilt from branch and commits. After a body changed (also
+    /// by ourselves), `open::reread` brings this up to date.
+    pub markers: BTreeMap<u64, Marker>,
+    /// Those whose marker is missing or cannot be believed: their body is written again.
+    pub unsound: BTreeSet<u64>,
     /// What people asked for in this pass.
     pub asked: Asked,
-    /// Whether the repository is paused: from the dashboard's marker.
+    /// Set: nothing is written until somebody resumes.
     pub paused: Option<Paused>,
+    /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
+    pub complete: bool,
 }
 
 /// What people asked for in this pass, by the number of a pull request or issue.
@@ -142,8 +270,8 @@ pub struct OurPull {
     pub pull: Pull,
     /// Who closed it, for a closed one.
     pub closed_by: Option<Actor>,
-    /// Authors of the commits that are on its head and not on its base; only read for open ones.
-    /// `None` when not read.
+    /// How many commits that are on its head and not on its base were not made by us; only read
+    /// for open ones. `None` when not read.
     pub foreign_commits: Option<usize>,
     /// The tree at its head; only read for open ones.
     pub tree: Option<String>,
@@ -171,8 +299,8 @@ pub enum Action {
     Join {
         /// For which finding.
         fingerprint: String,
-        /// Whose pull request.
-        number: u64,
+        /// Whose pull request; `None`: the one that this pass opens for the same target.
+        number: Option<u64>,
     },
     /// Open or bring up to date the issue of a question.
     Ask {
@@ -238,6 +366,8 @@ pub enum Topic {
     Loop,
     /// It looks resolved.
     Resolved,
+    /// Another pull request replaces it.
+    Superseded,
 }
 
 /// Why a finding gets no pull request now.
@@ -275,4 +405,18 @@ pub enum Why {
     Refused(String),
     /// Git is right already.
     Settled,
+}
+
+impl Topic {
+    /// The name that markers use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HandsOff => "hands_off",
+            Self::Retargeted => "retargeted",
+            Self::Loop => "loop",
+            Self::Resolved => "resolved",
+            Self::Superseded => "superseded",
+        }
+    }
 }

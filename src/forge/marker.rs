@@ -23,6 +23,10 @@ pub struct Marker {
     pub target: String,
     /// What a close says no to (see `identity::change_key`).
     pub change: String,
+    /// What the change makes of the places (see `identity::result_key`).
+    pub result: String,
+    /// The object that fails: `Deployment shop/cart`.
+    pub object: String,
     /// kubemend's version.
     pub version: String,
     /// The base commit of the change.
@@ -35,7 +39,7 @@ pub struct Marker {
     pub body: String,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// Trees that were proposed so far: one that comes back is a loop.
+    /// Fixes that were proposed here so far (see `identity::fix_id`): one that comes back is a loop.
     pub trees: Vec<String>,
     /// Labels that kubemend set; the rest belongs to people.
     pub labels: Vec<String>,
@@ -43,8 +47,14 @@ pub struct Marker {
     pub also: Vec<String>,
     /// Why kubemend closed it; absent when it did not.
     pub closed: Option<ClosedBecause>,
+    /// Pull requests that this one replaces.
+    pub replaces: Vec<u64>,
     /// Since when the workload was seen healthy, and how often.
     pub healthy: Option<Healthy>,
+    /// Since when it is a draft because it looks resolved.
+    pub retired: Option<Timestamp>,
+    /// Topics of the notices that were given here.
+    pub told: Vec<String>,
     /// What this comment answers: `issue:<id>`, `review_line:<id>`, `review:<id>`, `box:<name>`.
     pub answers: Option<String>,
     /// The topic of a sticky comment.

@@ -7,7 +7,7 @@ use crate::cycle::Analysis;
 use crate::finding::Finding;
 use crate::forge::decide::{Fix, Query, Wanted, WantedEnding};
 use crate::forge::identity;
-use crate::lock::short;
+use crate::lock::Change;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
@@ -95,6 +95,8 @@ fn about(finding: &Finding, ending: WantedEnding) -> Wanted {
         fingerprint: String::new(),
         severity: finding.severity,
         namespace: finding.object.namespace.clone(),
+        object: Some(finding.object.clone()),
+        class: Some(finding.class),
         summary: cut(&finding.summary),
         failing_since: None,
         unheard: None,
@@ -112,7 +114,8 @@ fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
     Fix {
         branch: pull.branch.clone(),
         target: identity::target_key(&checkout.repo_id, base_branch, places(mended)),
-        change: identity::change_key(befores(mended)),
+        change: identity::change_key(values(mended, |c| c.before.as_ref())),
+        result: identity::result_key(values(mended, |c| c.after.as_ref())),
         title: pull.text.title.clone(),
         body: pull.text.body.clone(),
         commit: pull.commit.clone(),
@@ -130,15 +133,19 @@ fn places(mended: &Mended) -> impl Iterator<Item = (&str, String)> {
     changes.map(|(change, site)| (site.file.as_str(), place(change)))
 }
 
-fn befores(mended: &Mended) -> impl Iterator<Item = (&str, String, String)> {
+fn values(
+    mended: &Mended,
+    side: impl Fn(&Change) -> Option<&Value>,
+) -> impl Iterator<Item = (&str, String, String)> {
     let changes = mended.plan.changes().iter().zip(&mended.sites);
-    changes.map(|(change, site)| {
-        let before = change.before.as_ref().map(short).unwrap_or_default();
-        (site.file.as_str(), place(change), before)
+    changes.map(move |(change, site)| {
+        // whole values: two long ones may differ only at the end
+        let value = side(change).map(ToString::to_string).unwrap_or_default();
+        (site.file.as_str(), place(change), value)
     })
 }
 
-fn place(change: &crate::lock::Change) -> String {
+fn place(change: &Change) -> String {
     format!("{} {}", change.edit.object, change.edit.path)
 }
 

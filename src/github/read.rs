@@ -125,14 +125,20 @@ pub(super) fn refs(values: &[Value]) -> Result<BTreeMap<String, String>> {
 
 /// A commit of `/commits` or `/pulls/N/commits`.
 pub(super) fn commit(value: &Value) -> Result<CommitFacts> {
-    let author = value.get("author").filter(|a| a.get("id").is_some());
+    let account = |pointer: &str| {
+        let known = value
+            .pointer(pointer)
+            .is_some_and(|a| a.get("id").is_some());
+        known.then(|| actor(value, pointer)).transpose()
+    };
     Ok(CommitFacts {
         sha: string(value, "/sha")?,
         tree: string(value, "/commit/tree/sha")?,
         parents: parents(value)?,
         message: text(value, "/commit/message"),
         committed_at: time(value, "/commit/committer/date")?,
-        author: author.map(|_| actor(value, "/author")).transpose()?,
+        author: account("/author")?,
+        committer: account("/committer")?,
         verified: flag(value, "/commit/verification/verified"),
     })
 }
@@ -146,6 +152,7 @@ pub(super) fn git_commit(value: &Value) -> Result<CommitFacts> {
         message: text(value, "/message"),
         committed_at: time(value, "/committer/date")?,
         author: None,
+        committer: None,
         verified: flag(value, "/verification/verified"),
     })
 }

@@ -29,7 +29,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            depth: 0,
+            depth: 2_000,
             bytes: 1 << 30,
             time: Duration::from_secs(300),
             packs: 100,

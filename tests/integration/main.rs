@@ -6,7 +6,11 @@ mod architecture;
 mod cli;
 mod contract;
 mod fix;
+mod github;
+mod github_wire;
 mod llm;
 mod poison;
 mod serve;
 mod serve_stub;
+#[path = "../support/mod.rs"]
+mod support;

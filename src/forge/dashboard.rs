@@ -1,0 +1,567 @@
+//! The one issue that lists everything and takes ticks: control panel and heartbeat. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::Rules;
+use crate::config::rules::QuietHours;
+use crate::finding::{Finding, Severity};
+use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, Why};
+use crate::forge::marker::Paused;
+use crate::forge::{Pull, PullState};
+use crate::message::forge::minute;
+use crate::message::{code, prose};
+
+/// The title of the issue.
+pub const TITLE: &str = "kubemend dashboard";
+/// Stands on the one line that changes when nothing else does.
+const HEARTBEAT_MARK: &str = "<!-- kubemend:heartbeat -->";
+/// The most rows of one section.
+const MAX_ROWS: usize = 50;
+/// The most bytes of one section.
+const MAX_SECTION: usize = 5_500;
+
+/// Everything that the dashboard shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Dashboard<'a> {
+    /// What the run wants.
+    pub wanted: &'a [Wanted],
+    /// What was decided.
+    pub actions: &'a [Action],
+    /// What the forge held when it was decided.
+    pub observed: &'a Observed,
+    /// Numbers of what this pass opened, by fingerprint (pull requests) or key (questions).
+    pub opened: &'a BTreeMap<String, u64>,
+    /// How to behave there.
+    pub rules: &'a Rules,
+    /// What else is wrong and was not touched.
+    pub listed: &'a [Finding],
+    /// What could not be read: configuration, sources.
+    pub problems: &'a [String],
+    /// Paused by whom.
+    pub paused: Option<&'a Paused>,
+    /// Now: the heartbeat.
+    pub now: Timestamp,
+}
+
+/// The body without its marker.
+pub fn render(dashboard: &Dashboard<'_>) -> String {
+    let mut out = String::new();
+    head(&mut out, dashboard);
+    let mut sections = sections(dashboard);
+    for heading in HEADINGS {
+        let rows = sections.remove(heading).unwrap_or_default();
+        section(&mut out, heading, &rows);
+    }
+    listed(&mut out, dashboard.listed);
+    controls(&mut out, dashboard.paused.is_some());
+    out
+}
+
+/// The body without what changes when nothing happened: for the question whether to write it.
+pub fn without_heartbeat(body: &str) -> String {
+    let lines = body.lines().filter(|l| !l.contains(HEARTBEAT_MARK));
+    lines.map(|l| format!("{}\n", l.trim_end())).collect()
+}
+
+const OPEN: &str = "Open pull requests";
+const QUESTIONS: &str = "Open questions";
+const WAITING: &str = "Waiting";
+const MERGED: &str = "Merged, not seen working yet";
+const PAUSED: &str = "Paused";
+const CLOSED: &str = "Ignored, or closed by people";
+const FAILED: &str = "No change, with the reason";
+const PROBLEMS: &str = "Problems in this repository";
+/// The sections in their order; empty ones are left out.
+const HEADINGS: [&str; 8] = [
+    PROBLEMS, OPEN, QUESTIONS, WAITING, MERGED, PAUSED, CLOSED, FAILED,
+];
+
+/// What stands under some headings.
+fn hint(heading: &str) -> &'static str {
+    match heading {
+        WAITING => "Tick a box to open the pull request now, whatever the limits say.",
+        CLOSED => "Tick a box to have it proposed again.",
+        FAILED => "`kubemend explain CODE` says more. Tick a box to try again.",
+        PROBLEMS => "What cannot be read is not mended.",
+        _ => "",
+    }
+}
+
+fn head(out: &mut String, dashboard: &Dashboard<'_>) {
+    let _ = writeln!(
+        out,
+        "kubemend {} looked at this repository last at **{}**. {HEARTBEAT_MARK}\n",
+        env!("CARGO_PKG_VERSION"),
+        minute(dashboard.now)
+    );
+    if let Some(paused) = dashboard.paused {
+        let _ = writeln!(
+            out,
+            "> [!WARNING]\n> Paused by {} since {}: nothing is written here until somebody resumes it.\n",
+            code(&paused.by),
+            minute(paused.since)
+        );
+    }
+    if !dashboard.observed.complete {
+        let _ = writeln!(
+            out,
+            "> [!WARNING]\n> Not everything could be read in the last run, so nothing was closed or deleted.\n"
+        );
+    }
+    let _ = writeln!(out, "{}", caps(dashboard.rules, open_count(dashboard)));
+    let quiet = quiet_hours(dashboard.rules);
+    if !quiet.is_empty() {
+        let _ = writeln!(out, "\nQuiet hours: {}.", quiet.join("; "));
+    }
+}
+
+fn caps(rules: &Rules, open: usize) -> String {
+    format!(
+        "Limits: {} open pull requests ({open} open now), {} for one namespace, {} new in an hour; \
+         critical findings up to {} open. What is over a limit waits here; nothing is dropped. \
+         kubemend never merges.",
+        rules.max_open_prs, rules.max_open_per_namespace, rules.max_prs_per_hour, rules.hard_cap
+    )
+}
+
+fn quiet_hours(rules: &Rules) -> Vec<String> {
+    let shown = |q: &QuietHours| {
+        let days = match q.days.as_slice() {
+            [] => "every day".to_owned(),
+            days => days.join(", "),
+        };
+        let offset = q.offset.as_deref().unwrap_or("UTC");
+        prose(&format!("{} to {} ({offset}), {days}", q.from, q.to))
+    };
+    rules.quiet_hours.iter().take(10).map(shown).collect()
+}
+
+fn is_open(pull: &Pull) -> bool {
+    pull.state == PullState::Open
+}
+
+fn closed_now(dashboard: &Dashboard<'_>) -> BTreeSet<u64> {
+    let numbers = dashboard.actions.iter().filter_map(|a| match a {
+        Action::Close { number, .. } => Some(*number),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+fn open_count(dashboard: &Dashboard<'_>) -> usize {
+    let closed = closed_now(dashboard);
+    let pulls = dashboard.observed.pulls.iter().map(|p| &p.pull);
+    let open = pulls.filter(|p| is_open(p) && !closed.contains(&p.number));
+    open.count() + opened_now(dashboard).count()
+}
+
+/// What this pass opened, with its number.
+fn opened_now<'d>(dashboard: &'d Dashboard<'_>) -> impl Iterator<Item = (&'d Wanted, u64)> {
+    dashboard.actions.iter().filter_map(|action| match action {
+        Action::Open { fingerprint } => {
+            let wanted = dashboard
+                .wanted
+                .iter()
+                .find(|w| &w.fingerprint == fingerprint)?;
+            Some((wanted, *dashboard.opened.get(fingerprint)?))
+        }
+        _ => None,
+    })
+}
+
+/// One line of a section.
+struct Row {
+    severity: Severity,
+    text: String,
+}
+
+type Sections = BTreeMap<&'static str, Vec<Row>>;
+
+fn sections(dashboard: &Dashboard<'_>) -> Sections {
+    let mut all = Sections::new();
+    pulls(dashboard, &mut all);
+    questions(dashboard, &mut all);
+    let by_fingerprint: BTreeMap<&str, &Wanted> = dashboard
+        .wanted
+        .iter()
+        .map(|w| (w.fingerprint.as_str(), w))
+        .collect();
+    let mut told = BTreeSet::new();
+    for action in dashboard.actions {
+        if let Action::Leave { fingerprint, why } = action
+            && let Some(wanted) = by_fingerprint.get(fingerprint.as_str())
+        {
+            told.insert(fingerprint.as_str());
+            left(wanted, why, &mut all);
+        }
+    }
+    for wanted in dashboard.wanted {
+        if !told.contains(wanted.fingerprint.as_str()) {
+            without_action(wanted, &mut all);
+        }
+    }
+    for problem in dashboard.problems {
+        let text = format!("- {}", prose(problem));
+        add(&mut all, PROBLEMS, Severity::High, text);
+    }
+    for rows in all.values_mut() {
+        rows.sort_by_key(|r| std::cmp::Reverse(r.severity));
+    }
+    all
+}
+
+fn add(all: &mut Sections, heading: &'static str, severity: Severity, text: String) {
+    all.entry(heading).or_default().push(Row { severity, text });
+}
+
+fn pulls(dashboard: &Dashboard<'_>, all: &mut Sections) {
+    let closed = closed_now(dashboard);
+    for ours in &dashboard.observed.pulls {
+        let pull = &ours.pull;
+        if !is_open(pull) || closed.contains(&pull.number) {
+            continue;
+        }
+        let notes = notes_of(dashboard, pull);
+        let notes = match notes.as_slice() {
+            [] => String::new(),
+            notes => format!(" ({})", notes.join("; ")),
+        };
+        let text = format!("- #{} {}{notes}", pull.number, prose(&pull.title));
+        add(all, OPEN, Severity::High, text);
+    }
+    for (wanted, number) in opened_now(dashboard) {
+        let text = format!("- #{number} {} (new)", summary(wanted));
+        add(all, OPEN, wanted.severity, text);
+    }
+}
+
+/// What is special about an open pull request.
+fn notes_of(dashboard: &Dashboard<'_>, pull: &Pull) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if pull.draft {
+        notes.push("draft");
+    }
+    for action in dashboard.actions {
+        notes.extend(match action {
+            Action::Leave { why, .. } => note_of(why, pull.number),
+            Action::Retire { number } if *number == pull.number => {
+                Some("looks resolved, closed soon")
+            }
+            Action::Join { number, .. } if *number == Some(pull.number) => {
+                Some("mends another finding too")
+            }
+            Action::Observe {
+                number,
+                healthy: true,
+            } if *number == pull.number => Some("was seen healthy"),
+            _ => None,
+        });
+    }
+    notes.dedup();
+    notes
+}
+
+fn note_of(why: &Why, pull: u64) -> Option<&'static str> {
+    match why {
+        Why::HandsOff(n) if *n == pull => Some("a person works on it: hands off"),
+        Why::Frozen(n) if *n == pull => Some("frozen by label"),
+        Why::Loop(n) if *n == pull => Some("stopped: goes round in circles"),
+        _ => None,
+    }
+}
+
+fn questions(dashboard: &Dashboard<'_>, all: &mut Sections) {
+    let closed = closed_now(dashboard);
+    for issue in &dashboard.observed.questions {
+        if issue.open && !closed.contains(&issue.number) {
+            let text = format!("- #{} {}", issue.number, prose(&issue.title));
+            add(all, QUESTIONS, Severity::High, text);
+        }
+    }
+    for action in dashboard.actions {
+        let Action::Ask {
+            fingerprint,
+            number: None,
+        } = action
+        else {
+            continue;
+        };
+        let Some(wanted) = dashboard
+            .wanted
+            .iter()
+            .find(|w| &w.fingerprint == fingerprint)
+        else {
+            continue;
+        };
+        let number = [&wanted.fingerprint, &wanted.key]
+            .into_iter()
+            .find_map(|k| dashboard.opened.get(k));
+        let link = number.map_or_else(String::new, |n| format!("#{n} "));
+        let text = format!("- {link}{}", summary(wanted));
+        add(all, QUESTIONS, wanted.severity, text);
+    }
+}
+
+/// A finding that was left as it is, under the heading of its reason.
+fn left(wanted: &Wanted, why: &Why, all: &mut Sections) {
+    let what = summary(wanted);
+    let fp = &wanted.fingerprint;
+    let mut put = |heading, text: String| add(all, heading, wanted.severity, text);
+    match why {
+        Why::Current(_) | Why::HandsOff(_) | Why::Frozen(_) | Why::Settled => {}
+        Why::Merged(n) => put(MERGED, format!("- #{n} {what}")),
+        Why::Limited(cap) => put(
+            WAITING,
+            ticket("approve", fp, &what, &format!("over the limit `{cap}`")),
+        ),
+        Why::QuietHours => put(WAITING, ticket("approve", fp, &what, "quiet hours")),
+        Why::TooYoung => put(WAITING, ticket("approve", fp, &what, &too_young(wanted))),
+        Why::CoolingDown => put(
+            WAITING,
+            ticket(
+                "approve",
+                fp,
+                &what,
+                "another one was closed a short time ago",
+            ),
+        ),
+        Why::Inactive => put(
+            WAITING,
+            ticket(
+                "approve",
+                fp,
+                &what,
+                "the last pull requests were all closed, so none is opened unasked",
+            ),
+        ),
+        Why::Unreadable => put(
+            WAITING,
+            ticket("approve", fp, &what, "not everything could be read"),
+        ),
+        Why::Paused => put(PAUSED, format!("- {what}")),
+        Why::ClosedByHuman(n) => put(
+            CLOSED,
+            ticket("unignore", fp, &what, &format!("closed by a person: #{n}")),
+        ),
+        Why::Ignored => put(
+            CLOSED,
+            ticket(
+                "unignore",
+                fp,
+                &what,
+                "ignored by label, command or configuration",
+            ),
+        ),
+        Why::Loop(n) => put(
+            FAILED,
+            ticket(
+                "retry",
+                fp,
+                &what,
+                &format!("the same change came back: #{n}"),
+            ),
+        ),
+        Why::Refused(code) => put(FAILED, ticket("retry", fp, &what, &refused(wanted, code))),
+    }
+}
+
+fn too_young(wanted: &Wanted) -> String {
+    wanted.failing_since.map_or_else(
+        || "fails for too short a time".to_owned(),
+        |since| format!("fails only since {}", minute(since)),
+    )
+}
+
+fn refused(wanted: &Wanted, found: &str) -> String {
+    match &wanted.ending {
+        WantedEnding::Refused { reason, .. } => format!("{}: {}", code(found), prose(reason)),
+        _ => code(found),
+    }
+}
+
+/// Endings that need no decision.
+fn without_action(wanted: &Wanted, all: &mut Sections) {
+    let why = match &wanted.ending {
+        WantedEnding::Refused { code, .. } => refused(wanted, code),
+        WantedEnding::Unknown => "no answer in the last run; it is tried again".to_owned(),
+        _ => return,
+    };
+    let text = ticket("retry", &wanted.fingerprint, &summary(wanted), &why);
+    add(all, FAILED, wanted.severity, text);
+}
+
+fn ticket(name: &str, fingerprint: &str, what: &str, why: &str) -> String {
+    // it goes into a comment: nothing may end it
+    let id: String = fingerprint
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    format!("- [ ] <!-- kubemend:{name}={id} -->{what} ({why})")
+}
+
+fn summary(wanted: &Wanted) -> String {
+    let bad = match wanted.severity {
+        Severity::Critical => "**critical** ",
+        _ => "",
+    };
+    format!("{bad}{}", prose(&wanted.summary))
+}
+
+fn section(out: &mut String, heading: &str, rows: &[Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n### {heading} ({})\n", rows.len());
+    let hint = hint(heading);
+    if !hint.is_empty() {
+        let _ = writeln!(out, "{hint}\n");
+    }
+    let texts = rows.iter().map(|r| r.text.as_str());
+    list(out, texts);
+}
+
+/// As many lines as fit, and how many more there are.
+fn list<'t>(out: &mut String, rows: impl ExactSizeIterator<Item = &'t str>) {
+    let (all, mut shown, mut used) = (rows.len(), 0, 0);
+    for row in rows {
+        used += row.len() + 1;
+        if shown == MAX_ROWS || used > MAX_SECTION {
+            break;
+        }
+        let _ = writeln!(out, "{row}");
+        shown += 1;
+    }
+    crate::message::forge::more(out, all, shown);
+}
+
+fn listed(out: &mut String, listed: &[Finding]) {
+    if listed.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n<details><summary>Also seen, and not touched ({})</summary>\n",
+        listed.len()
+    );
+    let rows: Vec<String> = listed
+        .iter()
+        .map(|f| format!("- {}: {}", f.class, prose(&f.summary)))
+        .collect();
+    list(out, rows.iter().map(String::as_str));
+    out.push_str("\n</details>\n");
+}
+
+fn controls(out: &mut String, paused: bool) {
+    out.push_str("\n---\n\n");
+    out.push_str(if paused {
+        "- [ ] <!-- kubemend:resume -->go on writing in this repository\n"
+    } else {
+        "- [ ] <!-- kubemend:pause -->stop writing in this repository\n"
+    });
+}
+
+/// A box that a person ticked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tick {
+    /// Open it now, whatever the limits say: the fingerprint.
+    Approve(String),
+    /// Propose it again: the fingerprint.
+    Unignore(String),
+    /// Try again: the fingerprint.
+    Retry(String),
+    /// Make the commit again on the current base.
+    Rebase,
+    /// Throw away what people pushed.
+    Recreate,
+    /// Do not propose this again.
+    Ignore,
+    /// Answer a question, from 1.
+    Choose(usize),
+    /// Stop writing in this repository.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// The most ticks of one body that count.
+const MAX_TICKS: usize = 100;
+
+/// The boxes that are ticked in a body, each once, in their order. People edit bodies: whatever
+/// does not look like one of our boxes is passed over.
+pub fn ticked(body: &str) -> Vec<Tick> {
+    let mut found = Vec::new();
+    let mut fence = None;
+    for line in body.lines() {
+        if in_fence(&mut fence, line) {
+            continue;
+        }
+        if let Some(tick) = ticked_box(line)
+            && !found.contains(&tick)
+            && found.len() < MAX_TICKS
+        {
+            found.push(tick);
+        }
+    }
+    found
+}
+
+/// Whether a line is a fence or stands inside one.
+fn in_fence(fence: &mut Option<(char, usize)>, line: &str) -> bool {
+    let line = line.trim();
+    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'));
+    let run = mark.map_or(0, |m| line.chars().take_while(|c| *c == m).count());
+    match (*fence, mark) {
+        (Some((open, least)), Some(m))
+            if m == open && run >= least && run == line.chars().count() =>
+        {
+            *fence = None;
+            true
+        }
+        (Some(_), _) => true,
+        (None, Some(m)) if run >= 3 => {
+            *fence = Some((m, run));
+            true
+        }
+        (None, _) => false,
+    }
+}
+
+fn ticked_box(line: &str) -> Option<Tick> {
+    let item = line.trim().strip_prefix(['-', '*', '+'])?;
+    let inside = item.trim_start().strip_prefix('[')?;
+    let (mark, rest) = inside.split_once(']')?;
+    if !mark.trim().eq_ignore_ascii_case("x") {
+        return None;
+    }
+    let (_, rest) = rest.split_once("<!--")?;
+    let (comment, _) = rest.split_once("-->")?;
+    let name = comment.trim().strip_prefix("kubemend:")?;
+    let (name, value) = name.split_once('=').unwrap_or((name, ""));
+    named(name.trim(), value.trim())
+}
+
+fn named(name: &str, value: &str) -> Option<Tick> {
+    let id = || {
+        let is_id =
+            (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_id.then(|| value.to_owned())
+    };
+    Some(match name {
+        "approve" => Tick::Approve(id()?),
+        "unignore" => Tick::Unignore(id()?),
+        "retry" => Tick::Retry(id()?),
+        "rebase" => Tick::Rebase,
+        "recreate" => Tick::Recreate,
+        "ignore" => Tick::Ignore,
+        "choose" => Tick::Choose(value.parse().ok().filter(|n| (1..=100).contains(n))?),
+        "pause" => Tick::Pause,
+        "resume" => Tick::Resume,
+        _ => return None,
+    })
+}
+
+/// How old the heartbeat may become before an otherwise unchanged dashboard is written again.
+pub const HEARTBEAT: SignedDuration = SignedDuration::from_hours(6);

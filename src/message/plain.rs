@@ -1,0 +1,54 @@
+//! Text for places without Markdown: titles and commit messages. Pure.
+
+use super::markdown::one_line;
+
+/// A title: one line, no markup, at most 200 characters.
+pub(crate) fn title(text: &str) -> String {
+    let text = inert(text);
+    if text.chars().count() <= 200 {
+        text
+    } else {
+        text.chars().take(197).chain("...".chars()).collect()
+    }
+}
+
+/// Text in which nothing mentions, links, closes, commands, skips a build or signs for somebody.
+pub(crate) fn inert(text: &str) -> String {
+    let words = one_line(text);
+    let words = words.split(' ').map(|word| {
+        let word = word.trim_start_matches(['/', '@']);
+        let word = word
+            .replace(['@', '[', ']', '<', '>', '`'], "")
+            .replace("://", ":")
+            .replace("www.", "");
+        let word = word.replace("-by:", "-by");
+        let mut out = String::with_capacity(word.len());
+        for (i, c) in word.char_indices() {
+            let next_is_digit = word
+                .get(i + 1..)
+                .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+            let reference = c == '#'
+                || (c == '-' && word.get(..i).is_some_and(|h| h.eq_ignore_ascii_case("gh")));
+            out.push(if reference && next_is_digit { ' ' } else { c });
+        }
+        out
+    });
+    one_line(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// Lines of at most `width` characters, where words allow it.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("starts with one line");
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}

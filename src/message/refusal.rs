@@ -1,0 +1,35 @@
+//! The text of a refusal. Pure.
+
+use std::fmt::Write as _;
+
+use super::{Text, blocked_list, code, evidence_details, footer, prose, redacted, section};
+use crate::code::Refusal;
+use crate::evidence::Evidence;
+use crate::finding::Finding;
+use crate::lock::Blocked;
+
+/// The text of a refusal.
+pub fn refusal(
+    finding: &Finding,
+    evidence: &Evidence,
+    refusal: &Refusal,
+    blocked: &[Blocked],
+    fingerprint: &str,
+) -> Text {
+    let mut body = String::new();
+    let _ = writeln!(body, "**{}**", prose(&finding.summary));
+    section(&mut body, "Why nothing was changed");
+    let _ = writeln!(
+        body,
+        "{}: {}\n",
+        code(refusal.code.as_str()),
+        refusal.code.sentence()
+    );
+    let _ = writeln!(body, "{}", prose(&refusal.message));
+    blocked_list(&mut body, blocked);
+    section(&mut body, "What to do next");
+    let _ = writeln!(body, "{}", refusal.code.next_step());
+    evidence_details(&mut body, evidence);
+    footer(&mut body, None, fingerprint, None);
+    redacted(evidence, &finding.summary, &body)
+}

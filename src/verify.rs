@@ -1,0 +1,108 @@
+//! Was a merged commit applied, and is the workload well? Facts decide, no model. Pure.
+//!
+//! ```text
+//! merged → fetched → applying → applied → settling → verified | regressed | inconclusive
+//! ```
+//!
+//! Every link of the chain is a function over plain objects: [`revision`] reads what the GitOps
+//! engines write as revisions, [`argo`] and [`flux`] say how far a commit got, [`rollout`] looks at
+//! the workload itself.
+
+use jiff::Timestamp;
+
+pub mod argo;
+pub mod flux;
+pub mod machine;
+pub mod revision;
+pub mod rollout;
+
+/// How far a commit got through a GitOps engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The source has not reached a revision with our commit yet.
+    NotSeen {
+        /// The revision that the source holds.
+        at: Option<String>,
+    },
+    /// The engine works on it.
+    Applying {
+        /// What it says.
+        detail: String,
+    },
+    /// Nothing moves until a person (or time) lets it: no timer runs.
+    Waiting {
+        /// Why, and what a person can do.
+        why: Wait,
+    },
+    /// The operation that carried our commit is finished.
+    Applied {
+        /// When.
+        at: Option<Timestamp>,
+        /// The revision that was applied.
+        revision: String,
+    },
+    /// An operation with our commit failed.
+    Failed {
+        /// What the engine says.
+        message: String,
+        /// The resources that failed, `Kind/namespace/name`.
+        resources: Vec<String>,
+    },
+    /// It cannot be told, and why.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A state that is not a failure, however long it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// Argo CD: automatic sync is off, or a window is closed.
+    ManualSync,
+    /// Argo CD: an operation with an older revision is tried again and again.
+    OldOperation,
+    /// Flux: the source, the Kustomization or the HelmRelease is suspended.
+    Suspended,
+    /// A Deployment is paused.
+    Paused,
+    /// `updateStrategy: OnDelete`: pods change when somebody deletes them.
+    OnDelete,
+    /// A StatefulSet's partition keeps the old template.
+    Partition,
+    /// A StatefulSet waits for its broken pod (kubernetes#67250).
+    BrokenPodBlocks,
+    /// A CronJob is judged on its next Job.
+    NextRun,
+    /// Pods must be restarted before they read the changed ConfigMap.
+    Restart,
+}
+
+impl Wait {
+    /// What a person reads: what is waited for and what they can do.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ManualSync => {
+                "merged, and waiting for a sync: automatic sync is off or a sync window is closed"
+            }
+            Self::OldOperation => {
+                "Argo CD keeps trying an operation with an older revision; terminate it with `argocd app terminate-op`, and consider `syncPolicy.retry.refresh`"
+            }
+            Self::Suspended => "suspended in Flux; resume it with `flux resume`",
+            Self::Paused => "the Deployment is paused; resume it with `kubectl rollout resume`",
+            Self::OnDelete => {
+                "the update strategy is OnDelete: pods get the new template when somebody deletes them"
+            }
+            Self::Partition => {
+                "the partition of the StatefulSet keeps pods below it on the old template"
+            }
+            Self::BrokenPodBlocks => {
+                "the StatefulSet waits for its broken pod; delete that pod so that it is made again from the new template"
+            }
+            Self::NextRun => "waiting for the next run of the CronJob",
+            Self::Restart => {
+                "running pods keep the old content until they are restarted with `kubectl rollout restart`"
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! How far a commit got through Flux: source, Kustomization, HelmRelease. Pure.
+//!
+//! `lastAppliedRevision` moves only after apply, prune and health checks passed; without `wait` and
+//! health checks it says nothing about pods, so the workload is read in every case.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::Object;
+use crate::verify::revision::{IsAncestor, Revision, contains};
+use crate::verify::{Applied, Wait};
+
+/// What is looked for.
+pub struct Question<'a> {
+    /// The merge commit.
+    pub commit: &'a str,
+    /// Whether one commit is an ancestor of another.
+    pub is_ancestor: &'a IsAncestor<'a>,
+}
+
+impl Question<'_> {
+    fn holds(&self, revision: Option<&str>) -> Option<bool> {
+        contains(&Revision::read(revision?)?, self.commit, self.is_ancestor)
+    }
+}
+
+/// How far the commit got in a Kustomization and its source.
+pub fn kustomization(source: Option<&Object>, object: &Object, question: &Question<'_>) -> Applied {
+    if is_suspended(object) || source.is_some_and(is_suspended) {
+        return Applied::Waiting {
+            why: Wait::Suspended,
+        };
+    }
+    let applied = object.str("status.lastAppliedRevision");
+    let attempted = object.str("status.lastAttemptedRevision");
+    if question.holds(applied) == Some(true) {
+        return finished(object, applied.unwrap_or_default());
+    }
+    if question.holds(attempted) == Some(true) {
+        return attempted_not_applied(object);
+    }
+    not_attempted(source, applied, question)
+}
+
+/// A suspended object does nothing.
+fn is_suspended(object: &Object) -> bool {
+    object.get("spec.suspend").and_then(Value::as_bool) == Some(true)
+}
+
+fn finished(object: &Object, revision: &str) -> Applied {
+    if is_behind(object) {
+        return Applied::Applying {
+            detail: "the changed object was not observed yet".to_owned(),
+        };
+    }
+    let ready = condition(object, "Ready");
+    if ready.is_some_and(|c| text(c, "status") == "False") {
+        // applied once, and failing now: a later attempt may not hold our commit
+        return failure(object, ready).unwrap_or_else(|| Applied::Applying {
+            detail: told(ready, "not ready"),
+        });
+    }
+    if ready.is_none_or(|c| text(c, "status") != "True") {
+        return Applied::Applying {
+            detail: told(ready, "not ready yet"),
+        };
+    }
+    Applied::Applied {
+        at: ready.and_then(since),
+        revision: revision.to_owned(),
+    }
+}
+
+fn is_behind(object: &Object) -> bool {
+    let observed = object.int("status.observedGeneration");
+    object
+        .int("metadata.generation")
+        .zip(observed)
+        .is_some_and(|(g, o)| o < g)
+}
+
+/// Attempted with our commit, and not applied: in progress, or failed.
+fn attempted_not_applied(object: &Object) -> Applied {
+    let ready = condition(object, "Ready");
+    let reconciling = condition(object, "Reconciling").is_some_and(|c| text(c, "status") == "True");
+    let stalled = condition(object, "Stalled").is_some_and(|c| text(c, "status") == "True");
+    match failure(object, ready) {
+        // the attempts go on, but each of them fails: a build that fails stays failed
+        Some(failed) if stalled || !reconciling || is_retry(object) => failed,
+        _ => Applied::Applying {
+            detail: told(ready, "being applied"),
+        },
+    }
+}
+
+fn is_retry(object: &Object) -> bool {
+    condition(object, "Reconciling").is_some_and(|c| text(c, "reason") == "ProgressingWithRetry")
+}
+
+/// Conditions that mean that the attempt itself failed, not that something is awaited.
+fn failure(object: &Object, ready: Option<&Value>) -> Option<Applied> {
+    let stalled = condition(object, "Stalled").filter(|c| text(c, "status") == "True");
+    let ready = ready.filter(|c| text(c, "status") == "False");
+    let failed = ready.filter(|c| {
+        matches!(
+            text(c, "reason"),
+            "BuildFailed"
+                | "ReconciliationFailed"
+                | "HealthCheckFailed"
+                | "PruneFailed"
+                | "InstallFailed"
+                | "UpgradeFailed"
+                | "TestFailed"
+                | "RollbackSucceeded"
+                | "UninstallSucceeded"
+                | "RetriesExceeded"
+        )
+    });
+    let told = stalled.or(failed)?;
+    let both = match (stalled, ready) {
+        (Some(stalled), Some(ready)) if stalled != ready => {
+            format!("{}; {}", text(ready, "message"), text(stalled, "message"))
+        }
+        _ => text(told, "message").to_owned(),
+    };
+    Some(Applied::Failed {
+        message: format!("{}: {both}", text(failed.unwrap_or(told), "reason")),
+        resources: Vec::new(),
+    })
+}
+
+fn not_attempted(
+    source: Option<&Object>,
+    applied: Option<&str>,
+    question: &Question<'_>,
+) -> Applied {
+    let artifact = source.and_then(|s| s.str("status.artifact.revision"));
+    match question.holds(artifact) {
+        Some(true) => Applied::Applying {
+            detail: "fetched, and not applied yet".to_owned(),
+        },
+        Some(false) => Applied::NotSeen {
+            at: artifact.map(str::to_owned),
+        },
+        None if artifact.is_none() => Applied::NotSeen {
+            at: applied.map(str::to_owned),
+        },
+        None => Applied::Unknown {
+            why: format!(
+                "the history between the merge and {} is not known (was the branch rewritten?)",
+                artifact.unwrap_or("-")
+            ),
+        },
+    }
+}
+
+/// A HelmRelease whose values or chart our commit changed, after its Kustomization applied it.
+/// `lastAttemptedRevision` is a chart version, so the chain goes over the Kustomization, the
+/// observed generation and the release itself.
+pub fn helm_release(carrier: Applied, release: &Object) -> Applied {
+    let Applied::Applied { at, revision } = carrier else {
+        return carrier;
+    };
+    if is_suspended(release) {
+        return Applied::Waiting {
+            why: Wait::Suspended,
+        };
+    }
+    if is_behind(release) {
+        return Applied::Applying {
+            detail: "the HelmRelease was not observed yet".to_owned(),
+        };
+    }
+    let remediated = condition(release, "Remediated").filter(|c| text(c, "status") == "True");
+    if let Some(condition) = remediated {
+        return Applied::Failed {
+            message: format!("rolled back: {}", text(condition, "message")),
+            resources: vec![format!(
+                "HelmRelease/{}/{}",
+                release.namespace().unwrap_or("-"),
+                release.name()
+            )],
+        };
+    }
+    let ready = condition(release, "Ready");
+    if let Some(failed) = failure(release, ready) {
+        return failed;
+    }
+    let newest = release.list("status.history").first();
+    let deployed = newest.is_some_and(|h| text(h, "status") == "deployed");
+    match (deployed, ready.is_some_and(|c| text(c, "status") == "True")) {
+        (true, true) => Applied::Applied {
+            at: newest
+                .and_then(|h| text(h, "lastDeployed").parse().ok())
+                .or(at),
+            revision,
+        },
+        _ => Applied::Applying {
+            detail: told(ready, "being released"),
+        },
+    }
+}
+
+fn condition<'o>(object: &'o Object, kind: &str) -> Option<&'o Value> {
+    object
+        .list("status.conditions")
+        .iter()
+        .find(|c| text(c, "type") == kind)
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn told(condition: Option<&Value>, otherwise: &str) -> String {
+    let message = condition.map(|c| text(c, "message")).unwrap_or_default();
+    if message.is_empty() {
+        otherwise.to_owned()
+    } else {
+        message.to_owned()
+    }
+}
+
+fn since(condition: &Value) -> Option<Timestamp> {
+    text(condition, "lastTransitionTime").parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

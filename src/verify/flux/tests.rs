@@ -1,0 +1,192 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+const OURS: &str = "cccccccccccccccccccccccccccccccccccccccc";
+const OLD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const LATER: &str = "dddddddddddddddddddddddddddddddddddddddd";
+
+fn is_ancestor(a: &str, b: &str) -> Option<bool> {
+    let rank = |c: &str| [OLD, OURS, LATER].iter().position(|x| *x == c);
+    Some(rank(a)? <= rank(b)?)
+}
+
+const QUESTION: Question<'static> = Question {
+    commit: OURS,
+    is_ancestor: &is_ancestor,
+};
+
+fn object(yaml: &str) -> Object {
+    Object::new(crate::manifest::read_stream(yaml).unwrap().remove(0)).unwrap()
+}
+
+fn source(revision: &str, more: &str) -> Object {
+    object(&format!(
+        "{{kind: GitRepository, metadata: {{name: g}}, spec: {{{more}}}, status: {{artifact: {{revision: 'main@sha1:{revision}'}}}}}}"
+    ))
+}
+
+fn kustomization_of(attempted: &str, applied: &str, conditions: &str) -> Object {
+    object(&format!(
+        "{{kind: Kustomization, metadata: {{name: k, generation: 2}}, spec: {{}}, status: {{observedGeneration: 2, lastAttemptedRevision: 'main@sha1:{attempted}', lastAppliedRevision: 'main@sha1:{applied}', conditions: [{conditions}]}}}}"
+    ))
+}
+
+const READY: &str = "{type: Ready, status: 'True', reason: ReconciliationSucceeded, lastTransitionTime: '2026-01-02T12:00:00Z'}";
+
+fn ask(source: &Object, object: &Object) -> Applied {
+    kustomization(Some(source), object, &QUESTION)
+}
+
+#[test]
+fn applied_means_applied_and_ready_and_observed() {
+    for revision in [OURS, LATER] {
+        let got = ask(
+            &source(revision, ""),
+            &kustomization_of(revision, revision, READY),
+        );
+        assert!(
+            matches!(&got, Applied::Applied { at: Some(_), revision: r } if r.ends_with(revision)),
+            "{got:?}"
+        );
+    }
+    let behind = object(&format!(
+        "{{kind: Kustomization, metadata: {{name: k, generation: 3}}, status: {{observedGeneration: 2, lastAppliedRevision: 'main@sha1:{OURS}', conditions: [{READY}]}}}}"
+    ));
+    assert!(matches!(
+        ask(&source(OURS, ""), &behind),
+        Applied::Applying { .. }
+    ));
+}
+
+#[test]
+fn fetched_attempted_and_applied_are_three_things() {
+    let old = kustomization_of(OLD, OLD, READY);
+    assert_eq!(
+        ask(&source(OLD, ""), &old),
+        Applied::NotSeen {
+            at: Some(format!("main@sha1:{OLD}"))
+        }
+    );
+    assert!(matches!(
+        ask(&source(OURS, ""), &old),
+        Applied::Applying { .. }
+    ));
+    let progressing = "{type: Ready, status: Unknown, reason: Progressing, message: running health checks}, {type: Reconciling, status: 'True', reason: Progressing}";
+    assert!(matches!(
+        ask(&source(OURS, ""), &kustomization_of(OURS, OLD, progressing)),
+        Applied::Applying { .. }
+    ));
+}
+
+#[test]
+fn a_failed_attempt_with_our_commit_is_a_failure() {
+    for reason in ["BuildFailed", "HealthCheckFailed", "ReconciliationFailed"] {
+        let ready = format!("{{type: Ready, status: 'False', reason: {reason}, message: denied}}");
+        let got = ask(&source(OURS, ""), &kustomization_of(OURS, OLD, &ready));
+        assert_eq!(
+            got,
+            Applied::Failed {
+                message: format!("{reason}: denied"),
+                resources: Vec::new()
+            }
+        );
+        let retry =
+            format!("{ready}, {{type: Reconciling, status: 'True', reason: ProgressingWithRetry}}");
+        assert!(matches!(
+            ask(&source(OURS, ""), &kustomization_of(OURS, OLD, &retry)),
+            Applied::Failed { .. }
+        ));
+    }
+    for awaited in ["DependencyNotReady", "ArtifactFailed"] {
+        let ready = format!("{{type: Ready, status: 'False', reason: {awaited}, message: wait}}");
+        assert!(matches!(
+            ask(&source(OURS, ""), &kustomization_of(OURS, OLD, &ready)),
+            Applied::Applying { .. }
+        ));
+    }
+    // the failure of an attempt without our commit is not ours
+    let ready = "{type: Ready, status: 'False', reason: BuildFailed, message: denied}";
+    assert!(matches!(
+        ask(&source(OLD, ""), &kustomization_of(OLD, OLD, ready)),
+        Applied::NotSeen { .. }
+    ));
+}
+
+#[test]
+fn what_is_suspended_waits() {
+    let k = kustomization_of(OLD, OLD, READY);
+    assert_eq!(
+        ask(&source(OURS, "suspend: true"), &k),
+        Applied::Waiting {
+            why: Wait::Suspended
+        }
+    );
+    let k = object("{kind: Kustomization, metadata: {name: k}, spec: {suspend: true}}");
+    assert_eq!(
+        ask(&source(OURS, ""), &k),
+        Applied::Waiting {
+            why: Wait::Suspended
+        }
+    );
+}
+
+#[test]
+fn a_rewritten_branch_is_unknown() {
+    let lost = "b".repeat(40);
+    assert!(matches!(
+        ask(&source(&lost, ""), &kustomization_of(&lost, &lost, READY)),
+        Applied::Unknown { .. }
+    ));
+}
+
+fn release(status: &str) -> Applied {
+    let carrier = Applied::Applied {
+        at: None,
+        revision: OURS.to_owned(),
+    };
+    let yaml = format!(
+        "{{kind: HelmRelease, metadata: {{name: web, namespace: shop, generation: 4}}, spec: {{}}, status: {status}}}"
+    );
+    helm_release(carrier, &object(&yaml))
+}
+
+#[test]
+fn a_release_is_applied_when_it_is_observed_deployed_and_ready() {
+    let good = format!(
+        "{{observedGeneration: 4, lastAttemptedRevision: 1.2.3, conditions: [{READY}], history: [{{status: deployed, lastDeployed: '2026-01-02T12:01:00Z'}}]}}"
+    );
+    assert!(matches!(
+        release(&good),
+        Applied::Applied { at: Some(_), .. }
+    ));
+    assert!(matches!(
+        release(&good.replace("observedGeneration: 4", "observedGeneration: 3")),
+        Applied::Applying { .. }
+    ));
+    assert!(matches!(
+        release(&good.replace("status: deployed", "status: failed")),
+        Applied::Applying { .. }
+    ));
+}
+
+#[test]
+fn a_release_that_was_rolled_back_or_stalled_is_a_failure() {
+    let back = "{observedGeneration: 4, conditions: [{type: Ready, status: 'False', reason: RollbackSucceeded, message: rolled}, {type: Remediated, status: 'True', message: to revision 3}], history: [{status: deployed}]}";
+    assert!(
+        matches!(release(back), Applied::Failed { message, .. } if message.contains("rolled back"))
+    );
+    let stalled = "{observedGeneration: 4, conditions: [{type: Ready, status: 'False', reason: UpgradeFailed, message: timed out}, {type: Stalled, status: 'True', reason: RetriesExceeded, message: no more retries}]}";
+    assert!(
+        matches!(release(stalled), Applied::Failed { message, .. } if message.contains("no more retries") && message.contains("timed out"))
+    );
+}
+
+#[test]
+fn a_release_waits_for_what_carries_it() {
+    let carrier = Applied::NotSeen { at: None };
+    let got = helm_release(
+        carrier.clone(),
+        &object("{kind: HelmRelease, metadata: {name: web}}"),
+    );
+    assert_eq!(got, carrier);
+}

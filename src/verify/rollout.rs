@@ -1,0 +1,295 @@
+//! What the workload itself says after a change was applied. Pure.
+//!
+//! This is what `kubectl rollout status` checks, without its traps: conditions that are older than
+//! the change do not count, and new pods must exist and be ready before anything is good.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::Object;
+use crate::verify::Wait;
+
+/// What the workload says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rollout {
+    /// The new template runs, on all pods.
+    Done,
+    /// It is on its way, and what is missing.
+    Progressing(String),
+    /// Nothing moves until a person or time lets it.
+    Waiting(Wait),
+    /// The controller gave up, or new pods fail: which way.
+    Failing(String),
+}
+
+/// A workload with the objects that its controller made.
+pub struct Observed<'a> {
+    /// The Deployment, StatefulSet or DaemonSet.
+    pub workload: &'a Object,
+    /// ReplicaSets of a Deployment.
+    pub replica_sets: &'a [&'a Object],
+    /// Its pods, old ones too.
+    pub pods: &'a [&'a Object],
+    /// When the change was applied.
+    pub applied_at: Option<Timestamp>,
+}
+
+/// Waiting reasons of a container that do not heal by themselves.
+const BROKEN: [&str; 7] = [
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+
+/// What a workload says.
+pub fn assess(observed: &Observed<'_>) -> Rollout {
+    let workload = observed.workload;
+    let generation = workload.int("metadata.generation").unwrap_or(0);
+    if workload.int("status.observedGeneration").unwrap_or(-1) < generation {
+        return Rollout::Progressing("its controller has not seen the change yet".to_owned());
+    }
+    match workload.kind() {
+        "Deployment" => deployment(observed),
+        "StatefulSet" => stateful_set(observed),
+        "DaemonSet" => daemon_set(observed),
+        other => Rollout::Progressing(format!("a {other} has no rollout")),
+    }
+}
+
+fn deployment(observed: &Observed<'_>) -> Rollout {
+    let workload = observed.workload;
+    if workload.get("spec.paused").and_then(Value::as_bool) == Some(true) {
+        return Rollout::Waiting(Wait::Paused);
+    }
+    let Some(current) = current_replica_set(observed) else {
+        return Rollout::Progressing("there is no ReplicaSet of the new template yet".to_owned());
+    };
+    let pods = pods_with(
+        observed,
+        "pod-template-hash",
+        current.label("pod-template-hash"),
+    );
+    if let Some(failing) = broken(&pods) {
+        return Rollout::Failing(failing);
+    }
+    if let Some(failing) = deadline_exceeded(observed, current) {
+        return Rollout::Failing(failing);
+    }
+    let wanted = workload.int("spec.replicas").unwrap_or(1);
+    let count = |field: &str| workload.int(&format!("status.{field}")).unwrap_or(0);
+    if count("updatedReplicas") < wanted {
+        return progress(count("updatedReplicas"), wanted, "replicas are updated");
+    }
+    if count("replicas") > count("updatedReplicas") {
+        let old = count("replicas") - count("updatedReplicas");
+        return Rollout::Progressing(format!("{old} old pods are still there"));
+    }
+    if count("availableReplicas") < count("updatedReplicas") {
+        return progress(
+            count("availableReplicas"),
+            count("updatedReplicas"),
+            "replicas are available",
+        );
+    }
+    enough_ready(&pods, wanted)
+}
+
+/// The ReplicaSet of the template that the Deployment has now.
+fn current_replica_set<'a>(observed: &Observed<'a>) -> Option<&'a Object> {
+    let wanted = observed.workload.get("spec.template.spec");
+    let revision = observed
+        .workload
+        .annotation("deployment.kubernetes.io/revision");
+    let same_revision = |set: &&&Object| {
+        revision.is_some() && set.annotation("deployment.kubernetes.io/revision") == revision
+    };
+    // the API server fills in the same defaults on both, so the specs can be compared as they are
+    let same_template = |set: &&&Object| set.get("spec.template.spec") == wanted;
+    let sets = observed.replica_sets;
+    sets.iter()
+        .find(|s| same_revision(s) && same_template(s))
+        .or_else(|| sets.iter().find(same_template))
+        .copied()
+}
+
+/// The deadline's condition, where it is about the new ReplicaSet: it is often left from the
+/// failure that the change mends (kubernetes#124264).
+fn deadline_exceeded(observed: &Observed<'_>, current: &Object) -> Option<String> {
+    let conditions = observed.workload.list("status.conditions");
+    let condition = conditions.iter().find(|c| {
+        text(c, "type") == "Progressing" && text(c, "reason") == "ProgressDeadlineExceeded"
+    })?;
+    let message = text(condition, "message");
+    let names_new = message.contains(&format!("\"{}\"", current.name()));
+    let updated: Option<Timestamp> = text(condition, "lastUpdateTime").parse().ok();
+    let is_newer = observed
+        .applied_at
+        .zip(updated)
+        .is_some_and(|(applied, updated)| updated > applied);
+    (names_new || (is_newer && !names_other_set(message, observed, current)))
+        .then(|| message.to_owned())
+}
+
+fn names_other_set(message: &str, observed: &Observed<'_>, current: &Object) -> bool {
+    let others = observed
+        .replica_sets
+        .iter()
+        .filter(|s| s.name() != current.name());
+    others
+        .into_iter()
+        .any(|s| message.contains(&format!("\"{}\"", s.name())))
+}
+
+fn stateful_set(observed: &Observed<'_>) -> Rollout {
+    let workload = observed.workload;
+    if workload.str("spec.updateStrategy.type") == Some("OnDelete") {
+        return on_delete(observed, workload.str("status.updateRevision"));
+    }
+    let update = workload.str("status.updateRevision");
+    let pods = pods_with(observed, "controller-revision-hash", update);
+    let wanted = workload.int("spec.replicas").unwrap_or(1);
+    let partition = workload
+        .int("spec.updateStrategy.rollingUpdate.partition")
+        .unwrap_or(0)
+        .max(0);
+    if let Some(failing) = broken(&pods) {
+        return Rollout::Failing(failing);
+    }
+    let settled = workload.str("status.currentRevision") == update;
+    // a settled StatefulSet may leave the count out (kubernetes#76748)
+    let updated = workload
+        .int("status.updatedReplicas")
+        .unwrap_or(if settled { wanted } else { 0 });
+    if updated < (wanted - partition).max(0) {
+        return blocked(observed, update)
+            .unwrap_or_else(|| progress(updated, wanted - partition, "replicas are updated"));
+    }
+    if partition > 0 && !settled {
+        return Rollout::Waiting(Wait::Partition);
+    }
+    let ready = workload.int("status.readyReplicas").unwrap_or(0);
+    if ready < wanted {
+        return progress(ready, wanted, "replicas are ready");
+    }
+    if !settled && partition == 0 {
+        return Rollout::Progressing("the new revision is not the current one yet".to_owned());
+    }
+    enough_ready(&pods, wanted - partition)
+}
+
+/// An old pod that is not ready keeps an ordered StatefulSet from going on (kubernetes#67250).
+fn blocked(observed: &Observed<'_>, update: Option<&str>) -> Option<Rollout> {
+    let ordered = observed.workload.str("spec.podManagementPolicy") != Some("Parallel");
+    let is_old = |pod: &&&Object| pod.label("controller-revision-hash") != update;
+    let stuck = observed
+        .pods
+        .iter()
+        .filter(is_old)
+        .any(|pod| !is_ready(pod));
+    (ordered && stuck).then_some(Rollout::Waiting(Wait::BrokenPodBlocks))
+}
+
+fn daemon_set(observed: &Observed<'_>) -> Rollout {
+    let workload = observed.workload;
+    let newest = newest_revision(observed);
+    if workload.str("spec.updateStrategy.type") == Some("OnDelete") {
+        return on_delete(observed, newest);
+    }
+    let pods = pods_with(observed, "controller-revision-hash", newest);
+    if let Some(failing) = broken(&pods) {
+        return Rollout::Failing(failing);
+    }
+    let count = |field: &str| workload.int(&format!("status.{field}")).unwrap_or(0);
+    let wanted = count("desiredNumberScheduled");
+    if count("updatedNumberScheduled") < wanted {
+        return progress(count("updatedNumberScheduled"), wanted, "pods are updated");
+    }
+    if count("numberAvailable") < wanted {
+        return progress(count("numberAvailable"), wanted, "pods are available");
+    }
+    Rollout::Done
+}
+
+/// The hash of the newest pod: a DaemonSet's status names no revision.
+fn newest_revision<'a>(observed: &Observed<'a>) -> Option<&'a str> {
+    let created = |pod: &&&Object| pod.str("metadata.creationTimestamp").map(str::to_owned);
+    let newest = observed.pods.iter().max_by_key(created)?;
+    newest.label("controller-revision-hash")
+}
+
+/// With OnDelete the controller is done at once, and only people bring the new template to pods.
+fn on_delete(observed: &Observed<'_>, newest: Option<&str>) -> Rollout {
+    let is_new =
+        |pod: &&Object| newest.is_some() && pod.label("controller-revision-hash") == newest;
+    let after = |pod: &&Object| {
+        let created: Option<Timestamp> = pod
+            .str("metadata.creationTimestamp")
+            .and_then(|t| t.parse().ok());
+        observed
+            .applied_at
+            .zip(created)
+            .is_none_or(|(applied, created)| created > applied)
+    };
+    let all_new = !observed.pods.is_empty() && observed.pods.iter().all(|p| is_new(p) && after(p));
+    match all_new {
+        true => enough_ready(
+            observed.pods,
+            i64::try_from(observed.pods.len()).unwrap_or(i64::MAX),
+        ),
+        false => Rollout::Waiting(Wait::OnDelete),
+    }
+}
+
+fn pods_with<'a>(observed: &Observed<'a>, label: &str, hash: Option<&str>) -> Vec<&'a Object> {
+    let fits = |pod: &&&Object| hash.is_some() && pod.label(label) == hash;
+    observed.pods.iter().filter(fits).copied().collect()
+}
+
+/// The first container of the new pods that does not heal by itself.
+fn broken(pods: &[&Object]) -> Option<String> {
+    pods.iter().find_map(|pod| {
+        let statuses = pod.list("status.initContainerStatuses").iter();
+        let statuses = statuses.chain(pod.list("status.containerStatuses"));
+        let waits = statuses.filter_map(|s| Some((s, s.pointer("/state/waiting")?)));
+        let mut bad = waits.filter(|(_, w)| BROKEN.contains(&text(w, "reason")));
+        let (status, waiting) = bad.next()?;
+        Some(format!(
+            "pod {}, container {}: {}",
+            pod.name(),
+            text(status, "name"),
+            text(waiting, "reason")
+        ))
+    })
+}
+
+fn enough_ready(pods: &[&Object], wanted: i64) -> Rollout {
+    let ready = pods.iter().filter(|p| is_ready(p)).count();
+    let ready = i64::try_from(ready).unwrap_or(i64::MAX);
+    if ready < wanted {
+        return progress(ready, wanted, "new pods are ready");
+    }
+    Rollout::Done
+}
+
+fn is_ready(pod: &Object) -> bool {
+    let conditions = pod.list("status.conditions");
+    conditions
+        .iter()
+        .any(|c| text(c, "type") == "Ready" && text(c, "status") == "True")
+        && pod.get("metadata.deletionTimestamp").is_none()
+}
+
+fn progress(have: i64, wanted: i64, what: &str) -> Rollout {
+    Rollout::Progressing(format!("{have} of {wanted} {what}"))
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
