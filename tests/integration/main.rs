@@ -11,6 +11,7 @@ mod github_wire;
 mod llm;
 mod poison;
 mod serve;
+mod serve_flood;
 mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
