@@ -58,6 +58,9 @@ pub struct Earlier {
 pub struct Said {
     /// The option that was chosen, from 1.
     pub chosen: Option<usize>,
+    /// Digest of the options that were offered then (see `forge::identity::options_key`); where it
+    /// is known, the choice counts for these options only.
+    pub chosen_of: Option<String>,
     /// Values, by key.
     pub set: Vec<(String, String)>,
     /// Hints for the model, oldest first.
@@ -70,6 +73,7 @@ pub type Answers = std::collections::BTreeMap<String, Said>;
 /// Nobody said anything to one finding.
 pub static NOTHING_SAID: Said = Said {
     chosen: None,
+    chosen_of: None,
     set: Vec::new(),
     hints: Vec::new(),
 };

@@ -11,7 +11,7 @@
 //! - phases: [`detect`], [`evidence`], [`locate`], [`propose`], [`lock`], [`edit`]; what a report is about: [`report`], [`narrow`]
 //! - what Kubernetes says: [`schema`], [`placement`], [`near`]
 //! - texts: [`message`], [`patch`], [`output`]
-//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`github`] (its API)
+//! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
@@ -22,6 +22,8 @@ pub mod code;
 pub mod command;
 pub mod commands;
 pub mod config;
+pub mod converse;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;

@@ -22,6 +22,21 @@ pub fn unified(files: &Files, changed: &BTreeMap<String, Vec<u8>>) -> String {
     out
 }
 
+/// What is different between two unified diffs, as a diff; empty where nothing is. Line numbers of
+/// hunks do not count.
+pub fn between(old: &str, new: &str) -> String {
+    let plain = |patch: &str| -> String {
+        let lines = patch.lines().map(|l| match l.starts_with("@@ ") {
+            true => "@@\n".to_owned(),
+            false => format!("{l}\n"),
+        });
+        lines.collect()
+    };
+    let (old, new) = (plain(old), plain(new));
+    let diff = TextDiff::from_lines(&old, &new);
+    diff.unified_diff().context_radius(3).to_string()
+}
+
 fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     let (a, b) = (quoted("a/", path), quoted("b/", path));
     let diff = TextDiff::from_lines(old, new);
@@ -35,6 +50,14 @@ fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     if !out.ends_with('\n') {
         out.push('\n');
     }
+}
+
+/// The difference between two texts without a file's header, for reading only.
+pub fn difference(old: &str, new: &str) -> String {
+    TextDiff::from_lines(old, new)
+        .unified_diff()
+        .context_radius(3)
+        .to_string()
 }
 
 /// A path as git writes it in a diff: quoted in C style when it holds unusual bytes.
@@ -89,6 +112,14 @@ mod tests {
             String::from_utf8_lossy(&done.stderr)
         );
         assert_eq!(std::fs::read_to_string(dir.path().join(path)).unwrap(), new);
+    }
+
+    #[test]
+    fn the_difference_of_two_diffs_ignores_line_numbers() {
+        let old = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a: 1\n+a: 2\n";
+        assert_eq!(between(old, &old.replace("-1,2 +1,2", "-9,2 +9,2")), "");
+        let new = old.replace("+a: 2", "+a: 3");
+        assert!(between(old, &new).ends_with("-+a: 2\n++a: 3\n"));
     }
 
     #[test]

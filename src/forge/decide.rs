@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use self::gates::Tally;
 use self::view::View;
+use crate::case::Answers;
 use crate::config::Rules;
 use crate::cycle::Analysis;
 use crate::finding::{Class, Severity};
@@ -261,6 +262,9 @@ pub struct Asked {
     pub revert: BTreeSet<u64>,
     /// Fingerprints that a person let through: limits do not apply to them.
     pub approve: BTreeSet<String>,
+    /// What people said so far, by the finding's key: whatever is opened or brought up to date for
+    /// a key keeps it in its marker.
+    pub said: Answers,
 }
 
 /// One of our pull requests, with what is needed to judge it.

@@ -69,6 +69,11 @@ pub fn text_hash(title: &str, body: &str) -> String {
     digest(&[title.trim(), body.join("\n").trim()])
 }
 
+/// What a question offers: when its options change, an earlier choice does not count any more.
+pub fn options_key<'a>(titles: impl IntoIterator<Item = &'a str>) -> String {
+    digest(&titles.into_iter().collect::<Vec<_>>())
+}
+
 fn as_strs(parts: &[String]) -> Vec<&str> {
     parts.iter().map(String::as_str).collect()
 }

@@ -5,6 +5,7 @@ use crate::case::{Case, Said};
 use crate::code::{Code, Refusal};
 use crate::evidence::redact;
 use crate::finding::{Severity, fact};
+use crate::forge::identity::options_key;
 use crate::near;
 use crate::object::ObjectRef;
 use crate::path::{FieldPath, Seg};
@@ -23,7 +24,7 @@ pub fn proposal(
     if !said.set.is_empty() {
         return Some(with_values(said, case, question));
     }
-    Some(chosen(said.chosen?, question))
+    Some(chosen(said.chosen?, said.chosen_of.as_deref(), question))
 }
 
 /// Keys that `set` takes for this finding, short names first.
@@ -43,11 +44,20 @@ pub fn keys(case: &Case<'_>) -> Vec<String> {
     keys
 }
 
-fn chosen(option: usize, question: Option<&Question>) -> Result<Proposal, Refusal> {
+fn chosen(
+    option: usize,
+    of: Option<&str>,
+    question: Option<&Question>,
+) -> Result<Proposal, Refusal> {
     let Some(question) = question else {
         let message = "there is no question to choose for any more";
         return Err(Refusal::new(Code::NoSuchOption, message));
     };
+    let offered = options_key(question.options.iter().map(|o| o.title.as_str()));
+    if of.is_some_and(|of| of != offered) {
+        let message = "the options have changed since one was chosen; choose again";
+        return Err(Refusal::new(Code::NoSuchOption, message));
+    }
     let options = question.options.len();
     let Some(choice) = option.checked_sub(1).and_then(|i| question.options.get(i)) else {
         let message = format!("option {option} was chosen, the question has 1 to {options}");

@@ -66,6 +66,7 @@ pub(super) fn fix(n: u32) -> Fix {
 
 pub(super) fn wanted(n: u32, ending: WantedEnding) -> Wanted {
     Wanted {
+        unheard: None,
         key: format!("key{n}"),
         fingerprint: fp(n),
         severity: Severity::High,

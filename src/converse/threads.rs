@@ -1,0 +1,184 @@
+//! The pull requests and issues in which kubemend listens, and what was said there.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use crate::command::{Parsed, parse};
+use crate::converse::judge::Place;
+use crate::converse::{answers, hidden};
+use crate::cycle::Work;
+use crate::forge::decide::{Observed, OurPull};
+use crate::forge::marker::{Marker, fits};
+use crate::forge::{Comment, CommentKind, Issue, PullState};
+use crate::github::Result;
+
+/// How long kubemend listens in what is closed.
+const LISTENS: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A pull request or issue of ours.
+#[derive(Debug, Clone)]
+pub(super) struct Thread {
+    pub(super) number: u64,
+    pub(super) place: Place,
+    pub(super) body: String,
+    pub(super) labels: Vec<String>,
+    /// The hidden state, with every change of this pass.
+    pub(super) marker: Option<Marker>,
+    /// The head of a pull request.
+    pub(super) head: String,
+    /// Whether all commits on the head are ours.
+    pub(super) ours: bool,
+    pub(super) merge_known: bool,
+    /// Whether anybody could have said something new.
+    pub(super) listens: bool,
+}
+
+/// A comment that was not answered yet.
+#[derive(Debug, Clone)]
+pub(super) struct Unanswered {
+    /// Which thread.
+    pub(super) at: usize,
+    pub(super) comment: Comment,
+    pub(super) parsed: Parsed,
+}
+
+/// Everything of ours: pull requests, questions, the dashboard.
+pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
+    let since = work.now.checked_sub(LISTENS).unwrap_or(work.now);
+    let mut all: Vec<Thread> = observed.pulls.iter().map(|p| of_pull(work, p)).collect();
+    all.extend(
+        observed
+            .questions
+            .iter()
+            .map(|q| of_issue(work, q, question_place(q))),
+    );
+    all.extend(
+        observed
+            .dashboard
+            .iter()
+            .map(|d| of_issue(work, d, Place::Dashboard)),
+    );
+    let times = observed.pulls.iter().map(|p| p.pull.updated_at);
+    let times = times.chain(observed.questions.iter().map(|q| q.updated_at));
+    let times = times.chain(observed.dashboard.iter().map(|d| d.updated_at));
+    for (thread, updated) in all.iter_mut().zip(times) {
+        let open = matches!(
+            thread.place,
+            Place::OpenPull | Place::OpenQuestion | Place::Dashboard
+        );
+        thread.listens = open || updated >= since;
+    }
+    all
+}
+
+fn question_place(issue: &Issue) -> Place {
+    match issue.open {
+        true => Place::OpenQuestion,
+        false => Place::ClosedQuestion,
+    }
+}
+
+fn of_pull(work: &Work<'_>, ours: &OurPull) -> Thread {
+    let pull = &ours.pull;
+    let marker = hidden::read(&pull.body, work.key);
+    let written = marker
+        .as_ref()
+        .is_some_and(|m| !m.head.is_empty() && m.head == pull.head_sha);
+    Thread {
+        number: pull.number,
+        place: match pull.state {
+            PullState::Open => Place::OpenPull,
+            PullState::Closed => Place::ClosedPull,
+            PullState::Merged => Place::MergedPull,
+        },
+        body: pull.body.clone(),
+        labels: pull.labels.clone(),
+        head: pull.head_sha.clone(),
+        ours: written || ours.foreign_commits == Some(0),
+        merge_known: pull.merge_commit.is_some(),
+        marker,
+        listens: true,
+    }
+}
+
+fn of_issue(work: &Work<'_>, issue: &Issue, place: Place) -> Thread {
+    Thread {
+        number: issue.number,
+        place,
+        body: issue.body.clone(),
+        labels: issue.labels.clone(),
+        marker: hidden::read(&issue.body, work.key),
+        head: String::new(),
+        ours: true,
+        merge_known: false,
+        listens: true,
+    }
+}
+
+/// What nobody answered yet, oldest first.
+pub(super) async fn unanswered(
+    work: &Work<'_>,
+    observed: &Observed,
+    threads: &[Thread],
+) -> Result<Vec<Unanswered>> {
+    let mut out = Vec::new();
+    for (at, thread) in threads.iter().enumerate().filter(|(_, t)| t.listens) {
+        let said = match said_in(work, thread).await {
+            Ok(said) => said,
+            Err(error) if error.is_outage() => return Err(error),
+            // gone, moved, or not to be seen: nobody can be answered there either
+            Err(_) => continue,
+        };
+        let answered = answered(work, observed, &said);
+        let waits = |c: &Comment| is_heard(c, observed) && !answered.contains(&answers(c));
+        out.extend(said.into_iter().filter(waits).filter_map(|comment| {
+            let parsed = parse(&comment.body);
+            matters(thread, &comment, &parsed).then_some(Unanswered {
+                at,
+                comment,
+                parsed,
+            })
+        }));
+    }
+    out.sort_by_key(|u| (u.comment.created_at, u.comment.kind, u.comment.id));
+    Ok(out)
+}
+
+/// Everything that was said in a thread, our own answers included.
+async fn said_in(work: &Work<'_>, thread: &Thread) -> Result<Vec<Comment>> {
+    let mut said = work.github.comments(thread.number).await?;
+    if thread.place.is_pull() {
+        said.extend(work.github.review_comments(thread.number).await?);
+    }
+    Ok(said)
+}
+
+/// What comments of ours say that they answer.
+pub(super) fn answered(
+    work: &Work<'_>,
+    observed: &Observed,
+    comments: &[Comment],
+) -> BTreeSet<String> {
+    let ours = comments.iter().filter(|c| c.author.id == observed.me.id);
+    let here = |m: &Marker| fits(m, observed.repo_id, "");
+    let markers = ours.filter_map(|c| hidden::read(&c.body, work.key).filter(here)?.answers);
+    markers
+        .flat_map(|keys| keys.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether a comment may say something at all: of a known other account, and as it was written.
+/// Somebody else may edit a comment; what it says then is not what its author said.
+fn is_heard(comment: &Comment, observed: &Observed) -> bool {
+    comment.author.id != 0
+        && comment.author.id != observed.me.id
+        && comment.created_at == comment.updated_at
+}
+
+/// Commands everywhere; free text only in reviews of open pull requests.
+fn matters(thread: &Thread, comment: &Comment, parsed: &Parsed) -> bool {
+    let review = comment.kind != CommentKind::Issue;
+    let hint = review && thread.place == Place::OpenPull && !parsed.text.is_empty();
+    !parsed.commands.is_empty() || hint
+}

@@ -1,0 +1,100 @@
+//! Boxes that people tick in our bodies: `- [x] <!-- kubemend:rebase --> …`. Pure.
+//!
+//! Who ticked a box is not to be known from a body. It need not be: only who may push can edit what
+//! kubemend wrote, and everything that a box does takes no more than that.
+
+/// The most boxes of one body that are looked at.
+const MAX_BOXES: usize = 500;
+/// The longest name.
+const MAX_NAME: usize = 80;
+
+/// A ticked box: `rebase`, `choose` and `2`, `approve` and a fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tick {
+    /// What the box does.
+    pub name: String,
+    /// What it does it to; empty for the body's own pull request or issue.
+    pub of: String,
+}
+
+/// The boxes that are ticked, in their order.
+pub fn ticked(body: &str) -> Vec<Tick> {
+    body.lines()
+        .filter_map(|line| match a_box(line)? {
+            (true, tick) => Some(tick),
+            (false, _) => None,
+        })
+        .take(MAX_BOXES)
+        .collect()
+}
+
+/// The same body with these boxes not ticked; nothing else in it is changed.
+pub fn unticked(body: &str, handled: &[Tick]) -> String {
+    let mut out = String::with_capacity(body.len());
+    for line in body.split_inclusive('\n') {
+        match a_box(line) {
+            Some((true, tick)) if handled.contains(&tick) => {
+                out.push_str(&line.replacen("[x]", "[ ]", 1).replacen("[X]", "[ ]", 1))
+            }
+            _ => out.push_str(line),
+        }
+    }
+    out
+}
+
+/// A line that is a box of ours, and whether it is ticked.
+fn a_box(line: &str) -> Option<(bool, Tick)> {
+    let rest = line.trim_start();
+    let rest = rest
+        .strip_prefix("- ")
+        .or_else(|| rest.strip_prefix("* "))?;
+    let rest = rest.trim_start();
+    let is_ticked = match rest.get(..3)? {
+        "[x]" | "[X]" => true,
+        "[ ]" => false,
+        _ => return None,
+    };
+    let hidden = rest.get(3..)?.trim_start().strip_prefix("<!--")?;
+    let (inside, _) = hidden.split_once("-->")?;
+    let name = inside.trim().strip_prefix("kubemend:")?;
+    let (name, of) = name.split_once('=').unwrap_or((name, ""));
+    let plain =
+        |t: &str| t.len() <= MAX_NAME && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (plain(name) && plain(of) && !name.is_empty()).then(|| {
+        let tick = Tick {
+            name: name.to_owned(),
+            of: of.to_owned(),
+        };
+        (is_ticked, tick)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(body: &str) -> Vec<String> {
+        ticked(body)
+            .into_iter()
+            .map(|t| format!("{}={}", t.name, t.of))
+            .collect()
+    }
+
+    #[test]
+    fn only_ticked_boxes_of_ours_count() {
+        let body = "- [x] <!-- kubemend:rebase -->again\r\n- [ ] <!-- kubemend:recreate -->\n\
+            * [X] <!-- kubemend:choose=2 --> two\n  - [x] <!-- kubemend:approve=0a1b2c3d4e5f -->\n\
+            - [x] done\n- [x] <!-- other:rebase -->\n[x] <!-- kubemend:ignore -->\n\
+            - [x] text <!-- kubemend:ignore -->\n- [x] <!-- kubemend:a b -->\n- [x] <!-- kubemend: -->\n";
+        assert_eq!(names(body), ["rebase=", "choose=2", "approve=0a1b2c3d4e5f"]);
+    }
+
+    #[test]
+    fn unticking_changes_nothing_else() {
+        let body = "a [x]\r\n- [x] <!-- kubemend:rebase -->do [x]\r\n- [x] theirs\r\n- [ ] <!-- kubemend:ignore -->";
+        let clean = "a [x]\r\n- [ ] <!-- kubemend:rebase -->do [x]\r\n- [x] theirs\r\n- [ ] <!-- kubemend:ignore -->";
+        assert_eq!(unticked(body, &ticked(body)), clean);
+        assert_eq!(unticked(body, &[]), body, "what was not acted on stays");
+        assert!(ticked(clean).is_empty());
+    }
+}

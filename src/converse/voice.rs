@@ -1,0 +1,421 @@
+//! [`answer`]: one comment for each request, after the pass did what it could.
+
+use std::collections::BTreeMap;
+
+use crate::code::Code;
+use crate::command::Command;
+use crate::converse::effect::{Change, apply};
+use crate::converse::judge::{Place, Verdict};
+use crate::converse::{Heard, Item, Request, What, answers, ear, hidden, threads};
+use crate::cycle::{Analysis, Report, Touched, Work};
+use crate::evidence::redact;
+use crate::files::Files;
+use crate::forge::decide::{Action, Fix, Observed, Wanted, WantedEnding, Why};
+use crate::forge::marker::{self, Marker};
+use crate::forge::{Comment, PullState};
+use crate::github::{Error, Result};
+use crate::message::answer::{self as words, Outcome, Part, Status};
+use crate::{message, patch};
+
+/// The most files of a pull request whose two versions are compared.
+const MAX_FILES: usize = 10;
+
+/// Answers everything that was heard; returns how many answers were written. What was answered
+/// meanwhile (by another pass) is not answered again.
+pub async fn answer(
+    work: &Work<'_>,
+    heard: &Heard,
+    observed: &Observed,
+    analysis: &Analysis,
+    report: &Report,
+) -> Result<usize> {
+    if work.dry_run {
+        return Ok(0);
+    }
+    let voice = Voice {
+        work,
+        observed,
+        analysis,
+        report,
+    };
+    let mut written = 0;
+    for request in &heard.requests {
+        written += usize::from(voice.answer(request).await?);
+    }
+    for number in &heard.pending {
+        voice.settle(*number).await?;
+    }
+    Ok(written)
+}
+
+struct Voice<'a, 'w> {
+    work: &'a Work<'w>,
+    observed: &'a Observed,
+    analysis: &'a Analysis,
+    report: &'a Report,
+}
+
+/// An outage ends the pass; anything else ends this step only.
+fn unless_outage<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_outage() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+impl Voice<'_, '_> {
+    /// Whether an answer was written.
+    async fn answer(&self, request: &Request) -> Result<bool> {
+        let github = self.work.github;
+        let said = unless_outage(github.comments(request.number).await)?.unwrap_or_default();
+        let done = threads::answered(self.work, self.observed, &said);
+        let open = |c: &&Comment| !done.contains(&answers(c));
+        let comments: Vec<Comment> = request.comments.iter().filter(open).cloned().collect();
+        if comments.is_empty() {
+            return Ok(false);
+        }
+        let request = Request {
+            comments,
+            ..request.clone()
+        };
+        let body = self.body(&request).await?;
+        // where nobody may comment, the reaction alone says that it was handled
+        let written = unless_outage(github.add_comment(request.number, &body).await)?.is_some();
+        let content = if is_done(&request) { "rocket" } else { "-1" };
+        for comment in &request.comments {
+            unless_outage(github.react(comment, content).await)?;
+        }
+        Ok(written)
+    }
+
+    async fn body(&self, request: &Request) -> Result<String> {
+        let mut text = words::answer(&self.parts(request));
+        if let Some(difference) = self.difference(request).await? {
+            text.push_str(&words::difference(&difference));
+        }
+        let marker = Marker {
+            what: marker::What::Comment,
+            repo: self.observed.repo_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            answers: Some(request.answers()),
+            ..Marker::default()
+        };
+        let text = redact::text(&text).into_string();
+        Ok(hidden::with(&text, &marker, self.work.key))
+    }
+
+    /// What is pending was done by this pass, or cannot be.
+    async fn settle(&self, number: u64) -> Result<()> {
+        if self.observed.paused.is_some() {
+            return Ok(());
+        }
+        let is_pull = self.observed.pulls.iter().any(|p| p.pull.number == number);
+        let key = self.work.key;
+        let settled = |body: &str| match hidden::read(body, key) {
+            Some(mut marker) if !marker.pending.is_empty() => {
+                apply(&mut marker, &Change::Settled);
+                hidden::with(body, &marker, key)
+            }
+            _ => body.to_owned(),
+        };
+        unless_outage(ear::edit(self.work, number, is_pull, settled).await).map(drop)
+    }
+
+    // ---- what to say
+
+    fn parts(&self, request: &Request) -> Vec<Part> {
+        let outcome = self.outcome(request);
+        let one = |item: &Item| self.part(request, item, &outcome);
+        request.items.iter().map(one).collect()
+    }
+
+    fn part(&self, request: &Request, item: &Item, outcome: &Outcome) -> Part {
+        let (said, text) = match &item.what {
+            What::Mistake(mistake) => (message::code("/kubemend"), words::mistake(mistake)),
+            What::Hint => ("kubemend".to_owned(), self.hint(request, item, outcome)),
+            What::Command(command) => (
+                words::said(command),
+                self.command(request, command, item.verdict.clone(), outcome),
+            ),
+        };
+        Part { said, text }
+    }
+
+    fn hint(&self, request: &Request, item: &Item, outcome: &Outcome) -> String {
+        match &item.verdict {
+            Verdict::Refused(why) => words::refused(*why).to_owned(),
+            _ => words::hints(request.comments.len(), outcome),
+        }
+    }
+
+    fn command(
+        &self,
+        request: &Request,
+        command: &Command,
+        verdict: Verdict,
+        outcome: &Outcome,
+    ) -> String {
+        let written = request.comments.first().map(|c| c.created_at);
+        match verdict {
+            Verdict::NotPermitted(who) => words::not_permitted(who),
+            Verdict::Refused(why) => words::refused(why).to_owned(),
+            Verdict::Already => words::already(command).to_owned(),
+            Verdict::Heard if *command == Command::Revert => {
+                words::heard(command, &self.reverted(request), self.work.now)
+            }
+            Verdict::Heard => words::heard(command, outcome, written.unwrap_or(self.work.now)),
+            Verdict::Asked => self.told(request, command, outcome),
+        }
+    }
+
+    fn told(&self, request: &Request, command: &Command, outcome: &Outcome) -> String {
+        match command {
+            Command::Status => words::status(&self.status(request, outcome)),
+            Command::Explain { code: Some(code) } => match code.parse::<Code>() {
+                Ok(code) => words::code_explained(&message::explain(code)),
+                Err(()) => words::help(self.work.rules),
+            },
+            Command::Explain { code: None } => {
+                let meaning = match outcome {
+                    Outcome::Refused { code, .. } => code.parse::<Code>().ok(),
+                    _ => None,
+                };
+                let meaning = meaning.map(message::explain);
+                let wanted = self.wanted(request.number);
+                let summary = wanted.map(|w| w.summary.as_str()).unwrap_or_default();
+                words::explained(summary, outcome, meaning.as_deref())
+            }
+            _ => words::help(self.work.rules),
+        }
+    }
+
+    fn body_of(&self, number: u64) -> &str {
+        let pulls = self
+            .observed
+            .pulls
+            .iter()
+            .map(|p| (p.pull.number, &p.pull.body));
+        let issues = self
+            .observed
+            .questions
+            .iter()
+            .chain(&self.observed.dashboard);
+        let mut all = pulls.chain(issues.map(|i| (i.number, &i.body)));
+        all.find(|(n, _)| *n == number).map_or("", |(_, body)| body)
+    }
+
+    fn marker(&self, number: u64) -> Option<Marker> {
+        hidden::read(self.body_of(number), self.work.key)
+    }
+
+    /// What the run wants for the finding of a pull request or question.
+    fn wanted(&self, number: u64) -> Option<&Wanted> {
+        let marker = self.marker(number)?;
+        let all = || self.analysis.wanted.iter();
+        let same = all().find(|w| !w.fingerprint.is_empty() && w.fingerprint == marker.fingerprint);
+        same.or_else(|| all().find(|w| !w.key.is_empty() && w.key == marker.key))
+    }
+
+    fn outcome(&self, request: &Request) -> Outcome {
+        if request.place == Place::Dashboard {
+            return Outcome::Settled;
+        }
+        let Some(wanted) = self.wanted(request.number) else {
+            return match self.analysis.complete {
+                true => Outcome::Gone,
+                false => Outcome::Unknown,
+            };
+        };
+        if let Some(reason) = &wanted.unheard {
+            return Outcome::Unheard(reason.clone());
+        }
+        match &wanted.ending {
+            WantedEnding::Fix(_) => self.fixed(request, wanted),
+            WantedEnding::Question(_) => {
+                let mut questions = self.report.questions.iter();
+                let number = questions.find(|q| q.fingerprint == wanted.fingerprint);
+                Outcome::Question(number.map(|q| q.number).filter(|n| *n != request.number))
+            }
+            WantedEnding::Refused { code, reason } => Outcome::Refused {
+                code: code.clone(),
+                reason: reason.clone(),
+            },
+            WantedEnding::Settled => Outcome::Settled,
+            WantedEnding::Unknown => Outcome::Unknown,
+        }
+    }
+
+    fn fixed(&self, request: &Request, wanted: &Wanted) -> Outcome {
+        let mine = |t: &&Touched| t.fingerprint == wanted.fingerprint && !is_revert(t);
+        if let Some(touched) = self.report.pulls.iter().find(mine) {
+            let before = Some(request.head.clone());
+            let before = before.filter(|b| !b.is_empty() && *b != touched.head);
+            if touched.number == request.number && before.is_none() {
+                return Outcome::Left(self.why(wanted).unwrap_or(Why::Current(touched.number)));
+            }
+            return Outcome::Pull {
+                number: touched.number,
+                head: touched.head.clone(),
+                before: before.filter(|_| touched.number == request.number),
+            };
+        }
+        match self.why(wanted) {
+            Some(why) => Outcome::Left(why),
+            None => Outcome::Failed(self.report.notes.join("; ")),
+        }
+    }
+
+    fn why(&self, wanted: &Wanted) -> Option<Why> {
+        self.report.actions.iter().find_map(|a| match a {
+            Action::Leave { fingerprint, why } if *fingerprint == wanted.fingerprint => {
+                Some(why.clone())
+            }
+            _ => None,
+        })
+    }
+
+    fn reverted(&self, request: &Request) -> Outcome {
+        let marker = self.marker(request.number).unwrap_or_default();
+        let mine = |t: &&Touched| is_revert(t) && t.fingerprint == marker.fingerprint;
+        if let Some(touched) = self.report.pulls.iter().find(mine) {
+            return Outcome::Pull {
+                number: touched.number,
+                head: touched.head.clone(),
+                before: None,
+            };
+        }
+        let prefix = format!("revert of #{}: ", request.number);
+        let notes = self.report.notes.iter();
+        let why = notes.filter_map(|n| n.strip_prefix(&prefix)).next();
+        Outcome::Failed(why.unwrap_or("this run did not get to it").to_owned())
+    }
+
+    fn status(&self, request: &Request, outcome: &Outcome) -> Status {
+        let marker = self.marker(request.number).unwrap_or_default();
+        let ours = self
+            .observed
+            .pulls
+            .iter()
+            .find(|p| p.pull.number == request.number);
+        let wanted = self.wanted(request.number);
+        let dashboard = request.place == Place::Dashboard;
+        let keys = marker
+            .set
+            .iter()
+            .filter_map(|s| s.split_once('='))
+            .map(|(k, _)| k.to_owned());
+        Status {
+            summary: wanted.map(|w| w.summary.clone()).unwrap_or_default(),
+            fingerprint: marker.fingerprint.clone(),
+            now: match dashboard {
+                true => format!("{} findings", self.analysis.wanted.len()),
+                false => words::sentence(outcome),
+            },
+            commits: ours.map(|p| (p.pull.head_sha.clone(), marker.base.clone())),
+            attempt: marker.attempt,
+            foreign: ours.is_some_and(|p| p.foreign_commits.unwrap_or(0) > 0),
+            hints: marker.hints.len(),
+            keys: keys.collect(),
+            chosen: marker.chosen,
+            ignored_until: marker.ignored_until,
+            healthy: marker.healthy.as_ref().map(|h| (h.since, h.count)),
+            paused: self
+                .observed
+                .paused
+                .as_ref()
+                .map(|p| (p.by.clone(), p.since)),
+            open: dashboard.then(|| self.open()),
+        }
+    }
+
+    fn open(&self) -> (usize, usize) {
+        let pulls = self
+            .observed
+            .pulls
+            .iter()
+            .filter(|p| p.pull.state == PullState::Open);
+        let questions = self.observed.questions.iter().filter(|q| q.open);
+        (pulls.count(), questions.count())
+    }
+
+    // ---- the difference of the two diffs
+
+    /// What a new commit proposes differently; `None` where nothing was made again.
+    async fn difference(&self, request: &Request) -> Result<Option<String>> {
+        let again = |i: &Item| i.verdict == Verdict::Heard && proposes_again(&i.what);
+        if !request.items.iter().any(again) {
+            return Ok(None);
+        }
+        let Outcome::Pull {
+            before: Some(before),
+            ..
+        } = self.outcome(request)
+        else {
+            return Ok(None);
+        };
+        let Some(fix) = self.wanted(request.number).and_then(|w| match &w.ending {
+            WantedEnding::Fix(fix) => Some(fix),
+            _ => None,
+        }) else {
+            return Ok(None);
+        };
+        unless_outage(self.compare(&before, fix).await)
+    }
+
+    async fn compare(&self, before: &str, fix: &Fix) -> Result<String> {
+        let github = self.work.github;
+        let commit = github.commit(before).await?;
+        let parent = commit.parents.first().cloned();
+        let parent = parent.ok_or_else(|| Error::NotFound("no parent".to_owned()))?;
+        let paths: Vec<&str> = fix
+            .files
+            .keys()
+            .take(MAX_FILES)
+            .map(String::as_str)
+            .collect();
+        let old_base = self.files(&paths, &parent).await?;
+        let old = self.files(&paths, before).await?;
+        let new_base = self.files(&paths, &fix.base).await?;
+        let new: BTreeMap<String, Vec<u8>> = paths
+            .iter()
+            .filter_map(|p| fix.files.get(*p).map(|b| ((*p).to_owned(), b.clone())))
+            .collect();
+        let old = patch::unified(&Files { by_path: old_base }, &old);
+        let new = patch::unified(&Files { by_path: new_base }, &new);
+        Ok(patch::between(&old, &new))
+    }
+
+    async fn files(&self, paths: &[&str], at: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut out = BTreeMap::new();
+        for path in paths {
+            if let Some(bytes) = self.work.github.file(path, at).await? {
+                out.insert((*path).to_owned(), bytes);
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn is_revert(touched: &Touched) -> bool {
+    touched.branch.contains("/revert/")
+}
+
+fn proposes_again(what: &What) -> bool {
+    match what {
+        What::Hint => true,
+        What::Command(command) => command.changes_head(),
+        What::Mistake(_) => false,
+    }
+}
+
+/// Whether anything of it was carried out or told.
+fn is_done(request: &Request) -> bool {
+    request.items.iter().any(|i| {
+        !matches!(i.what, What::Mistake(_))
+            && matches!(
+                i.verdict,
+                Verdict::Heard | Verdict::Asked | Verdict::Already
+            )
+    })
+}
