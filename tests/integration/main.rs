@@ -13,5 +13,8 @@ mod github_wire;
 mod llm;
 mod poison;
 mod scan;
+mod serve;
+mod serve_flood;
+mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
