@@ -2,9 +2,10 @@
 //! behind one address. What is not installed is reported as skipped, by name; a run that must have it
 //! says so in `REQUIRE_ASSETS=github,git`, and fails without.
 #![allow(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "what was skipped is part of the result"
+    reason = "a test binary; what was skipped is part of its result"
 )]
 
 use std::path::{Path, PathBuf};
