@@ -4,11 +4,14 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod github_wire;
 mod llm;
 mod poison;
+mod scan;
 #[path = "../support/mod.rs"]
 mod support;
