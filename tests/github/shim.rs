@@ -40,6 +40,7 @@ pub struct Memory {
     pub merged: BTreeMap<u64, pulls::Merged>,
     /// Where the branch of each pull request was when it was seen last.
     pub heads: BTreeMap<u64, String>,
+    pub closed_by: BTreeMap<u64, Value>,
 }
 
 pub struct Shared {

@@ -46,6 +46,7 @@ pub async fn answer(shared: &Shared, route: &str, call: &Call) -> Maybe {
     let base = "/repos/{owner}/{repo}";
     let rest = route.strip_prefix(base).unwrap_or(route);
     match (call.method.as_str(), rest) {
+        ("GET", "/issues/{issue_number}") => pulls::issue_of(shared, call).await,
         ("POST", "/pulls") => refuse_pull(shared, call).await,
         ("PATCH", "/pulls/{pull_number}") => pulls::refuse_reopen(shared, call).await,
         ("PUT", "/pulls/{pull_number}/merge") => pulls::merge(shared, call).await,
@@ -158,6 +159,11 @@ async fn refuse_pull(shared: &Shared, call: &Call) -> Maybe {
     Ok(None)
 }
 
+/// The App's account.
+pub fn bot() -> Value {
+    json!({"id": 0, "login": "kubemend[bot]", "type": "Bot"})
+}
+
 async fn react(shared: &Shared, call: &Call) -> Maybe {
     let me = shared
         .upstream
@@ -165,11 +171,7 @@ async fn react(shared: &Shared, call: &Call) -> Maybe {
         .await?
         .json();
     // an installation is nobody for /user
-    let user = if me.get("id").is_some() {
-        me
-    } else {
-        json!({"id": 0, "login": "kubemend[bot]", "type": "Bot"})
-    };
+    let user = if me.get("id").is_some() { me } else { bot() };
     let mut memory = shared.memory();
     let same = memory.reactions.iter().any(|(path, r)| {
         *path == call.path && r["user"]["id"] == user["id"] && r["content"] == call.body["content"]

@@ -150,6 +150,7 @@ pub async fn merge(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
         head,
     };
     shared.memory().merged.insert(number, merged);
+    note_closer(shared, number, token(call)).await?;
     let target = format!("/repos/{}/pulls/{number}", call.repo());
     shared
         .upstream
@@ -216,8 +217,14 @@ pub async fn of_compare(shared: &Shared, call: &Call, what: &str) -> Done<Option
 
 /// Without its branch it stays closed.
 pub async fn refuse_reopen(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
-    if call.text("state") != Some("open") {
-        return Ok(None);
+    match call.text("state") {
+        Some("open") => {}
+        Some(_) => {
+            let number = call.number("pull_number").map_err(|_| "a number")?;
+            note_closer(shared, number, token(call)).await?;
+            return Ok(None);
+        }
+        None => return Ok(None),
     }
     let pull = fetched(shared, call).await?.json();
     let branch = text(&pull, "/head/ref");
@@ -245,6 +252,7 @@ pub async fn close_orphans(shared: &Shared, actor: &str) -> Done<()> {
     for pull in open.as_array().into_iter().flatten() {
         let gone = head_of(&shared.truth.git()?, text(pull, "/head/ref")).is_none();
         if gone {
+            note_closer(shared, pull["number"].as_u64().unwrap_or_default(), actor).await?;
             let target = format!("{pulls}/{}", pull["number"]);
             shared
                 .upstream
@@ -252,5 +260,44 @@ pub async fn close_orphans(shared: &Shared, actor: &str) -> Done<()> {
                 .await?;
         }
     }
+    Ok(())
+}
+
+/// The issue that every pull request is too; the emulator shows it nowhere.
+pub async fn issue_of(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
+    let number = call.param("issue_number");
+    let target = format!("/repos/{}/pulls/{number}", call.repo());
+    let mut answer = shared.upstream.ask(ADMIN, "GET", &target, None).await?;
+    if answer.status != 200 {
+        return Ok(None);
+    }
+    correct(shared, &mut answer)?;
+    let mut pull = answer.json();
+    let number = pull["number"].as_u64().unwrap_or_default();
+    pull["pull_request"] = json!({"url": pull["url"], "merged_at": pull["merged_at"]});
+    let closed_by = shared.memory().closed_by.get(&number).cloned();
+    pull["closed_by"] = closed_by
+        .filter(|_| pull["state"] == "closed")
+        .unwrap_or_default();
+    if let Some(fields) = pull.as_object_mut() {
+        fields.retain(|name, _| !["head", "base", "mergeable", "merged"].contains(&name.as_str()));
+    }
+    Ok(Some(plain(200, &pull)))
+}
+
+/// Remembers who closes it.
+pub async fn note_closer(shared: &Shared, number: u64, token: &str) -> Done<()> {
+    let who = shared
+        .upstream
+        .ask(token, "GET", "/user", None)
+        .await?
+        .json();
+    // an installation is nobody for /user
+    let who = if who.get("id").is_some() {
+        who
+    } else {
+        super::lacking::bot()
+    };
+    shared.memory().closed_by.insert(number, who);
     Ok(())
 }
