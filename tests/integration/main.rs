@@ -8,6 +8,8 @@ mod contract;
 mod fix;
 mod github;
 mod github_wire;
+mod lifecycle;
+mod lifecycle_faults;
 mod llm;
 mod poison;
 #[path = "../support/mod.rs"]
