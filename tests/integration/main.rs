@@ -4,7 +4,9 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod github_wire;
@@ -12,5 +14,6 @@ mod lifecycle;
 mod lifecycle_faults;
 mod llm;
 mod poison;
+mod scan;
 #[path = "../support/mod.rs"]
 mod support;
