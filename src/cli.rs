@@ -41,6 +41,8 @@ pub enum Color {
 pub enum Command {
     /// One pass: diagnosis, proven diff and pull-request text from a cluster dump and a repository.
     Fix(Box<Fix>),
+    /// Findings in manifests alone, without a cluster; each that can be mended with its proven fix.
+    Scan(Scan),
     /// Where in Git a field of an object is written, with the decision trail.
     Locate(Locate),
     /// Run cases with a known answer and print how they ended.
@@ -159,6 +161,68 @@ pub struct Fix {
     /// Settings of the proposer.
     #[command(flatten)]
     pub proposer: ProposerArgs,
+}
+
+const SCAN_HELP: &str = "What is applied together is looked at together: what one kustomize root renders, or what one folder
+of plain files holds. A name counts as missing only where nothing in the repository may define it.
+
+Silence a finding with a comment on its line, above it, or at the top of its document:
+  # kubemend:ignore unknown-field the operator reads it
+or with `pull_requests.ignore` in .github/kubemend.yaml. `kubemend explain RULE` tells about a rule.
+
+Exit codes: 0 fine; 1 findings at or above --fail-on; 2 usage, configuration or unusable input.";
+
+/// `kubemend scan`.
+#[derive(Debug, Args)]
+#[command(after_long_help = SCAN_HELP, after_help = SCAN_HELP)]
+pub struct Scan {
+    /// The manifest repository: the root of a Git repository (its HEAD is read), or a plain folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub repo: PathBuf,
+    /// Only findings in these files: `apps/**`, `*.yaml`, or a folder. References are still looked
+    /// up in the whole repository.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub paths: Vec<String>,
+    /// The version of Kubernetes that the manifests are for.
+    #[arg(long, value_name = "VERSION", default_value = crate::schema::VERSION)]
+    pub target_version: crate::scan::Version,
+    /// How results are printed.
+    #[arg(long, short, value_enum, default_value_t = ScanOutput::Text)]
+    pub output: ScanOutput,
+    /// The lowest severity that makes the exit code 1.
+    #[arg(long, value_enum, default_value_t = FailOn::Never)]
+    pub fail_on: FailOn,
+    /// What to do with proven fixes.
+    #[arg(long, value_enum)]
+    pub fix: Option<ScanFix>,
+    /// Namespace of manifests that name none.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+/// How a scan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScanOutput {
+    /// For people.
+    Text,
+    /// The public JSON contract (schema/scan.schema.json).
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// GitHub workflow commands: annotations of the lines.
+    Github,
+}
+
+/// What to do with proven fixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScanFix {
+    /// Print only their unified diff, for `git apply`.
+    Patch,
+    /// Write each as a commit on a branch of its own. HEAD, index and work tree stay as they are.
+    Commit,
 }
 
 /// What the operator sets.

@@ -16,6 +16,7 @@ mod locate;
 #[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod pass;
 mod proposer;
+mod scan;
 mod session;
 
 /// How a command failed, and with which exit code.
@@ -55,6 +56,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let progress = terminal::Progress::new(cli.quiet);
     let done = match cli.command {
         Command::Fix(args) => fix::run(&args, progress),
+        Command::Scan(args) => scan::run(&args, progress),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

@@ -4,18 +4,29 @@
 //! through [`transport`]: authentication, pacing, limits, retries of what is safe to repeat,
 //! conditional requests. Every answer is read into [`crate::forge`]'s own tolerant types.
 
-use std::collections::BTreeMap;
-
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::forge::{Actor, Comment, CommentKind, Issue, Permission, Pull, RepositoryFacts};
 
+mod answer;
+mod app;
+mod auth;
+mod etag;
+mod git;
+mod installation;
+mod origin;
+mod pace;
 mod read;
 pub mod transport;
 
-pub use transport::{Credentials, Endpoint, Transport};
+pub use auth::{Credentials, Installation, Mode};
+pub use git::{CommitFacts, NewFiles};
+pub use installation::Delivery;
+pub use origin::Endpoint;
+pub use pace::Pace;
+pub use transport::{Fresh, Observer, Settings, Transport};
 
 /// Why a call did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -85,30 +96,6 @@ impl std::fmt::Debug for GitHub {
     }
 }
 
-/// A file of a new commit; the mode is always 100644.
-pub type NewFiles = BTreeMap<String, Vec<u8>>;
-
-/// A commit as GitHub stores it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitFacts {
-    /// Its id.
-    pub sha: String,
-    /// Its tree.
-    pub tree: String,
-    /// Its parents.
-    pub parents: Vec<String>,
-    /// Its message.
-    pub message: String,
-    /// When it was committed.
-    pub committed_at: jiff::Timestamp,
-    /// The account of its author, where GitHub knows one.
-    pub author: Option<Actor>,
-    /// The account of its committer, where GitHub knows one: whoever amends a commit is its committer.
-    pub committer: Option<Actor>,
-    /// Whether GitHub says that its signature is good.
-    pub verified: bool,
-}
-
 /// A check run, or a commit status where check runs are not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport {
@@ -139,12 +126,19 @@ impl GitHub {
         };
         match parts.as_slice() {
             [owner, name] if usable(owner) && usable(name) => Ok(Self {
-                transport,
+                transport: transport.of(full_name),
                 owner: (*owner).to_owned(),
                 name: (*name).to_owned(),
             }),
             _ => Err(Error::Invalid(format!("{full_name} is not owner/name"))),
         }
+    }
+
+    /// The same repository with other rights (an App's token gets no more than the mode needs).
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        self.transport = self.transport.in_mode(mode);
+        self
     }
 
     /// `owner/name`.
@@ -192,132 +186,6 @@ impl GitHub {
     pub async fn permission(&self, user: &Actor) -> Result<Permission> {
         let route = format!("/collaborators/{}/permission", encode(&user.login));
         read::permission(&self.get(&route).await?, user)
-    }
-
-    // ---- Git
-
-    /// The commit that a branch points to; `None` when there is no such branch.
-    pub async fn branch_head(&self, branch: &str) -> Result<Option<String>> {
-        match self
-            .get::<Value>(&format!("/git/ref/heads/{}", encode_path(branch)))
-            .await
-        {
-            Ok(value) => read::string(&value, "/object/sha").map(Some),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Branches whose name starts with a prefix, with their heads.
-    pub async fn branches(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
-        let route = format!("/git/matching-refs/heads/{}", encode_path(prefix));
-        read::refs(&self.pages(&route, 10).await?)
-    }
-
-    /// A commit.
-    pub async fn commit(&self, sha: &str) -> Result<CommitFacts> {
-        read::commit(&self.get(&format!("/commits/{}", encode(sha))).await?)
-    }
-
-    /// A file at a commit or branch; `None` when it is not there.
-    pub async fn file(&self, path: &str, at: &str) -> Result<Option<Vec<u8>>> {
-        let route = format!("/contents/{}?ref={}", encode_path(path), encode(at));
-        match self.get::<Value>(&route).await {
-            Ok(value) => read::content(&value).map(Some),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A commit with `parent` as its only parent: blobs, a tree on the parent's tree, the commit.
-    /// No author is given, so that GitHub signs it. Nothing points to it yet.
-    pub async fn make_commit(
-        &self,
-        parent: &str,
-        files: &NewFiles,
-        message: &str,
-    ) -> Result<CommitFacts> {
-        use base64::Engine as _;
-        let base = self
-            .get::<Value>(&format!("/git/commits/{}", encode(parent)))
-            .await?;
-        let base_tree = read::string(&base, "/tree/sha")?;
-        let mut entries = Vec::new();
-        for (path, bytes) in files {
-            let content = base64::engine::general_purpose::STANDARD.encode(bytes);
-            let blob = self
-                .post(
-                    "/git/blobs",
-                    json!({"content": content, "encoding": "base64"}),
-                )
-                .await?;
-            let sha = read::string(&blob, "/sha")?;
-            entries.push(json!({"path": path, "mode": "100644", "type": "blob", "sha": sha}));
-        }
-        let tree = self
-            .post(
-                "/git/trees",
-                json!({"base_tree": base_tree, "tree": entries}),
-            )
-            .await?;
-        let tree = read::string(&tree, "/sha")?;
-        let commit = self
-            .post(
-                "/git/commits",
-                json!({"message": message, "tree": tree, "parents": [parent]}),
-            )
-            .await?;
-        read::git_commit(&commit)
-    }
-
-    /// Makes a branch. `false` when it exists already.
-    pub async fn create_branch(&self, branch: &str, sha: &str) -> Result<bool> {
-        let body = json!({"ref": format!("refs/heads/{branch}"), "sha": sha});
-        match self.post("/git/refs", body).await {
-            Ok(_) => Ok(true),
-            Err(Error::Invalid(m)) if m.to_lowercase().contains("already exists") => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Moves a branch, but only if its head is `expected`. `false` when it moved meanwhile.
-    ///
-    /// The API has no compare-and-swap on a ref: a fast-forward from `expected` is safe by itself
-    /// (`force: false`); otherwise the head is read right before. See the module's tests for what
-    /// remains.
-    pub async fn move_branch(
-        &self,
-        branch: &str,
-        expected: &str,
-        to: &CommitFacts,
-    ) -> Result<bool> {
-        let forward = to.parents.iter().any(|p| p == expected);
-        if !forward && self.branch_head(branch).await?.as_deref() != Some(expected) {
-            return Ok(false);
-        }
-        let route = format!("/git/refs/heads/{}", encode_path(branch));
-        match self
-            .patch(&route, json!({"sha": to.sha, "force": !forward}))
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(Error::Invalid(m)) if m.to_lowercase().contains("fast forward") => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Deletes a branch; one that is gone already is fine.
-    pub async fn delete_branch(&self, branch: &str) -> Result<()> {
-        let route = self.at(&format!("/git/refs/heads/{}", encode_path(branch)));
-        match self
-            .transport
-            .json::<Value>(Method::DELETE, &route, None)
-            .await
-        {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
-            Err(Error::Invalid(m)) if m.contains("does not exist") => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     // ---- pull requests

@@ -15,6 +15,7 @@
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod annotations;
 mod broken_sources;
 pub mod case;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod command;
 pub mod commands;
 pub mod config;
 pub mod converse;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;
@@ -55,6 +57,8 @@ pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod sarif;
+pub mod scan;
 pub mod schema;
 pub mod serve;
 pub mod snapshot;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 pub mod argo;
 pub mod flux;
+pub mod machine;
 pub mod revision;
 pub mod rollout;
 

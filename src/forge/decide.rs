@@ -5,11 +5,121 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use self::gates::Tally;
+use self::view::View;
 use crate::case::Answers;
+use crate::config::Rules;
+use crate::cycle::Analysis;
 use crate::finding::{Class, Severity};
 use crate::forge::marker::{ClosedBecause, Marker, Paused};
 use crate::forge::{Actor, Issue, Pull, RepositoryFacts};
 use crate::object::ObjectRef;
+
+mod fixes;
+mod gates;
+mod healthy;
+mod questions;
+#[cfg(test)]
+mod tests;
+mod view;
+
+/// On every pull request of ours.
+pub const LABEL: &str = "kubemend";
+/// A pull request that policy wants as a draft.
+pub const NEEDS_CONFIRMATION: &str = "kubemend/needs-confirmation";
+/// Nothing is proposed for its finding while it is there.
+pub const IGNORED: &str = "kubemend/ignored";
+/// Nothing is changed while it is there.
+pub const STOP_UPDATING: &str = "kubemend/stop-updating";
+/// On questions.
+pub const QUESTION: &str = "kubemend/question";
+/// On the dashboard.
+pub const DASHBOARD: &str = "kubemend/dashboard";
+/// On the dashboard issue: nothing is written while it is there.
+pub const PAUSED: &str = "kubemend/paused";
+
+/// Compares what a run wants with what the forge holds. The order of the result is the order in
+/// which it is carried out: what is new first, worst first; what is closed or deleted last.
+pub fn decide(
+    analysis: &Analysis,
+    observed: &Observed,
+    rules: &Rules,
+    now: Timestamp,
+) -> Vec<Action> {
+    let view = View::new(analysis, observed, rules, now);
+    let wanted = in_order(&analysis.wanted);
+    if !rules.enabled || observed.paused.is_some() || observed.facts.archived {
+        let paused = |w: &&Wanted| fixes::leave(w, Why::Paused);
+        return wanted.iter().map(paused).collect();
+    }
+    let mut tally = Tally::new(&view);
+    let mut actions = Vec::new();
+    for one in &wanted {
+        actions.extend(judge(&view, &mut tally, one));
+    }
+    actions.extend(questions::answered(&view, &actions));
+    actions.extend(healthy::pulls(&view));
+    actions.extend(questions::gone(&view));
+    let (ends, mut rest): (Vec<Action>, Vec<Action>) = actions
+        .into_iter()
+        .partition(|a| matches!(a, Action::Close { .. }));
+    let ends = once_each(ends);
+    rest.retain(|a| !is_moot(a, &ends));
+    rest.extend(ends);
+    let branches = healthy::branches(&view, &rest);
+    rest.extend(branches);
+    rest
+}
+
+fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted) -> Vec<Action> {
+    match &wanted.ending {
+        WantedEnding::Fix(fix) => fixes::judge(view, tally, wanted, fix),
+        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query)
+            .into_iter()
+            .collect(),
+        WantedEnding::Refused { code, .. } => {
+            vec![fixes::leave(wanted, Why::Refused(code.clone()))]
+        }
+        WantedEnding::Settled => vec![fixes::leave(wanted, Why::Settled)],
+        WantedEnding::Unknown => vec![fixes::leave(wanted, Why::Unreadable)],
+    }
+}
+
+/// What people asked for first, then the worst, then what fails longest. Two findings with one
+/// fingerprint are one.
+fn in_order(wanted: &[Wanted]) -> Vec<&Wanted> {
+    let mut all: Vec<&Wanted> = wanted.iter().collect();
+    let asked = |w: &Wanted| matches!(&w.ending, WantedEnding::Fix(f) if f.asked_for);
+    all.sort_by(|a, b| {
+        asked(b)
+            .cmp(&asked(a))
+            .then(b.severity.cmp(&a.severity))
+            .then(oldest(a).cmp(&oldest(b)))
+            .then(a.fingerprint.cmp(&b.fingerprint))
+    });
+    let mut seen = BTreeSet::new();
+    all.retain(|w| seen.insert(w.fingerprint.as_str()));
+    all
+}
+
+fn oldest(wanted: &Wanted) -> Timestamp {
+    wanted.failing_since.unwrap_or(Timestamp::MAX)
+}
+
+/// What is closed anyway is not counted or retired before.
+fn is_moot(action: &Action, ends: &[Action]) -> bool {
+    let (Action::Observe { number: n, .. } | Action::Retire { number: n }) = action else {
+        return false;
+    };
+    ends.iter()
+        .any(|e| matches!(e, Action::Close { number, .. } if number == n))
+}
+
+fn once_each(closes: Vec<Action>) -> Vec<Action> {
+    let mut seen = BTreeSet::new();
+    let first = |a: &Action| matches!(a, Action::Close { number, .. } if seen.insert(*number));
+    closes.into_iter().filter(first).collect()
+}
 
 /// What one run wants for one finding.
 #[derive(Debug, Clone, PartialEq)]
@@ -299,4 +409,18 @@ pub enum Why {
     Refused(String),
     /// Git is right already.
     Settled,
+}
+
+impl Topic {
+    /// The name that markers use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HandsOff => "hands_off",
+            Self::Retargeted => "retargeted",
+            Self::Loop => "loop",
+            Self::Resolved => "resolved",
+            Self::Superseded => "superseded",
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::auth::Installation;
+use super::installation::Delivery;
 use super::{CommitFacts, Error, Result};
 use crate::forge::{
     Actor, Comment, CommentKind, Issue, Permission, Pull, PullState, RepositoryFacts,
@@ -51,7 +53,7 @@ fn flag(value: &Value, pointer: &str) -> bool {
         .unwrap_or(false)
 }
 
-fn time(value: &Value, pointer: &str) -> Result<jiff::Timestamp> {
+pub(super) fn time(value: &Value, pointer: &str) -> Result<jiff::Timestamp> {
     string(value, pointer)?
         .parse()
         .map_err(|e| Error::Unexpected(format!("{pointer}: {e}")))
@@ -234,5 +236,34 @@ pub(super) fn comment(value: &Value, kind: CommentKind) -> Result<Comment> {
         body: text(value, "/body"),
         created_at: created,
         updated_at: maybe_time(value, "/updated_at").unwrap_or(created),
+    })
+}
+
+pub(super) fn installation(value: &Value) -> Result<Installation> {
+    let granted = value.pointer("/permissions").and_then(Value::as_object);
+    let granted = granted.into_iter().flatten();
+    let level = |(name, level): (&String, &Value)| Some((name.clone(), level.as_str()?.to_owned()));
+    Ok(Installation {
+        id: number(value, "/id")?,
+        account: text(value, "/account/login"),
+        suspended: value
+            .pointer("/suspended_at")
+            .is_some_and(|at| !at.is_null()),
+        permissions: granted.filter_map(level).collect(),
+    })
+}
+
+pub(super) fn delivery(value: &Value) -> Result<Delivery> {
+    let maybe = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
+    Ok(Delivery {
+        id: number(value, "/id")?,
+        guid: text(value, "/guid"),
+        at: time(value, "/delivered_at")?,
+        repeated: flag(value, "/redelivery"),
+        status: maybe("/status_code").unwrap_or(0),
+        event: text(value, "/event"),
+        action: Some(text(value, "/action")).filter(|a| !a.is_empty()),
+        installation: maybe("/installation_id"),
+        repository: maybe("/repository_id"),
     })
 }

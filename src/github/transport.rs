@@ -1,109 +1,279 @@
 //! One way out to GitHub: authentication, one paced writer, limits, retries, conditional requests.
+//!
+//! Nothing is repeated blindly: reads, and writes that say the same twice, are sent again after a
+//! failure; what creates something only when it surely did not arrive. octocrab carries single
+//! requests and nothing else: its own retries, redirects and caches are not compiled in.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
+use jiff::Timestamp;
 use octocrab::Octocrab;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 
-use super::{Error, Result, read};
+use super::answer::{self, Answer, clean};
+use super::auth::{Credentials, Mode, Scope, Tokens, Who};
+use super::etag::Cache;
+use super::origin::{self, Endpoint};
+use super::pace::{Governor, Load, Pace, Resource, backoff};
+use super::{Error, Result};
 use crate::forge::Actor;
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 32 << 20;
+/// How often a call meets a limit before it gives up.
+const MAX_LIMITS: u32 = 3;
+/// A renamed repository points to its new place; longer chains are none.
+const MAX_REDIRECTS: usize = 3;
 
-/// Where GitHub is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `https://api.github.com`, or `https://HOST/api/v3`.
-    pub rest: String,
-    /// `https://api.github.com/graphql`, or `https://HOST/api/graphql`.
-    pub graphql: String,
+const USER_AGENT: &str = concat!("kubemend/", env!("CARGO_PKG_VERSION"));
+const ACCEPT: &str = "application/vnd.github+json";
+const API_VERSION: &str = "2022-11-28";
+
+/// Is told about every request: for metrics.
+pub trait Observer: Send + Sync {
+    /// A request ended, with a status, or without an answer.
+    fn request(&self, method: &str, status: Option<u16>, took: Duration);
+    /// How many requests are left before the next reset, for `core`, `graphql`, ….
+    fn remaining(&self, resource: &str, remaining: u64);
 }
 
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self::new("https://api.github.com")
-    }
+/// How the way out behaves.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// How fast.
+    pub pace: Pace,
+    /// What an App's tokens may do.
+    pub mode: Mode,
+    /// Who is told about requests.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
-impl Endpoint {
-    /// From the REST base URL; GraphQL is where GitHub (or GitHub Enterprise Server) puts it.
-    pub fn new(rest: &str) -> Self {
-        let rest = rest.trim_end_matches('/').to_owned();
-        let graphql = match rest.strip_suffix("/api/v3") {
-            Some(host) => format!("{host}/api/graphql"),
-            None => format!("{rest}/graphql"),
+impl Settings {
+    /// What fits an endpoint: GitHub's own pace, and no pauses for a server on this very machine.
+    pub fn for_endpoint(endpoint: &Endpoint) -> Self {
+        let pace = match endpoint.is_local() {
+            true => Pace::unhurried(),
+            false => Pace::default(),
         };
-        Self { rest, graphql }
+        Self {
+            pace,
+            ..Self::default()
+        }
     }
 }
 
-/// Who we are.
-#[derive(Clone)]
-pub enum Credentials {
-    /// A token: `GITHUB_TOKEN` of a workflow, or a personal one.
-    Token(SecretString),
-    /// A GitHub App, installed.
-    App {
-        /// The App's id or client id.
-        id: String,
-        /// Its private key, PEM.
-        key: SecretString,
-        /// The installation; found by the repository when absent.
-        installation: Option<u64>,
-    },
-}
-
-impl std::fmt::Debug for Credentials {
+impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Token(_) => f.write_str("Token"),
-            Self::App { id, .. } => write!(f, "App({id})"),
-        }
+        write!(f, "Settings({:?}, {:?})", self.mode, self.pace)
     }
 }
 
 /// The way out, shared by all repositories of an installation.
 #[derive(Clone)]
 pub struct Transport {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) scope: Scope,
 }
 
-struct Inner {
-    endpoint: Endpoint,
-    credentials: Credentials,
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rest = origin::redacted(&self.inner.endpoint.rest);
+        write!(f, "Transport({rest}, {:?})", self.scope)
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) endpoint: Endpoint,
+    origin: String,
+    pub(super) who: Who,
     client: Octocrab,
+    settings: Settings,
+    governor: Governor,
+    cache: StdMutex<Cache>,
+    pub(super) tokens: Mutex<Tokens>,
+    pub(super) me: OnceCell<Actor>,
+}
+
+/// Whose token goes with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The App itself: only for what is below `/app`, and for finding an installation.
+    App,
+    /// The installation, or the token that was given.
+    Installed,
+}
+
+/// One request.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: String,
+    pub(super) body: Option<Value>,
+    pub(super) identity: Identity,
+    pub(super) load: Load,
+    /// Whether sending it twice is the same as sending it once.
+    pub(super) repeatable: bool,
+    pub(super) resource: Resource,
+    pub(super) etag: Option<String>,
+}
+
+impl Call {
+    /// What is usual for a method.
+    pub(super) fn new(method: Method, url: String, body: Option<Value>) -> Self {
+        let load = match method {
+            Method::GET | Method::HEAD => Load::Light,
+            Method::POST => Load::Create,
+            _ => Load::Write,
+        };
+        Self {
+            repeatable: method != Method::POST,
+            method,
+            url,
+            body,
+            identity: Identity::Installed,
+            load,
+            resource: Resource::Rest,
+            etag: None,
+        }
+    }
+
+    /// For logs and errors.
+    fn named(&self) -> String {
+        let url = origin::redacted(&self.url);
+        let path = url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.find('/').map(|at| rest.split_at(at).1.to_owned()));
+        format!("{} {}", self.method, path.unwrap_or(url))
+    }
+}
+
+/// An answer for somebody who knows an earlier one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fresh {
+    /// The answer.
+    pub value: Value,
+    /// Its tag, for the next time.
+    pub etag: Option<String>,
+}
+
+/// How one attempt ended without an answer.
+enum Cut {
+    /// It never left: nothing was connected.
+    NotSent(String),
+    /// It may have arrived.
+    Lost(String),
+    /// An answer that is not read to its end.
+    TooLarge,
+}
+
+/// How often a call was tried so far.
+#[derive(Default)]
+struct Tries {
+    sent: u32,
+    limits: u32,
+    refreshed: bool,
+}
+
+/// What follows from an attempt.
+enum Next {
+    Done(Answer),
+    Again(Duration),
+    /// With a new token.
+    Renewed,
+    Fail(Error),
 }
 
 impl Transport {
     /// Opens the way; nothing is sent yet. Needs a tokio runtime.
     pub fn new(endpoint: Endpoint, credentials: Credentials) -> Result<Self> {
-        let client = Octocrab::builder()
-            .base_uri(endpoint.rest.as_str())
-            .map_err(|e| Error::Invalid(format!("base URL {}: {e}", endpoint.rest)))?
-            .set_connect_timeout(Some(Duration::from_secs(10)))
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .build()
-            .map_err(|e| Error::Unavailable(e.to_string()))?;
+        let settings = Settings::for_endpoint(&endpoint);
+        Self::with(endpoint, credentials, settings)
+    }
+
+    /// Opens the way with settings of one's own.
+    pub fn with(endpoint: Endpoint, credentials: Credentials, settings: Settings) -> Result<Self> {
+        let client = client(&endpoint.origin()?, settings.pace.timeout)?;
+        Self::over(client, endpoint, credentials, settings)
+    }
+
+    /// Over a client of one's own, which must neither retry nor follow.
+    pub fn over(
+        client: Octocrab,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        settings: Settings,
+    ) -> Result<Self> {
+        let scope = Scope {
+            repository: None,
+            mode: settings.mode,
+        };
+        let inner = Inner {
+            origin: endpoint.origin()?,
+            who: Who::new(&credentials)?,
+            client,
+            governor: Governor::new(settings.pace.clone()),
+            settings,
+            cache: StdMutex::default(),
+            tokens: Mutex::default(),
+            me: OnceCell::new(),
+            endpoint,
+        };
         Ok(Self {
-            inner: Arc::new(Inner {
-                endpoint,
-                credentials,
-                client,
-            }),
+            inner: Arc::new(inner),
+            scope,
         })
     }
 
-    /// Who we are.
-    pub async fn me(&self) -> Result<Actor> {
-        let user: Value = self.json(Method::GET, "/user", None).await?;
-        read::actor(&json!({"u": user}), "/u")
+    /// The same way with eyes for one repository only.
+    pub fn of(&self, full_name: &str) -> Self {
+        self.scoped(Some(full_name.to_lowercase()), self.scope.mode)
     }
+
+    /// The same way with other rights.
+    pub fn in_mode(&self, mode: Mode) -> Self {
+        self.scoped(self.scope.repository.clone(), mode)
+    }
+
+    fn scoped(&self, repository: Option<String>, mode: Mode) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            scope: Scope { repository, mode },
+        }
+    }
+
+    /// The same App in another installation: limits, pace and caches of its own.
+    pub fn installation(&self, id: u64) -> Self {
+        let who = match &self.inner.who {
+            Who::App { key, .. } => Who::App {
+                key: key.clone(),
+                installation: Some(id),
+            },
+            token @ Who::Token(_) => token.clone(),
+        };
+        let inner = Inner {
+            endpoint: self.inner.endpoint.clone(),
+            origin: self.inner.origin.clone(),
+            who,
+            client: self.inner.client.clone(),
+            governor: Governor::new(self.inner.settings.pace.clone()),
+            settings: self.inner.settings.clone(),
+            cache: StdMutex::default(),
+            tokens: Mutex::default(),
+            me: OnceCell::new(),
+        };
+        Self {
+            inner: Arc::new(inner),
+            scope: self.scope.clone(),
+        }
+    }
+
+    // ---- what the API client asks for
 
     /// Sends one request and reads JSON.
     pub async fn json<T: DeserializeOwned>(
@@ -112,125 +282,445 @@ impl Transport {
         route: &str,
         body: Option<Value>,
     ) -> Result<T> {
-        let (_, bytes) = self
-            .send(
-                method,
-                &format!("{}{route}", self.inner.endpoint.rest),
-                body,
-            )
-            .await?;
-        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        serde_json::from_slice(bytes).map_err(|e| Error::Unexpected(format!("{route}: {e}")))
+        self.call(Call::new(method, self.url(route), body)).await
+    }
+
+    /// Like [`Self::json`], but never sent twice whatever the method: what must be looked at again
+    /// before it is repeated.
+    pub async fn json_once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<Value>,
+    ) -> Result<T> {
+        let mut call = Call::new(method, self.url(route), body);
+        call.repeatable = false;
+        self.call(call).await
+    }
+
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        let name = call.named();
+        let answer = match call.method {
+            Method::GET => self.read(call).await?,
+            _ => self.send(&call).await?,
+        };
+        parsed(&name, &answer)
     }
 
     /// All pages of a list, at most `most` of them.
     pub async fn pages(&self, route: &str, most: usize) -> Result<Vec<Value>> {
-        let mut url = format!("{}{route}", self.inner.endpoint.rest);
+        self.pages_as(Identity::Installed, route, most, "", |_| true)
+            .await
+    }
+
+    /// Pages until one holds nothing that is wanted. `list` points to the list in each.
+    pub(super) async fn pages_as(
+        &self,
+        identity: Identity,
+        route: &str,
+        most: usize,
+        list: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>> {
+        let mut url = self.url(route);
         let mut all = Vec::new();
         for _ in 0..most.max(1) {
-            let (next, bytes) = self.send(Method::GET, &url, None).await?;
-            let page: Vec<Value> = serde_json::from_slice(&bytes)
-                .map_err(|e| Error::Unexpected(format!("{route}: {e}")))?;
-            all.extend(page);
-            match next {
-                Some(next) => url = next,
-                None => break,
+            let mut call = Call::new(Method::GET, url, None);
+            call.identity = identity;
+            let name = call.named();
+            let answer = self.read(call).await?;
+            let page: Value = parsed(&name, &answer)?;
+            let page = page.pointer(list).and_then(Value::as_array).cloned();
+            let page = page.ok_or_else(|| Error::Unexpected(format!("{name}: not a list")))?;
+            let stop = !page.iter().all(&wanted);
+            all.extend(page.into_iter().filter(&wanted));
+            match answer.header("link").and_then(origin::next_page) {
+                Some(next) if !stop => url = origin::stay(&self.inner.origin, next)?,
+                _ => return Ok(all),
             }
         }
+        tracing::warn!(
+            route = origin::redacted(route),
+            pages = most,
+            "a list is longer than what is read of it"
+        );
         Ok(all)
     }
 
-    /// One GraphQL document.
+    /// What is there now, or `None` when it is still what `etag` names. Costs nothing then.
+    pub async fn get_if_changed(&self, route: &str, etag: Option<&str>) -> Result<Option<Fresh>> {
+        let mut call = Call::new(Method::GET, self.url(route), None);
+        call.etag = etag.map(str::to_owned);
+        let name = call.named();
+        let answer = self.follow(call).await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        Ok(Some(Fresh {
+            value: parsed(&name, &answer)?,
+            etag: answer.header("etag").map(str::to_owned),
+        }))
+    }
+
+    /// One GraphQL document. A query is a read; a mutation is sent once.
     pub async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
-        let url = self.inner.endpoint.graphql.clone();
-        let (_, bytes) = self
-            .send(
-                Method::POST,
-                &url,
-                Some(json!({"query": query, "variables": variables})),
-            )
-            .await?;
-        let answer: Value = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::Unexpected(format!("graphql: {e}")))?;
-        match answer.pointer("/errors/0/message").and_then(Value::as_str) {
-            Some(message) => Err(Error::Invalid(message.to_owned())),
-            None => Ok(answer.get("data").cloned().unwrap_or(Value::Null)),
+        let body = json!({"query": query, "variables": variables});
+        let mut call = Call::new(
+            Method::POST,
+            self.inner.endpoint.graphql.clone(),
+            Some(body),
+        );
+        let changes = query.trim_start().starts_with("mutation");
+        call.load = if changes { Load::Write } else { Load::Light };
+        call.repeatable = !changes;
+        call.resource = Resource::GraphQl;
+        let mut limits = 0;
+        loop {
+            let answer = self.send(&call).await?;
+            let value: Value = parsed("GraphQL", &answer)?;
+            if let Some(limit) = answer::graphql_limit(&answer, &value, Timestamp::now()) {
+                let error = self.inner.governor.met(&limit);
+                limits += 1;
+                if limits >= MAX_LIMITS {
+                    return Err(error);
+                }
+                continue;
+            }
+            return match answer::graphql_error(&value) {
+                Some(error) => Err(error),
+                None => Ok(value.get("data").cloned().unwrap_or(Value::Null)),
+            };
         }
     }
 
-    async fn token(&self) -> Result<SecretString> {
-        match &self.inner.credentials {
-            Credentials::Token(token) => Ok(token.clone()),
-            Credentials::App { .. } => Err(Error::Unauthorized(
-                "App credentials are not supported yet".to_owned(),
-            )),
+    pub(super) fn url(&self, route: &str) -> String {
+        format!("{}{route}", self.inner.endpoint.rest)
+    }
+
+    // ---- reads
+
+    /// A GET that costs nothing when nothing changed.
+    async fn read(&self, mut call: Call) -> Result<Answer> {
+        if call.identity == Identity::App {
+            return self.follow(call).await;
+        }
+        let key = format!("{ACCEPT} {}", call.url);
+        let known = self.cache().get(&key);
+        call.etag = known.as_ref().map(|(etag, _)| etag.clone());
+        let answer = self.follow(call).await?;
+        match known {
+            Some((_, known)) if answer.status == StatusCode::NOT_MODIFIED => Ok(known),
+            _ => {
+                self.cache().put(&key, &answer);
+                Ok(answer)
+            }
         }
     }
 
-    /// Returns the next page's URL and the body.
-    async fn send(
+    /// A GET that goes where a renamed repository went, but never to another host.
+    async fn follow(&self, mut call: Call) -> Result<Answer> {
+        for _ in 0..MAX_REDIRECTS {
+            let answer = self.send(&call).await?;
+            if !answer.is_redirect() {
+                return Ok(answer);
+            }
+            let to = answer.header("location").unwrap_or_default();
+            call.url = origin::stay(&self.inner.origin, to)?;
+            call.etag = None;
+        }
+        Err(Error::Unexpected(format!(
+            "{}: too many redirects",
+            call.named()
+        )))
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.inner
+            .cache
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    // ---- one request and what follows
+
+    /// Sends until there is an answer, or until another try would not be safe.
+    pub(super) async fn send(&self, call: &Call) -> Result<Answer> {
+        let mut tries = Tries::default();
+        loop {
+            let token = self.token(call.identity).await?;
+            let pass = self.inner.governor.enter(call.load, call.resource).await?;
+            let outcome = self.once(call, &token).await;
+            drop(pass);
+            tries.sent += 1;
+            match self.judge(call, outcome, &mut tries) {
+                Next::Done(answer) => return Ok(answer),
+                Next::Again(wait) => tokio::time::sleep(wait).await,
+                // who makes a token holds the lock: it must not wait for itself here
+                Next::Renewed if call.identity == Identity::App => {}
+                Next::Renewed => self.inner.tokens.lock().await.refused(&self.scope, &token),
+                Next::Fail(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A pause before something is asked again.
+    pub(super) async fn breathe(&self, tries: u32) {
+        let pace = self.inner.governor.pace();
+        tokio::time::sleep(backoff(pace.backoff, tries)).await;
+    }
+
+    fn judge(
         &self,
-        method: Method,
-        url: &str,
-        body: Option<Value>,
-    ) -> Result<(Option<String>, Vec<u8>)> {
-        let token = self.token().await?;
-        let request = http::Request::builder()
-            .method(method)
-            .uri(url)
-            .header("authorization", format!("Bearer {}", token.expose_secret()))
-            .header("accept", "application/vnd.github+json")
-            .header("x-github-api-version", "2022-11-28");
-        let unavailable = |e: octocrab::Error| Error::Unavailable(e.to_string());
-        let request = self
-            .inner
-            .client
-            .build_request(request, body.as_ref())
-            .map_err(unavailable)?;
+        call: &Call,
+        outcome: std::result::Result<Answer, Cut>,
+        tries: &mut Tries,
+    ) -> Next {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(Cut::TooLarge) => {
+                let what = format!("{}: more than {MAX_ANSWER} bytes", call.named());
+                return Next::Fail(Error::Unexpected(what));
+            }
+            Err(Cut::NotSent(why)) => return self.again(true, unavailable(call, &why), tries),
+            Err(Cut::Lost(why)) => {
+                return self.again(call.repeatable, unavailable(call, &why), tries);
+            }
+        };
+        let now = Timestamp::now();
+        if let Some(limit) = answer.limit(call.resource, now) {
+            tries.limits += 1;
+            let error = self.inner.governor.met(&limit);
+            return match tries.limits < MAX_LIMITS {
+                true => Next::Again(Duration::ZERO),
+                false => Next::Fail(error),
+            };
+        }
+        if answer.is_failure() {
+            return self.again(call.repeatable, unavailable_answer(call, &answer), tries);
+        }
+        self.inner.governor.passed();
+        if let Some(limit) = answer.last_before_reset(call.resource, now) {
+            self.inner.governor.met(&limit);
+        }
+        self.settle(call, answer, tries)
+    }
+
+    /// Once more, where that is safe and was not done too often.
+    fn again(&self, safe: bool, error: Error, tries: &Tries) -> Next {
+        let pace = self.inner.governor.pace();
+        match safe && tries.sent < pace.attempts {
+            true => Next::Again(backoff(pace.backoff, tries.sent - 1)),
+            false => Next::Fail(error),
+        }
+    }
+
+    /// An answer that GitHub meant.
+    fn settle(&self, call: &Call, answer: Answer, tries: &mut Tries) -> Next {
+        let fine = answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED;
+        if fine || (answer.is_redirect() && call.method == Method::GET) {
+            return Next::Done(answer);
+        }
+        if answer.status == StatusCode::UNAUTHORIZED
+            && !std::mem::replace(&mut tries.refreshed, true)
+            && self.can_renew(call.identity, &answer)
+        {
+            return Next::Renewed;
+        }
+        if answer.is_redirect() {
+            let to = origin::redacted(answer.header("location").unwrap_or_default());
+            let what = call.named();
+            return Next::Fail(Error::Unexpected(format!(
+                "{what}: moved to {to}; a write is not sent elsewhere: use the repository's new name"
+            )));
+        }
+        Next::Fail(answer.error(&call.named()))
+    }
+
+    /// Whether another token may be better than the one that was refused.
+    fn can_renew(&self, identity: Identity, answer: &Answer) -> bool {
+        match (&self.inner.who, identity) {
+            (Who::Token(_), _) => false,
+            (Who::App { .. }, Identity::Installed) => true,
+            (Who::App { key, .. }, Identity::App) => {
+                let now = Timestamp::now();
+                answer
+                    .date()
+                    .is_some_and(|theirs| key.learn_clock(theirs, now))
+            }
+        }
+    }
+
+    /// Sends one request once.
+    async fn once(&self, call: &Call, token: &SecretString) -> std::result::Result<Answer, Cut> {
+        let started = Instant::now();
+        let limit = self.inner.governor.pace().timeout;
+        let mut outcome = match request(call, token) {
+            Ok(request) => tokio::time::timeout(limit, self.exchange(request))
+                .await
+                .unwrap_or_else(|_| Err(Cut::Lost(format!("no answer within {limit:?}")))),
+            Err(why) => Err(Cut::NotSent(why)),
+        };
+        if let Ok(answer) = &mut outcome {
+            hide(answer, token);
+        }
+        self.tell(call, &outcome, started.elapsed());
+        outcome
+    }
+
+    async fn exchange(&self, request: http::Request<String>) -> std::result::Result<Answer, Cut> {
         let response = self
             .inner
             .client
             .execute(request)
             .await
-            .map_err(unavailable)?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let limited = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
-        let bytes = limited
+            .map_err(|e| cut(&e))?;
+        let (parts, body) = response.into_parts();
+        let body = http_body_util::Limited::new(body, MAX_ANSWER)
             .collect()
-            .await
-            .map_err(|e| Error::Unavailable(e.to_string()))?
-            .to_bytes();
-        let message = || {
-            let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let errors = value
-                .pointer("/errors")
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            format!(
-                "{status} {} {errors}",
-                value
-                    .pointer("/message")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-            )
-        };
-        match status {
-            200..=299 => Ok((next_page(&headers), bytes.to_vec())),
-            401 => Err(Error::Unauthorized(message())),
-            403 => Err(Error::Forbidden(message())),
-            404 => Err(Error::NotFound(message())),
-            409 => Err(Error::Conflict(message())),
-            410 => Err(Error::Gone(message())),
-            405 | 422 => Err(Error::Invalid(message())),
-            _ => Err(Error::Unavailable(message())),
+            .await;
+        let body = body.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
+            true => Cut::TooLarge,
+            false => Cut::Lost(causes(e.as_ref())),
+        })?;
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_bytes(),
+        })
+    }
+
+    fn tell(&self, call: &Call, outcome: &std::result::Result<Answer, Cut>, took: Duration) {
+        let answer = outcome.as_ref().ok();
+        let status = answer.map(|a| a.status.as_u16());
+        let remaining = answer.and_then(Answer::remaining);
+        tracing::debug!(
+            request = call.named(),
+            status,
+            remaining,
+            request_id = answer.map(Answer::request_id),
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "GitHub"
+        );
+        if let Some(observer) = &self.inner.settings.observer {
+            observer.request(call.method.as_str(), status, took);
+            if let (Some(answer), Some(remaining)) = (answer, remaining) {
+                let resource = answer.header("x-ratelimit-resource").unwrap_or("core");
+                observer.remaining(resource, remaining);
+            }
         }
     }
 }
 
-fn next_page(headers: &http::HeaderMap) -> Option<String> {
-    let link = headers.get("link")?.to_str().ok()?;
-    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
-    let url = next.split(['<', '>']).nth(1)?;
-    Some(url.to_owned())
+fn parsed<T: DeserializeOwned>(name: &str, answer: &Answer) -> Result<T> {
+    let body: &[u8] = if answer.body.is_empty() {
+        b"null"
+    } else {
+        &answer.body
+    };
+    serde_json::from_slice(body).map_err(|e| Error::Unexpected(format!("{name}: {e}")))
+}
+
+fn unavailable(call: &Call, why: &str) -> Error {
+    Error::Unavailable(format!("{}: {}{}", call.named(), clean(why), doubt(call)))
+}
+
+fn unavailable_answer(call: &Call, answer: &Answer) -> Error {
+    match answer.error(&call.named()) {
+        Error::Unavailable(said) => Error::Unavailable(said + doubt(call)),
+        other => other,
+    }
+}
+
+fn doubt(call: &Call) -> &'static str {
+    match call.repeatable {
+        true => "",
+        false => "; it is not known whether it took effect",
+    }
+}
+
+/// A proxy or a server may echo what it was sent.
+fn hide(answer: &mut Answer, token: &SecretString) {
+    let token = token.expose_secret();
+    let failed = !answer.status.is_success();
+    if failed && !token.is_empty() {
+        let text = String::from_utf8_lossy(&answer.body);
+        if text.contains(token) {
+            answer.body = text.replace(token, "***").into();
+        }
+    }
+}
+
+fn request(
+    call: &Call,
+    token: &SecretString,
+) -> std::result::Result<http::Request<String>, String> {
+    let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+    let mut bearer = bearer.map_err(|_| "the token holds a character that no token has")?;
+    bearer.set_sensitive(true);
+    let mut builder = http::Request::builder()
+        .method(call.method.clone())
+        .uri(&call.url)
+        .header(header::AUTHORIZATION, bearer)
+        .header(header::ACCEPT, ACCEPT)
+        .header("x-github-api-version", API_VERSION);
+    if let Some(etag) = &call.etag {
+        builder = builder.header(header::IF_NONE_MATCH, etag);
+    }
+    let body = match &call.body {
+        Some(body) => {
+            builder = builder.header(header::CONTENT_TYPE, "application/json");
+            body.to_string()
+        }
+        None => String::new(),
+    };
+    builder.body(body).map_err(|e| e.to_string())
+}
+
+/// A client for single requests. Its base is only the host: what it is given is a whole URL, and
+/// GraphQL does not live below the base path of a GitHub Enterprise Server.
+fn client(origin: &str, timeout: Duration) -> Result<Octocrab> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(Error::Invalid("no tokio runtime is running".to_owned()));
+    }
+    Octocrab::builder()
+        .base_uri(origin)
+        .map_err(|e| Error::Invalid(format!("API URL: {}", causes(&e))))?
+        .add_header(header::USER_AGENT, USER_AGENT.to_owned())
+        .set_connect_timeout(Some(timeout.min(Duration::from_secs(10))))
+        .set_read_timeout(Some(timeout))
+        .build()
+        .map_err(|e| {
+            let why = causes(&e);
+            Error::Unavailable(format!(
+                "no TLS: {why} (are CA certificates installed? SSL_CERT_FILE names others)"
+            ))
+        })
+}
+
+/// Whether a request surely did not arrive: only a refused connection says so.
+fn cut(error: &octocrab::Error) -> Cut {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return Cut::NotSent("connection refused".to_owned());
+        }
+        cause = inner.source();
+    }
+    Cut::Lost(causes(error))
+}
+
+/// An error with its causes, one line each.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut all: Vec<String> = Vec::new();
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        if all.last() != Some(&line) {
+            all.push(line);
+        }
+        cause = inner.source();
+    }
+    all.join(": ")
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{code, fenced, prose};
+use super::markdown::fenced;
+use super::{code, prose};
 use crate::command::{Command, Mistake, Who, least};
 use crate::config::Rules;
 use crate::converse::judge::Refused;

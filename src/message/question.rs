@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::markdown::fenced;
-use super::{Text, claims, code, evidence_details, footer, prose, redacted, section};
+use super::voice::Voice;
+use super::{Text, claims, evidence_details, footer, redacted, section};
 use crate::evidence::Evidence;
 use crate::finding::Finding;
 use crate::propose::Question;
@@ -16,29 +16,30 @@ pub fn question(
     patches: &[Option<String>],
     fingerprint: &str,
 ) -> Text {
+    let voice = Voice::of(evidence);
     let mut body = String::new();
-    let _ = writeln!(body, "**{}**", prose(&finding.summary));
+    let _ = writeln!(body, "**{}**", voice.prose(&finding.summary));
     section(&mut body, "What is known");
-    claims(&mut body, &question.diagnosis);
+    claims(&mut body, &question.diagnosis, voice);
     section(&mut body, "The question");
     let _ = writeln!(
         body,
         "{} ({}: {})\n",
-        prose(&question.title),
-        code(question.code.as_str()),
+        voice.prose(&question.title),
+        voice.code(question.code.as_str()),
         question.code.sentence()
     );
     for (i, option) in question.options.iter().enumerate() {
-        let _ = writeln!(body, "{}. {}", i + 1, prose(&option.title));
+        let _ = writeln!(body, "{}. {}", i + 1, voice.prose(&option.title));
         if let Some(Some(patch)) = patches.get(i) {
-            let _ = writeln!(body, "\n{}\n", fenced("diff", patch, 8_000));
+            let _ = writeln!(body, "\n{}\n", voice.block("diff", patch, 8_000));
         }
     }
     let _ = writeln!(
         body,
         "\nNothing was changed. Answer by making one of these changes, or by a change of your own."
     );
-    evidence_details(&mut body, evidence);
-    footer(&mut body, None, fingerprint, None);
+    evidence_details(&mut body, evidence, voice);
+    footer(&mut body, None, fingerprint, None, voice);
     redacted(evidence, &question.title, &body)
 }

@@ -8,7 +8,9 @@ mod contract;
 mod converse;
 mod fix;
 mod github;
+mod github_wire;
 mod llm;
 mod poison;
+mod scan;
 #[path = "../support/mod.rs"]
 mod support;

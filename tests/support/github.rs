@@ -18,6 +18,7 @@ use kubemend::github::{Credentials, Endpoint, GitHub as Client, Transport};
 use secrecy::SecretString;
 
 pub mod access;
+pub mod ask;
 pub mod contract;
 pub mod faults;
 pub mod git;
@@ -30,6 +31,7 @@ mod server;
 pub mod state;
 pub mod wire;
 
+pub use ask::Answered;
 pub use faults::{Fault, Moment, On};
 pub use human::Human;
 pub use journal::Entry;

@@ -122,6 +122,7 @@ struct Rule {
     on: On,
     fault: Fault,
     seen: usize,
+    fired: usize,
 }
 
 struct Kill {
@@ -151,7 +152,12 @@ pub struct Verdict {
 
 impl Faults {
     pub fn plan(&mut self, on: On, fault: Fault) {
-        self.rules.push(Rule { on, fault, seen: 0 });
+        self.rules.push(Rule {
+            on,
+            fault,
+            seen: 0,
+            fired: 0,
+        });
     }
 
     pub fn clear(&mut self) {
@@ -185,8 +191,10 @@ impl Faults {
         let mut verdict = Verdict::default();
         for rule in self.rules.iter_mut().filter(|r| r.on.fits(method, route)) {
             rule.seen += 1;
-            let due = rule.seen >= rule.on.first && rule.seen - rule.on.first < rule.on.times;
+            let due = rule.seen >= rule.on.first && rule.fired < rule.on.times;
+            // one thing goes wrong at a time: the other plans wait for the next request
             if due && verdict.fault.is_none() {
+                rule.fired += 1;
                 verdict.fault = Some(rule.fault.clone());
             }
         }

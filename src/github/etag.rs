@@ -1,0 +1,114 @@
+//! Answers that are kept, so that asking again is free where nothing changed. Bounded. One cache
+//! belongs to one installation: what one may read, another may not.
+
+use std::collections::HashMap;
+
+use super::answer::Answer;
+
+/// The most answers, the largest one, and all of them together.
+const MAX_ANSWERS: usize = 1_000;
+const MAX_ANSWER: usize = 1 << 20;
+const MAX_ALL: usize = 32 << 20;
+
+/// Kept answers, by address and accepted format.
+#[derive(Default)]
+pub(super) struct Cache {
+    kept: HashMap<String, Kept>,
+    size: usize,
+    clock: u64,
+}
+
+struct Kept {
+    etag: String,
+    answer: Answer,
+    used: u64,
+}
+
+impl Cache {
+    /// What was answered last time, with its tag.
+    pub(super) fn get(&mut self, key: &str) -> Option<(String, Answer)> {
+        self.clock += 1;
+        let kept = self.kept.get_mut(key)?;
+        kept.used = self.clock;
+        Some((kept.etag.clone(), kept.answer.clone()))
+    }
+
+    /// Keeps an answer that has a tag; the ones that were not used for longest make room.
+    pub(super) fn put(&mut self, key: &str, answer: &Answer) {
+        self.forget(key);
+        let Some(etag) = answer.header("etag").map(str::to_owned) else {
+            return;
+        };
+        if answer.body.len() > MAX_ANSWER {
+            return;
+        }
+        self.clock += 1;
+        self.size += answer.body.len();
+        let kept = Kept {
+            etag,
+            answer: answer.clone(),
+            used: self.clock,
+        };
+        self.kept.insert(key.to_owned(), kept);
+        while self.kept.len() > MAX_ANSWERS || self.size > MAX_ALL {
+            let oldest = self.kept.iter().min_by_key(|(_, k)| k.used);
+            match oldest.map(|(key, _)| key.clone()) {
+                Some(key) => self.forget(&key),
+                None => break,
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &str) {
+        if let Some(old) = self.kept.remove(key) {
+            self.size = self.size.saturating_sub(old.answer.body.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn answer(etag: Option<&str>, size: usize) -> Answer {
+        let mut headers = http::HeaderMap::new();
+        if let Some(etag) = etag {
+            headers.insert("etag", etag.parse().unwrap());
+        }
+        Answer {
+            status: http::StatusCode::OK,
+            headers,
+            body: vec![b'x'; size].into(),
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let mut cache = Cache::default();
+        for n in 0..40 {
+            cache.put(&n.to_string(), &answer(Some("e"), MAX_ANSWER));
+            assert!(cache.get("0").is_some(), "in use");
+        }
+        assert!(cache.size <= MAX_ALL);
+        assert_eq!(cache.kept.len(), 32);
+        assert!(cache.get("1").is_none());
+        assert!(cache.get("39").is_some());
+        for n in 0..3_000 {
+            cache.put(&format!("s{n}"), &answer(Some("e"), 1));
+        }
+        assert_eq!(cache.kept.len(), MAX_ANSWERS);
+    }
+
+    #[test]
+    fn an_answer_without_a_tag_replaces_the_old_one_and_is_not_kept() {
+        let mut cache = Cache::default();
+        cache.put("a", &answer(Some("e1"), 10));
+        assert_eq!(cache.get("a").unwrap().0, "e1");
+        cache.put("a", &answer(None, 10));
+        assert!(cache.get("a").is_none());
+        cache.put("big", &answer(Some("e"), MAX_ANSWER + 1));
+        assert!(cache.get("big").is_none());
+        assert_eq!(cache.size, 0);
+    }
+}

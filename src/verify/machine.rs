@@ -1,0 +1,544 @@
+//! From facts, sample by sample, to one verdict. Pure: the memory is carried by the caller (in the
+//! pull request's marker, in a `Remediation`), and losing it costs time, never truth.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::verify::rollout::Rollout;
+use crate::verify::{Applied, Wait};
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// From the merge until the engine has applied it.
+    pub apply: SignedDuration,
+    /// From the apply until the workload is well.
+    pub heal: SignedDuration,
+    /// How long it must stay well.
+    pub settle: SignedDuration,
+    /// In how many samples in a row.
+    pub samples: u32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            apply: SignedDuration::from_mins(30),
+            heal: SignedDuration::from_mins(15),
+            settle: SignedDuration::from_mins(5),
+            samples: 3,
+        }
+    }
+}
+
+/// One look at everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// How far the merge commit got.
+    pub applied: Applied,
+    /// Whether a failed resource is one that our pull request changed.
+    pub failed_is_ours: bool,
+    /// Whether the changed field holds the new value in the cluster.
+    pub live: Live,
+    /// The rollout; `None` where the change starts no pods.
+    pub rollout: Option<Rollout>,
+    /// Whether the failure that was mended still shows.
+    pub symptom: Symptom,
+    /// What else of the same app fails that did not before.
+    pub newly_broken: Vec<String>,
+    /// Restarts of the new pods, all together.
+    pub restarts: u64,
+    /// Whether another commit changed the app between ours and what is applied.
+    pub touched_by_others: bool,
+}
+
+/// The changed field in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Live {
+    /// It holds the new value.
+    Holds,
+    /// It holds something else; who wrote it, where that is known.
+    Differs {
+        /// The field manager.
+        manager: Option<String>,
+    },
+    /// It cannot be read.
+    Unknown,
+}
+
+/// The failure that was mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Symptom {
+    /// It is gone.
+    Absent,
+    /// It is there, and how it shows.
+    Present(String),
+    /// Pods may be ready while it lasts, and nobody looks at the signal that raised it.
+    Unobservable(String),
+}
+
+/// What was so before the merge.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Baseline {
+    /// Failing workloads of the app with their reasons.
+    pub failing: Vec<String>,
+    /// Whether the last attempt before ours succeeded.
+    pub last_attempt_succeeded: bool,
+    /// How the workload failed.
+    pub symptom: String,
+}
+
+/// What is remembered between samples.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// From when the time to apply counts; moves on while something waits.
+    pub counting_since: Option<Timestamp>,
+    /// When it was first seen applied.
+    pub applied_at: Option<Timestamp>,
+    /// The first of the good samples in a row.
+    pub good_since: Option<Timestamp>,
+    /// How many good samples in a row.
+    pub good: u32,
+    /// How many bad samples in a row.
+    pub bad: u32,
+    /// Restarts at the last sample.
+    pub restarts: Option<u64>,
+    /// The verdict; it is final.
+    pub verdict: Option<Verdict>,
+}
+
+/// The end, given once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Applied, rolled out, the symptom is gone, and it stayed so.
+    Verified,
+    /// Applied, and worse than before or no better: a revert is right.
+    Regressed(String),
+    /// Our commit breaks the apply itself: a revert is right.
+    ApplyFailed(String),
+    /// Nobody can tell: a comment, and no revert.
+    Inconclusive(String),
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The source has not reached the commit.
+    Merged,
+    /// The engine works on it.
+    Applying(String),
+    /// A person or time has to move first; no timer runs.
+    Waiting(Wait),
+    /// Applied, and the workload is not well yet.
+    Healing(String),
+    /// Well, so many samples in a row.
+    Settling(u32),
+    /// The end.
+    Ended(Verdict),
+}
+
+/// Takes one sample into account.
+pub fn step(
+    memory: &Memory,
+    facts: &Facts,
+    baseline: Option<&Baseline>,
+    timing: &Timing,
+    now: Timestamp,
+) -> (Memory, State) {
+    if let Some(verdict) = &memory.verdict {
+        return (memory.clone(), State::Ended(verdict.clone()));
+    }
+    let mut next = memory.clone();
+    next.counting_since.get_or_insert(now);
+    let state = match &facts.applied {
+        Applied::Waiting { why } => waiting(&mut next, *why, now),
+        Applied::NotSeen { .. } => in_time(
+            &next,
+            State::Merged,
+            "the source did not reach the commit",
+            timing,
+            now,
+        ),
+        Applied::Applying { detail } => {
+            in_time(&next, State::Applying(detail.clone()), detail, timing, now)
+        }
+        Applied::Unknown { why } => in_time(&next, State::Applying(why.clone()), why, timing, now),
+        Applied::Failed { message, .. } => failed(&next, facts, baseline, message, timing, now),
+        Applied::Applied { at, .. } => {
+            next.applied_at
+                .get_or_insert(at.unwrap_or(now).max(next.counting_since.unwrap_or(now)));
+            workload(&mut next, facts, baseline, timing, now)
+        }
+    };
+    if let State::Ended(verdict) = &state {
+        next.verdict = Some(verdict.clone());
+    }
+    (next, state)
+}
+
+/// Nothing counts while a person or time has to move first.
+fn waiting(next: &mut Memory, why: Wait, now: Timestamp) -> State {
+    next.counting_since = Some(now);
+    if next.applied_at.is_some() {
+        next.applied_at = Some(now);
+    }
+    (next.good, next.good_since, next.bad) = (0, None, 0);
+    State::Waiting(why)
+}
+
+/// A state that may last for the time to apply.
+fn in_time(memory: &Memory, state: State, what: &str, timing: &Timing, now: Timestamp) -> State {
+    match is_over(memory.counting_since, timing.apply, now) {
+        true => State::Ended(Verdict::Inconclusive(format!(
+            "not applied in time: {what}"
+        ))),
+        false => state,
+    }
+}
+
+fn is_over(since: Option<Timestamp>, period: SignedDuration, now: Timestamp) -> bool {
+    since.is_some_and(|since| now.duration_since(since) >= period)
+}
+
+/// The apply failed: with our commit to blame only where it is ours that failed, and the attempt
+/// before it did not.
+fn failed(
+    memory: &Memory,
+    facts: &Facts,
+    baseline: Option<&Baseline>,
+    message: &str,
+    timing: &Timing,
+    now: Timestamp,
+) -> State {
+    let worked_before = baseline.is_some_and(|b| b.last_attempt_succeeded);
+    if facts.failed_is_ours && worked_before {
+        return State::Ended(Verdict::ApplyFailed(message.to_owned()));
+    }
+    in_time(
+        memory,
+        State::Applying(message.to_owned()),
+        message,
+        timing,
+        now,
+    )
+}
+
+fn workload(
+    next: &mut Memory,
+    facts: &Facts,
+    baseline: Option<&Baseline>,
+    timing: &Timing,
+    now: Timestamp,
+) -> State {
+    if let Some(Rollout::Waiting(why)) = &facts.rollout {
+        return waiting(next, *why, now);
+    }
+    let sample = sample(next, facts);
+    next.restarts = Some(facts.restarts);
+    match sample {
+        Sample::Good => {
+            next.bad = 0;
+            next.good = next.good.saturating_add(1);
+            next.good_since.get_or_insert(now);
+            if next.good >= timing.samples && is_over(next.good_since, timing.settle, now) {
+                return State::Ended(Verdict::Verified);
+            }
+            State::Settling(next.good)
+        }
+        Sample::Bad(why) => {
+            next.bad = next.bad.saturating_add(1);
+            (next.good, next.good_since) = (0, None);
+            let persists = next.bad >= 2 && is_over(next.applied_at, timing.heal, now);
+            if persists {
+                return State::Ended(judged(&why, facts, baseline));
+            }
+            State::Healing(why)
+        }
+        Sample::Open(why) => {
+            (next.good, next.good_since, next.bad) = (0, None, 0);
+            if is_over(next.applied_at, timing.heal, now) {
+                return State::Ended(Verdict::Inconclusive(why));
+            }
+            State::Healing(why)
+        }
+    }
+}
+
+/// What one look says.
+enum Sample {
+    Good,
+    Bad(String),
+    Open(String),
+}
+
+fn sample(memory: &Memory, facts: &Facts) -> Sample {
+    match &facts.live {
+        Live::Holds => {}
+        Live::Differs { manager } => {
+            let who = manager.as_deref().unwrap_or("somebody else");
+            return Sample::Open(format!(
+                "applied, but the field holds another value: {who} writes it"
+            ));
+        }
+        Live::Unknown => return Sample::Open("the changed field cannot be read".to_owned()),
+    }
+    match &facts.rollout {
+        Some(Rollout::Failing(why)) => return Sample::Bad(why.clone()),
+        Some(Rollout::Progressing(why)) => return Sample::Open(why.clone()),
+        Some(Rollout::Done | Rollout::Waiting(_)) | None => {}
+    }
+    if let Some(first) = facts.newly_broken.first() {
+        return Sample::Bad(format!("{first} fails since the change"));
+    }
+    match &facts.symptom {
+        Symptom::Present(why) => Sample::Bad(why.clone()),
+        Symptom::Unobservable(why) => Sample::Open(why.clone()),
+        Symptom::Absent if memory.restarts.is_some_and(|r| facts.restarts > r) => {
+            Sample::Open("containers still restart".to_owned())
+        }
+        Symptom::Absent => Sample::Good,
+    }
+}
+
+/// Bad for too long: our fault only where it was better before and nobody else touched it.
+fn judged(why: &str, facts: &Facts, baseline: Option<&Baseline>) -> Verdict {
+    let Some(baseline) = baseline else {
+        return Verdict::Inconclusive(format!("{why}; how it was before the merge is not known"));
+    };
+    if facts.touched_by_others {
+        return Verdict::Inconclusive(format!("{why}; another commit changed the app meanwhile"));
+    }
+    if baseline.symptom == why && facts.newly_broken.is_empty() {
+        return Verdict::Inconclusive(format!("{why}; it is as before the merge"));
+    }
+    Verdict::Regressed(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_767_355_200 + minutes * 60).unwrap()
+    }
+
+    fn applied() -> Applied {
+        Applied::Applied {
+            at: Some(at(1)),
+            revision: "r".to_owned(),
+        }
+    }
+
+    fn good() -> Facts {
+        Facts {
+            applied: applied(),
+            failed_is_ours: false,
+            live: Live::Holds,
+            rollout: Some(Rollout::Done),
+            symptom: Symptom::Absent,
+            newly_broken: Vec::new(),
+            restarts: 0,
+            touched_by_others: false,
+        }
+    }
+
+    fn bad() -> Facts {
+        Facts {
+            rollout: Some(Rollout::Failing("web crashes".to_owned())),
+            ..good()
+        }
+    }
+
+    fn baseline() -> Baseline {
+        Baseline {
+            failing: Vec::new(),
+            last_attempt_succeeded: true,
+            symptom: "OOMKilled".to_owned(),
+        }
+    }
+
+    /// Samples one a minute; the state after the last.
+    fn play(samples: &[Facts], baseline: Option<&Baseline>) -> State {
+        let mut memory = Memory::default();
+        let mut state = State::Merged;
+        for (minute, facts) in (0..).zip(samples) {
+            (memory, state) = step(&memory, facts, baseline, &Timing::default(), at(minute));
+        }
+        state
+    }
+
+    fn ended(state: State) -> Verdict {
+        match state {
+            State::Ended(verdict) => verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn well_for_the_whole_window_is_verified_and_not_a_sample_earlier() {
+        assert_eq!(play(&vec![good(); 5], None), State::Settling(5));
+        assert_eq!(ended(play(&vec![good(); 6], None)), Verdict::Verified);
+    }
+
+    #[test]
+    fn a_bad_sample_starts_the_window_again() {
+        let mut samples = vec![good(); 5];
+        samples.push(bad());
+        samples.extend(vec![good(); 5]);
+        assert_eq!(play(&samples, None), State::Settling(5));
+        let restarting: Vec<Facts> = (0..9)
+            .map(|restarts| Facts { restarts, ..good() })
+            .collect();
+        assert!(matches!(play(&restarting, None), State::Healing(_)));
+    }
+
+    #[test]
+    fn bad_past_the_deadline_is_a_regression_only_with_a_better_baseline() {
+        let samples = vec![bad(); 18];
+        let base = baseline();
+        assert_eq!(
+            ended(play(&samples, Some(&base))),
+            Verdict::Regressed("web crashes".to_owned())
+        );
+        assert!(matches!(
+            ended(play(&samples, None)),
+            Verdict::Inconclusive(_)
+        ));
+        let same = Baseline {
+            symptom: "web crashes".to_owned(),
+            ..base.clone()
+        };
+        assert!(matches!(
+            ended(play(&samples, Some(&same))),
+            Verdict::Inconclusive(_)
+        ));
+        let touched = vec![
+            Facts {
+                touched_by_others: true,
+                ..bad()
+            };
+            18
+        ];
+        assert!(matches!(
+            ended(play(&touched, Some(&base))),
+            Verdict::Inconclusive(_)
+        ));
+        assert!(matches!(
+            play(&samples[..14], Some(&base)),
+            State::Healing(_)
+        ));
+    }
+
+    #[test]
+    fn waiting_stops_every_clock() {
+        let wait = Facts {
+            applied: Applied::Waiting {
+                why: Wait::ManualSync,
+            },
+            ..good()
+        };
+        assert_eq!(
+            play(&vec![wait; 600], Some(&baseline())),
+            State::Waiting(Wait::ManualSync)
+        );
+        let paused = Facts {
+            rollout: Some(Rollout::Waiting(Wait::BrokenPodBlocks)),
+            ..bad()
+        };
+        let mut samples = vec![paused; 600];
+        assert_eq!(
+            play(&samples, Some(&baseline())),
+            State::Waiting(Wait::BrokenPodBlocks)
+        );
+        samples.extend(vec![bad(); 10]);
+        assert!(matches!(
+            play(&samples, Some(&baseline())),
+            State::Healing(_)
+        ));
+    }
+
+    #[test]
+    fn a_failed_apply_is_ours_only_when_ours_failed_and_it_worked_before() {
+        let failed = |failed_is_ours| Facts {
+            applied: Applied::Failed {
+                message: "immutable".to_owned(),
+                resources: Vec::new(),
+            },
+            failed_is_ours,
+            ..good()
+        };
+        let base = baseline();
+        assert_eq!(
+            ended(play(&[failed(true)], Some(&base))),
+            Verdict::ApplyFailed("immutable".to_owned())
+        );
+        assert!(matches!(
+            play(&[failed(false)], Some(&base)),
+            State::Applying(_)
+        ));
+        assert!(matches!(play(&[failed(true)], None), State::Applying(_)));
+        let broken_before = Baseline {
+            last_attempt_succeeded: false,
+            ..base
+        };
+        assert!(matches!(
+            ended(play(&vec![failed(true); 31], Some(&broken_before))),
+            Verdict::Inconclusive(_)
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_never_verified() {
+        for facts in [
+            Facts {
+                live: Live::Differs {
+                    manager: Some("hpa".to_owned()),
+                },
+                ..good()
+            },
+            Facts {
+                live: Live::Unknown,
+                ..good()
+            },
+            Facts {
+                symptom: Symptom::Unobservable("no endpoint is watched".to_owned()),
+                ..good()
+            },
+            Facts {
+                applied: Applied::NotSeen { at: None },
+                ..good()
+            },
+            Facts {
+                applied: Applied::Unknown {
+                    why: "rewritten".to_owned(),
+                },
+                ..good()
+            },
+        ] {
+            let verdict = ended(play(&vec![facts.clone(); 40], Some(&baseline())));
+            assert!(
+                matches!(verdict, Verdict::Inconclusive(_)),
+                "{facts:?}: {verdict:?}"
+            );
+        }
+        let other = Facts {
+            newly_broken: vec!["Deployment shop/api".to_owned()],
+            ..good()
+        };
+        assert!(matches!(
+            ended(play(&vec![other; 40], Some(&baseline()))),
+            Verdict::Regressed(_)
+        ));
+    }
+
+    #[test]
+    fn a_verdict_is_final() {
+        let mut samples = vec![good(); 6];
+        samples.extend(vec![bad(); 60]);
+        assert_eq!(ended(play(&samples, Some(&baseline()))), Verdict::Verified);
+    }
+}
