@@ -15,6 +15,7 @@
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod action;
 pub mod annotations;
 mod broken_sources;
 pub mod case;

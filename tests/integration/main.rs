@@ -4,6 +4,7 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
 mod converse;
 mod fix;
