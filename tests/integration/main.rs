@@ -10,6 +10,8 @@ mod converse;
 mod fix;
 mod github;
 mod github_wire;
+mod lifecycle;
+mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
