@@ -4,12 +4,15 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod github_wire;
 mod llm;
 mod poison;
+mod scan;
 mod serve;
 mod serve_flood;
 mod serve_stub;

@@ -15,7 +15,7 @@ use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::commands::{Failure, forge};
 use crate::config::Config;
-use crate::cycle::{Analysis, Report, Work};
+use crate::cycle::{self, Analysis, Report, Work};
 use crate::dump;
 use crate::files::Files;
 use crate::forge::RepositoryFacts;
@@ -183,7 +183,7 @@ impl Office {
             workflow_token: false,
             analyse: &analyse,
         };
-        Ok(pass_over(&work).await)
+        Ok(cycle::run(&work).await)
     }
 
     /// Everything that the run works on: Git as of now, the settings in it, the cluster.
@@ -345,12 +345,4 @@ fn cache_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let folder = given.map(Path::to_owned);
     let folder = folder.or_else(|| usual().or_else(home).map(|cache| cache.join("kubemend")));
     folder.ok_or_else(|| Failure::Input("--cache DIR is missing".to_owned()))
-}
-
-async fn pass_over(work: &Work<'_>) -> Report {
-    let analysis = tokio::task::block_in_place(|| (work.analyse)(&Answers::new()));
-    Report {
-        notes: analysis.problems,
-        ..Report::default()
-    }
 }
