@@ -211,6 +211,22 @@ impl Checkout {
         Ok(out)
     }
 
+    /// The subjects of the newest commits, newest first; none for a plain directory.
+    pub fn subjects(&self, most: usize) -> Vec<String> {
+        let walk = || -> Result<Vec<String>, git2::Error> {
+            let Some(git) = &self.git else {
+                return Ok(Vec::new());
+            };
+            let mut walk = git.revwalk()?;
+            walk.push_head()?;
+            walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+            walk.simplify_first_parent()?;
+            let subject = |id| Ok(describe(&git.find_commit(id?)?).subject);
+            walk.take(most).map(subject).collect()
+        };
+        walk().unwrap_or_default() // how a subject is written is no reason to fail
+    }
+
     /// The files before a commit.
     pub fn files_before(&self, commit: &str) -> Result<Files, RepoError> {
         let Some(git) = &self.git else {

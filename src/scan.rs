@@ -299,11 +299,12 @@ fn of_scope(input: &Input<'_>, scope: &Scope, i: usize, world: &World) -> Vec<Pl
     drafts.into_iter().filter_map(at).collect()
 }
 
-/// Whether a fault of the object itself at the same field is told already.
+/// Whether a fault of the object itself at the same field, or of what it looks at, is told already.
 fn explained(draft: &Draft, invalid: &[Draft]) -> bool {
+    let meets = |d: &Draft| d.path.starts_with(&draft.path) || draft.path.starts_with(&d.path);
     invalid.iter().any(|d| {
-        d.object == draft.object
-            && (d.path.starts_with(&draft.path) || draft.path.starts_with(&d.path))
+        let itself = d.object == draft.object && meets(d);
+        itself || (d.severity >= Severity::Medium && draft.related.contains(&d.object))
     })
 }
 

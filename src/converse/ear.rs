@@ -364,7 +364,8 @@ impl<'a, 'w> Ear<'a, 'w> {
     /// A pause that nothing can remember yet holds for this pass, and is heard again in the next,
     /// until the dashboard is there.
     fn waits_for_dashboard(&mut self, one: &Unanswered, allowed: &[Permitted]) -> bool {
-        if self.dashboard().is_some() || !self.work.rules.dashboard {
+        let comes = self.work.rules.dashboard && self.observed.facts.has_issues;
+        if self.dashboard().is_some() || !comes {
             return false;
         }
         let mut waits = false;
@@ -521,7 +522,7 @@ impl<'a, 'w> Ear<'a, 'w> {
                 continue;
             };
             let (body, failed) = match self.work.dry_run {
-                true => (changed(&thread.body, &todo, self.work), false),
+                true => (changed(&thread.body, &thread, &todo, self.work), false),
                 false => match write(self.work, &thread, &todo).await {
                     Ok(body) => (body, false),
                     Err(error) if error.is_outage() => return Err(error),
@@ -548,6 +549,9 @@ impl<'a, 'w> Ear<'a, 'w> {
 
     fn mirror(&mut self, thread: &Thread, body: String) {
         let number = thread.number;
+        if let Some(marker) = &thread.marker {
+            self.observed.markers.insert(number, marker.clone());
+        }
         if let Some(ours) = self
             .observed
             .pulls
@@ -567,8 +571,7 @@ impl<'a, 'w> Ear<'a, 'w> {
     }
 
     fn finish(self) -> Heard {
-        let key = self.work.key;
-        let answers = said::answers(self.observed, |body| hidden::read(body, key));
+        let answers = said::answers(self.observed);
         self.observed.asked.said.clone_from(&answers);
         let has_pending = |t: &&Thread| t.marker.as_ref().is_some_and(|m| !m.pending.is_empty());
         let pending: BTreeSet<u64> = self
@@ -654,10 +657,11 @@ fn items_of(
     (items, effects)
 }
 
-/// The body with all changes made.
-fn changed(body: &str, todo: &Todo, work: &Work<'_>) -> String {
+/// The body with all changes made. Where its marker cannot be read, what is known of it counts.
+fn changed(body: &str, thread: &Thread, todo: &Todo, work: &Work<'_>) -> String {
     let body = unticked(body, &todo.handled);
-    let Some(mut marker) = hidden::read(&body, work.key) else {
+    let known = hidden::read(&body, work.key).or_else(|| thread.marker.clone());
+    let Some(mut marker) = known.filter(|_| !todo.changes.is_empty()) else {
         return body;
     };
     todo.changes.iter().for_each(|c| apply(&mut marker, c));
@@ -673,7 +677,7 @@ async fn write(work: &Work<'_>, thread: &Thread, todo: &Todo) -> Result<String> 
         github.add_labels(number, &[IGNORED.to_owned()]).await?;
     }
     let body = edit(work, number, thread.place.is_pull(), |b| {
-        changed(b, todo, work)
+        changed(b, thread, todo, work)
     })
     .await?;
     if todo.changes.contains(&Change::Unignore) && !ignored(thread) {

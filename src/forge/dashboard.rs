@@ -9,7 +9,6 @@ use crate::config::Rules;
 use crate::config::rules::QuietHours;
 use crate::finding::{Finding, Severity};
 use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, Why};
-use crate::forge::marker::Paused;
 use crate::forge::{Pull, PullState};
 use crate::message::forge::minute;
 use crate::message::{code, prose};
@@ -40,8 +39,6 @@ pub struct Dashboard<'a> {
     pub listed: &'a [Finding],
     /// What could not be read: configuration, sources.
     pub problems: &'a [String],
-    /// Paused by whom.
-    pub paused: Option<&'a Paused>,
     /// Now: the heartbeat.
     pub now: Timestamp,
 }
@@ -56,7 +53,7 @@ pub fn render(dashboard: &Dashboard<'_>) -> String {
         section(&mut out, heading, &rows);
     }
     listed(&mut out, dashboard.listed);
-    controls(&mut out, dashboard.paused.is_some());
+    controls(&mut out, dashboard.observed.paused.is_some());
     out
 }
 
@@ -97,7 +94,7 @@ fn head(out: &mut String, dashboard: &Dashboard<'_>) {
         env!("CARGO_PKG_VERSION"),
         minute(dashboard.now)
     );
-    if let Some(paused) = dashboard.paused {
+    if let Some(paused) = &dashboard.observed.paused {
         let _ = writeln!(
             out,
             "> [!WARNING]\n> Paused by {} since {}: nothing is written here until somebody resumes it.\n",
@@ -565,3 +562,6 @@ fn named(name: &str, value: &str) -> Option<Tick> {
 
 /// How old the heartbeat may become before an otherwise unchanged dashboard is written again.
 pub const HEARTBEAT: SignedDuration = SignedDuration::from_hours(6);
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,16 @@ pub fn pull_body(body: &str, controls: &Controls, marker: &str) -> String {
 }
 
 /// The body of a question: text, one box for each option that has a proven change, hidden state.
-pub fn question_body(query: &Query, marker: &str) -> String {
+/// `unheard` says why the last answer did not become a fix.
+pub fn question_body(query: &Query, unheard: Option<&str>, marker: &str) -> String {
     let mut below = String::from("\n### Answer\n\n");
+    if let Some(reason) = unheard {
+        let _ = writeln!(
+            below,
+            "> [!WARNING]\n> The answer that was given did not become a fix: {}\n",
+            prose(reason)
+        );
+    }
     let proven: Vec<(usize, &str)> = query
         .options
         .iter()

@@ -4,13 +4,14 @@
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
-use super::plain::inert;
 use super::*;
 use crate::forge::decide::{Query, Topic};
 use crate::forge::marker::ClosedBecause;
 
 mod bodies;
+mod commits;
 mod powers;
 
 use bodies::{pull_request_of, question_of, refusal_of};
@@ -166,7 +167,7 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
             "pull request",
             forge::pull_body(&pull_request_of(text).body, &controls, MARKER),
         ),
-        ("question", forge::question_body(&query, MARKER)),
+        ("question", forge::question_body(&query, Some(text), MARKER)),
         ("refusal", refusal_of(text).body),
     ];
     for topic in [
@@ -214,6 +215,14 @@ proptest! {
         let title = pull_request_of(&text).title;
         prop_assert!(!title.contains(['@', '\n', '<', '`']), "{title}");
         prop_assert!(title.chars().count() <= 200);
+        for style in [Style::Conventional, Style::Capital, Style::Plain] {
+            let commit = bodies::commit_of(&text, style);
+            let subject = commit.lines().next().unwrap_or_default();
+            prop_assert!(subject.chars().count() <= commit::MAX_SUBJECT, "{}", subject);
+            prop_assert!(!commit.contains(['@', '<', '`', '[']) , "{commit}");
+            prop_assert_eq!(commit.matches("Kubemend-Fingerprint: 3f9c1a2b7d10\n").count(), 1);
+            prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
+        }
     }
 
     /// Scorecard 38.
@@ -279,24 +288,6 @@ fn what_is_harmless_is_left_as_it_is() {
 }
 
 #[test]
-fn a_commit_speaks_to_nobody() {
-    for (hostile, inert_form) in [
-        ("/lgtm this", "lgtm this"),
-        ("fixes #12 and acme/x#7", "fixes 12 and acme/x 7"),
-        ("GH-8 [skip ci]", "GH 8 skip ci"),
-        (
-            "see @octocat at https://evil.example",
-            "see octocat at https:evil.example",
-        ),
-        ("Signed-off-by: Someone", "Signed-off-by Someone"),
-        ("nginx:1.25-alpine", "nginx:1.25-alpine"),
-        ("web-1 and 12", "web-1 and 12"),
-    ] {
-        assert_eq!(inert(hostile), inert_form);
-    }
-}
-
-#[test]
 fn a_fence_is_longer_than_what_it_holds() {
     let shown = fenced("text", "a\n`````\nb", 100);
     assert!(
@@ -331,10 +322,10 @@ fn a_secret_is_never_asked_for() {
         keys: keys.iter().map(|k| (*k).to_owned()).collect(),
         evidence: String::new(),
     };
-    let open = forge::question_body(&query(&["limits.memory"]), MARKER);
+    let open = forge::question_body(&query(&["limits.memory"]), None, MARKER);
     assert!(open.contains("`/kubemend set limits.memory=VALUE`"));
     for key in ["DB_PASSWORD", "apiToken", "secretKeyRef.key"] {
-        let body = forge::question_body(&query(&[key]), MARKER);
+        let body = forge::question_body(&query(&[key]), None, MARKER);
         assert!(!body.contains(key), "{body}");
     }
 }

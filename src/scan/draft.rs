@@ -35,6 +35,8 @@ pub(super) struct Draft {
     pub on_key: bool,
     pub message: String,
     pub remedy: Remedy,
+    /// Objects that have to be valid themselves, or this is only a consequence.
+    pub related: Vec<ObjectRef>,
     /// It is a fault only if the fix can be proven; else nobody knows.
     pub only_fixed: bool,
 }
@@ -66,8 +68,15 @@ impl Draft {
             on_key: false,
             message: message.into(),
             remedy: Remedy::Person(Code::OwnerDecision, rule.help.to_owned()),
+            related: Vec::new(),
             only_fixed: false,
         }
+    }
+
+    /// It follows from an object, and says nothing while that one is invalid.
+    pub(super) fn because(mut self, object: &Object) -> Self {
+        self.related.push(object.reference());
+        self
     }
 
     pub(super) fn severity(mut self, severity: Severity) -> Self {

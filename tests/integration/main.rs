@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod config;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod github_wire;

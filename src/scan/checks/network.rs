@@ -57,8 +57,9 @@ fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
             "{reference}: no pod matches the selector {text}; {}",
             miss_text(near)
         );
-        let mut draft =
-            Draft::new(&rules::SERVICE_SELECTOR, service, at.key(&key), message).play(&[]);
+        let mut draft = Draft::new(&rules::SERVICE_SELECTOR, service, at.key(&key), message)
+            .because(near.workload)
+            .play(&[]);
         draft.only_fixed = true;
         return Some(draft);
     }
@@ -92,6 +93,7 @@ fn ports(service: &Object, workloads: &[&Object]) -> Vec<Draft> {
         };
         Draft::new(&rules::SERVICE_PORT, service, path, message)
             .severity(severity)
+            .because(fault.workload)
             .play(&[])
     })
     .collect()
@@ -217,7 +219,12 @@ impl Wanted<'_> {
         let path = self.name_path.clone();
         if let Some(right) = near.filter(|_| !world.mentions(self.service)) {
             let why = format!("no Service has that name; {right} is one slip away");
-            return Some(self.draft(path, &why));
+            let draft = self.draft(path, &why);
+            let basis = format!("Service {right} exists");
+            return Some(match self.playable {
+                true => draft.respell(Value::from(right), Unlock::BackendMissing, &basis),
+                false => draft,
+            });
         }
         let why = "no Service of the repository has that name";
         world
@@ -322,6 +329,7 @@ fn probe(object: &Object, container: &Container<'_>, field: &str, class: Class) 
     );
     let mut draft = Draft::new(&rules::PROBE_PORT, object, path, message)
         .container(Some(container.name))
+        .because(object)
         .play(&[]);
     if let Some(right) = near::misspelled(port, names()) {
         let basis = format!("container {} declares port {right}", container.name);

@@ -50,14 +50,15 @@ pub(in crate::scan) fn check(
     kept.map(draft).collect()
 }
 
-/// A workload without a single image is a part of one.
+/// A workload without a single image, and without a selector where its kind needs one, is a part.
 fn is_fragment(object: &Object, issues: &[Issue]) -> bool {
     let missing = |i: &Issue| matches!(i.kind, IssueKind::MissingRequired);
     let imageless = object
         .containers()
         .iter()
         .all(|c| c.str("image").is_none_or(str::is_empty));
-    issues.iter().any(missing) && object.pod_spec_path().is_some() && imageless
+    let selects = object.get("spec.selector").is_some();
+    issues.iter().any(missing) && object.pod_spec_path().is_some() && imageless && !selects
 }
 
 /// A plain document whose object another file defines completely.
