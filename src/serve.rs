@@ -102,7 +102,7 @@ pub async fn run(
 async fn sweeps(worker: Arc<Worker>, every: Duration) {
     let mut stop = worker.until_stopped();
     loop {
-        worker.push(Job::Sweep);
+        worker.push_known(Job::Sweep);
         tokio::select! {
             biased;
             () = listener::stopped(&mut stop) => return,

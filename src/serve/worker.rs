@@ -176,14 +176,24 @@ impl Worker {
         Some(pushed)
     }
 
-    /// Wakes somebody.
-    pub(super) fn push(&self, job: Job) -> Pushed {
-        let mut queue = lock(&self.queue);
-        let pushed = queue.push(job);
-        self.metrics.queue(queue.waiting(), queue.running());
-        drop(queue);
+    /// Wakes somebody, if there is room.
+    fn push(&self, job: Job) -> Pushed {
+        let pushed = self.change(|queue| queue.push(job));
         self.wake.notify_one();
         pushed
+    }
+
+    /// Wakes somebody for ourselves.
+    pub(super) fn push_known(&self, job: Job) {
+        self.change(|queue| queue.push_known(job));
+        self.wake.notify_one();
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Queue<Job>) -> T) -> T {
+        let mut queue = lock(&self.queue);
+        let changed = change(&mut queue);
+        self.metrics.queue(queue.waiting(), queue.running());
+        changed
     }
 
     fn place(&self, id: u64) -> Option<Place> {
@@ -207,7 +217,7 @@ impl Worker {
     async fn next(&self) -> Job {
         loop {
             let woken = self.wake.notified();
-            if let Some(job) = self.take() {
+            if let Some(job) = self.change(Queue::next) {
                 // another worker may take what else waits
                 self.wake.notify_one();
                 return job;
@@ -216,18 +226,8 @@ impl Worker {
         }
     }
 
-    fn take(&self) -> Option<Job> {
-        let mut queue = lock(&self.queue);
-        let job = queue.next();
-        self.metrics.queue(queue.waiting(), queue.running());
-        job
-    }
-
     fn done(&self, job: Job) {
-        let mut queue = lock(&self.queue);
-        queue.done(&job);
-        self.metrics.queue(queue.waiting(), queue.running());
-        drop(queue);
+        self.change(|queue| queue.done(&job));
         self.wake.notify_one();
     }
 
@@ -267,16 +267,10 @@ impl Worker {
         let found: BTreeMap<u64, Place> = found.into_iter().map(|p| (p.id, p)).collect();
         self.metrics.repositories(found.len());
         let before = std::mem::replace(&mut *lock(&self.places), found.clone());
-        let wanted = found
-            .into_values()
-            .filter(|p| all || before.get(&p.id) != Some(p));
-        let full = wanted.filter(|p| self.push(Job::Pass(p.id)) == Pushed::Full);
-        let full = full.count();
-        if full > 0 {
-            tracing::warn!(
-                repositories = full,
-                "the queue is full; the next sweep wakes the rest"
-            );
+        for (id, place) in found {
+            if all || before.get(&id) != Some(&place) {
+                self.push_known(Job::Pass(id));
+            }
         }
     }
 
@@ -358,7 +352,7 @@ impl Worker {
         tracing::warn!(repository, outcome = "failed", seconds, error = %failed, "pass");
         match failed {
             Failed::Forge(error) => self.later(place, error),
-            Failed::Renamed(_) => drop(self.push(Job::Reload)),
+            Failed::Renamed(_) => self.push_known(Job::Reload),
             Failed::Git(_) | Failed::Input(_) => {}
         }
         "failed"
@@ -377,7 +371,7 @@ impl Worker {
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(worker) = worker.upgrade() {
-                worker.push(job);
+                worker.push_known(job);
             }
         });
     }

@@ -10,8 +10,13 @@ mod converse;
 mod fix;
 mod github;
 mod github_wire;
+mod lifecycle;
+mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
+mod serve;
+mod serve_flood;
+mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
