@@ -16,8 +16,13 @@ use super::listener::stopped;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
 use crate::cycle::Report;
+use crate::evidence::redact;
 use crate::github;
+use crate::message;
 use crate::metrics::Metrics;
+
+/// The most characters of a text from outside in one log line.
+const MAX_LOGGED: usize = 2_000;
 
 /// A result that is being waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -252,7 +257,8 @@ impl Worker {
             }
             Err(error) => {
                 // those that are known are looked at nevertheless: each pass tells for itself
-                tracing::warn!(%error, "repositories not read");
+                let error = plain(&error);
+                tracing::warn!(error, "repositories not read");
                 self.keep(lock(&self.places).values().cloned().collect(), all);
                 "failed"
             }
@@ -278,7 +284,7 @@ impl Worker {
         match self.runner.redeliver().await {
             Ok(0) => {}
             Ok(deliveries) => tracing::info!(deliveries, "failed deliveries asked for again"),
-            Err(error) => tracing::warn!(%error, "failed deliveries not asked for"),
+            Err(error) => tracing::warn!(error = plain(&error), "failed deliveries not asked for"),
         }
     }
 
@@ -322,7 +328,7 @@ impl Worker {
         let changed =
             |all: &[crate::cycle::Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
-        let (answered, notes) = (report.answered, report.notes.join("; "));
+        let (answered, notes) = (report.answered, plain(&report.notes.join("; ")));
         match &report.frozen {
             None => {
                 tracing::info!(
@@ -339,7 +345,15 @@ impl Worker {
             }
             Some(error) => {
                 tracing::warn!(
-                    repository, outcome = "frozen", seconds, pulls, questions, answered, notes, %error, "pass"
+                    repository,
+                    outcome = "frozen",
+                    seconds,
+                    pulls,
+                    questions,
+                    answered,
+                    notes,
+                    error = plain(error),
+                    "pass"
                 );
                 self.later(place, error);
                 "frozen"
@@ -349,7 +363,8 @@ impl Worker {
 
     fn failed(self: &Arc<Self>, place: &Place, failed: &Failed, seconds: f64) -> &'static str {
         let repository = &place.full_name;
-        tracing::warn!(repository, outcome = "failed", seconds, error = %failed, "pass");
+        let error = plain(failed);
+        tracing::warn!(repository, outcome = "failed", seconds, error, "pass");
         match failed {
             Failed::Forge(error) => self.later(place, error),
             Failed::Renamed(_) => self.push_known(Job::Reload),
@@ -388,6 +403,13 @@ enum Ended {
 fn lost(place: &Place, outcome: &'static str, seconds: f64) -> &'static str {
     tracing::error!(repository = place.full_name, outcome, seconds, "pass");
     outcome
+}
+
+/// A text as it may stand in a log: one line, not endless, without secrets.
+fn plain(text: &dyn std::fmt::Display) -> String {
+    let text = message::clean(&redact::text(&text.to_string()));
+    let words = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    words.take(MAX_LOGGED).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
