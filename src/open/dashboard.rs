@@ -36,7 +36,6 @@ pub async fn tell(
         rules,
         listed: &analysis.listed,
         problems: &analysis.problems,
-        paused: observed.paused.as_ref(),
         now: work.now,
     });
     let hash = identity::text_hash(TITLE, &without_heartbeat(&text));
