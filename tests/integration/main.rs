@@ -12,3 +12,5 @@ mod llm;
 mod poison;
 #[path = "../support/mod.rs"]
 mod support;
+mod transport;
+mod transport_script;
