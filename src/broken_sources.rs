@@ -32,7 +32,7 @@ pub(crate) fn settle(ctx: &Context<'_>, findings: Vec<Finding>) -> (Vec<Ended>, 
     (faults.iter().map(|f| ending(ctx, f)).collect(), rest)
 }
 
-fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
+pub(crate) fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
     let finding = fault.finding.clone();
     let fingerprint = fingerprint(ctx, &finding, None);
     let evidence = Evidence::default();

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::terminal;
 
+mod action;
 mod config;
 mod demo;
 mod eval;
@@ -16,6 +17,8 @@ mod locate;
 #[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod pass;
 mod proposer;
+mod scan;
+mod serve;
 mod session;
 
 /// How a command failed, and with which exit code.
@@ -55,6 +58,9 @@ pub fn main(cli: Cli) -> ExitCode {
     let progress = terminal::Progress::new(cli.quiet);
     let done = match cli.command {
         Command::Fix(args) => fix::run(&args, progress),
+        Command::Scan(args) => scan::run(&args, progress),
+        Command::Action(args) => action::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

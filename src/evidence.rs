@@ -15,6 +15,9 @@ mod cluster;
 pub(crate) mod difference;
 mod git;
 mod print;
+mod signs;
+
+pub use signs::{Sign, signs};
 
 use redact::{Redacted, Redactor};
 
@@ -256,7 +259,7 @@ fn number(drafts: Vec<Draft>, redactor: &Redactor) -> Vec<Item> {
 }
 
 /// An object as YAML, for reading only: without the server's bookkeeping, secrets masked.
-fn yaml(object: &Value, redactor: &Redactor) -> String {
+pub(crate) fn yaml(object: &Value, redactor: &Redactor) -> String {
     let mut shown = redactor.object(object);
     crate::snapshot::drop_secret_values(&mut shown);
     if let Some(meta) = shown.get_mut("metadata").and_then(Value::as_object_mut) {

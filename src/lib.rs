@@ -15,6 +15,8 @@
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod action;
+pub mod annotations;
 mod broken_sources;
 pub mod case;
 pub mod cli;
@@ -23,6 +25,7 @@ pub mod command;
 pub mod commands;
 pub mod config;
 pub mod converse;
+mod culprit;
 pub mod cycle;
 pub mod destination;
 pub mod detect;
@@ -45,6 +48,7 @@ pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
+pub mod open;
 pub mod output;
 pub mod patch;
 pub mod path;
@@ -55,6 +59,8 @@ pub mod quantity;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod sarif;
+pub mod scan;
 pub mod schema;
 pub mod serve;
 pub mod snapshot;

@@ -115,6 +115,41 @@ pub enum Status {
     Skipped,
 }
 
+/// What was proven about a set of changed files.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Proven {
+    /// What was compared.
+    pub checks: Vec<Check>,
+    /// The roots that read a changed file.
+    pub roots: Vec<RootEffect>,
+    /// Some of the rendered objects that change.
+    pub objects: Vec<ChangedObject>,
+}
+
+/// How much of what a root renders changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootEffect {
+    /// The root.
+    pub root: String,
+    /// Fields that differ.
+    pub fields: usize,
+    /// Objects that they are in.
+    pub objects: usize,
+}
+
+/// A rendered object that changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangedObject {
+    /// The root that renders it.
+    pub root: String,
+    /// The object.
+    pub object: ObjectRef,
+    /// As it was rendered; none for a new one.
+    pub before: Option<Value>,
+    /// As it is rendered now; none for a lost one.
+    pub after: Option<Value>,
+}
+
 /// What to do when a line feeds several roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SharedBase {
@@ -381,7 +416,16 @@ impl<'r> Repository<'r> {
         changed: &BTreeMap<String, Vec<u8>>,
         intended: &[ProposedEdit],
     ) -> Result<Vec<Check>, Refusal> {
-        verify::verify(self, None, changed, intended)
+        Ok(self.prove(changed, intended)?.checks)
+    }
+
+    /// The same, with what changes in each root.
+    pub fn prove(
+        &self,
+        changed: &BTreeMap<String, Vec<u8>>,
+        intended: &[ProposedEdit],
+    ) -> Result<Proven, Refusal> {
+        verify::prove(self, None, changed, intended)
     }
 
     /// The same for objects of one root, where several roots render them.
@@ -391,7 +435,7 @@ impl<'r> Repository<'r> {
         changed: &BTreeMap<String, Vec<u8>>,
         intended: &[ProposedEdit],
     ) -> Result<Vec<Check>, Refusal> {
-        verify::verify(self, Some(root), changed, intended)
+        Ok(verify::prove(self, Some(root), changed, intended)?.checks)
     }
 
     /// [`Self::find`], or [`Self::find_in`] where a root is given.

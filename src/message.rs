@@ -10,23 +10,28 @@ use crate::evidence::Evidence;
 use crate::lock::Blocked;
 use crate::propose::{Claim, Source};
 
+mod after;
 pub mod answer;
 pub mod commit;
 pub mod forge;
+mod invariants;
 mod markdown;
 mod plain;
 mod pull_request;
 mod question;
 mod refusal;
+mod voice;
 
 pub use commit::commit;
 pub use markdown::{MAX_BODY, clean, code, prose};
+pub(crate) use markdown::{fenced, row};
 pub use pull_request::{PullRequestParts, pull_request};
 pub use question::question;
 pub use refusal::refusal;
 
-use markdown::{cut_closed, fenced};
+use markdown::{MAX_TEXT, cut_closed};
 use plain::title;
+use voice::Voice;
 
 /// What a pull request would say and be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +47,7 @@ fn redacted(evidence: &Evidence, heading: &str, body: &str) -> Text {
     let redactor = evidence.redactor();
     Text {
         title: title(&redactor.text(heading)),
-        body: cut_closed(&redactor.text(body), MAX_BODY),
+        body: cut_closed(&redactor.text(body), MAX_TEXT),
     }
 }
 
@@ -50,59 +55,72 @@ fn section(body: &mut String, heading: &str) {
     let _ = writeln!(body, "\n### {heading}\n");
 }
 
-fn claims(body: &mut String, claims: &[Claim]) {
-    for claim in claims {
-        let cites = if claim.cites.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", claim.cites.join(", "))
-        };
-        let _ = writeln!(body, "- {}{}", prose(&claim.text), prose(&cites));
+/// The statements of a diagnosis, with what they cite.
+fn claims<'c>(body: &mut String, claims: impl Iterator<Item = &'c Claim>, voice: Voice<'_>) {
+    for claim in claims.take(12) {
+        let cites = pull_request::cites(claim, voice);
+        let _ = writeln!(body, "- {}{cites}", voice.brief(&claim.text, 600));
     }
 }
 
-fn blocked_list(body: &mut String, blocked: &[Blocked]) {
+fn blocked_list(body: &mut String, blocked: &[Blocked], voice: Voice<'_>) {
     if blocked.is_empty() {
         return;
     }
-    section(body, "Blocked");
-    for b in blocked {
+    section(body, "What was wanted and is blocked");
+    for b in blocked.iter().take(10) {
         let _ = writeln!(
             body,
-            "- {} at {}: wanted {}: {}",
-            code(b.code.as_str()),
-            code(&b.path),
-            code(&b.wanted),
-            prose(&b.reason)
+            "- 🚫 {} at {}: wanted {}: {}",
+            voice.code(b.code.as_str()),
+            voice.code(&b.path),
+            voice.code(&b.wanted),
+            voice.brief(&b.reason, 500)
         );
     }
 }
 
-fn evidence_details(body: &mut String, evidence: &Evidence) {
+fn evidence_details(body: &mut String, evidence: &Evidence, voice: Voice<'_>) {
     let text = evidence.to_text();
     if text.is_empty() {
         return;
     }
     let _ = writeln!(
         body,
-        "\n<details><summary>Evidence</summary>\n\n{}\n\n</details>",
-        fenced("text", &text, 24_000)
+        "\n<details><summary>Evidence (redacted)</summary>\n\n{}\n\n</details>",
+        voice.block("text", &text, 18_000)
     );
 }
 
-fn footer(body: &mut String, source: Option<&Source>, fingerprint: &str, base: Option<&str>) {
+/// Who made it, and from what.
+fn footer(
+    body: &mut String,
+    source: Option<&Source>,
+    fingerprint: &str,
+    base: Option<&str>,
+    voice: Voice<'_>,
+) {
     let who = match source {
-        Some(Source::Playbook(name)) => format!("playbook {name} · "),
-        Some(Source::Model(name)) => format!("model {} · ", code(name)),
+        Some(Source::Playbook(name)) => format!("playbook {} · ", voice.code(name)),
+        Some(Source::Model(name)) => format!(
+            "model {}, prompt {} · ",
+            voice.code(name),
+            code(&crate::propose::prompt::version())
+        ),
         Some(Source::Oracle) => "oracle · ".to_owned(),
         Some(Source::Person) => "a person's value · ".to_owned(),
         None => String::new(),
     };
     let base = base.map_or_else(String::new, |b| {
-        format!(" · base {}", b.chars().take(12).collect::<String>())
+        let short: String = b.chars().take(12).collect();
+        format!(" · base {}", code(&short))
     });
     let version = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(body, "\nkubemend {version} · {who}{fingerprint}{base}");
+    let _ = writeln!(
+        body,
+        "\nkubemend {version} · {who}finding {}{base}",
+        code(fingerprint)
+    );
 }
 
 /// `explain CODE`.
@@ -113,3 +131,6 @@ pub fn explain(code: Code) -> String {
         code.next_step()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,22 @@ pub fn between(old: &str, new: &str) -> String {
     diff.unified_diff().context_radius(3).to_string()
 }
 
+/// Which lines of a text (from 0, end excluded) are replaced by what.
+pub fn replacements(old: &str, new: &str) -> Vec<(std::ops::Range<usize>, String)> {
+    let diff = TextDiff::from_lines(old, new);
+    let lines: Vec<&str> = new.split_inclusive('\n').collect();
+    let changed = diff
+        .ops()
+        .iter()
+        .filter(|op| op.tag() != similar::DiffTag::Equal);
+    changed
+        .map(|op| {
+            let text = lines.get(op.new_range()).unwrap_or_default().concat();
+            (op.old_range(), text)
+        })
+        .collect()
+}
+
 fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     let (a, b) = (quoted("a/", path), quoted("b/", path));
     let diff = TextDiff::from_lines(old, new);
@@ -50,6 +66,14 @@ fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     if !out.ends_with('\n') {
         out.push('\n');
     }
+}
+
+/// The difference between two texts without a file's header, for reading only.
+pub fn difference(old: &str, new: &str) -> String {
+    TextDiff::from_lines(old, new)
+        .unified_diff()
+        .context_radius(3)
+        .to_string()
 }
 
 /// A path as git writes it in a diff: quoted in C style when it holds unusual bytes.

@@ -12,13 +12,16 @@ use sha2::{Digest, Sha256};
 
 use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
+use crate::culprit::culprit;
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
 use crate::environment;
 use crate::evidence::{self, Evidence};
 use crate::finding::{Class, Finding};
 use crate::history;
-use crate::locate::{Check, Problem, Repository, Site, Status, Strategy};
+use crate::locate::{
+    ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy,
+};
 use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
@@ -142,6 +145,10 @@ pub struct Mended {
     pub changed: BTreeMap<String, Vec<u8>>,
     /// What was proven.
     pub checks: Vec<Check>,
+    /// How much changes in each root.
+    pub roots: Vec<RootEffect>,
+    /// Some of the rendered objects that change.
+    pub objects: Vec<ChangedObject>,
     /// The unified diff.
     pub patch: String,
 }
@@ -336,7 +343,7 @@ pub fn heal(
             Some(Answer::Ask(question)) => asked(ctx, &case, &evidence, question),
             Some(Answer::Fix(proposal)) => match mend(ctx, &case, &proposal) {
                 // … to here: a plan that lock let through, edited and proven
-                Ok(mended) => opened(ctx, finding, &evidence, &proposal, mended, false),
+                Ok(mended) => opened(ctx, &case, &evidence, &proposal, mended, false),
                 Err(Setback::Blocked(now)) => {
                     feedback.push(objections(&now));
                     blocked.extend(now);
@@ -388,7 +395,7 @@ fn answered(
             Refusal::new(code, objections(&blocked))
         }
     });
-    Some(mended.map(|mended| opened(ctx, case.finding, evidence, &proposal, mended, true)))
+    Some(mended.map(|mended| opened(ctx, case, evidence, &proposal, mended, true)))
 }
 
 /// Endings that mean that Git is right already.
@@ -531,7 +538,8 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
     let mut checks = vec![yaml_check(&changed)];
-    checks.extend(ctx.repository.verify(&changed, &intended)?);
+    let proven = ctx.repository.prove(&changed, &intended)?;
+    checks.extend(proven.checks);
     checks.push(schema_check(case, &plan)?);
     if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
         return Err(Refusal::new(
@@ -548,6 +556,8 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
         edits,
         changed,
         checks,
+        roots: proven.roots,
+        objects: proven.objects,
         patch,
     })
 }
@@ -688,25 +698,33 @@ fn told(finding: &Finding, evidence: &Evidence) -> Finding {
 
 fn opened(
     ctx: &Context<'_>,
-    finding: &Finding,
+    case: &Case<'_>,
     evidence: &Evidence,
     proposal: &Proposal,
     mended: Mended,
     answered: bool,
 ) -> Ended {
+    let finding = case.finding;
     let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
     let text = message::pull_request(&PullRequestParts {
         finding,
         evidence,
         proposal,
-        plan: &mended.plan,
-        sites: &mended.sites,
-        checks: &mended.checks,
-        patch: &mended.patch,
+        mended: &mended,
+        signs: &evidence::signs(case, evidence),
+        culprit: culprit(mended.plan.changes(), case.earlier).as_ref(),
         fingerprint: &fingerprint,
         base: ctx.checkout.head.as_deref(),
     });
-    let commit = message::commit(&proposal.title, proposal, finding, &fingerprint, evidence);
+    let subjects = ctx.checkout.subjects(message::commit::SUBJECTS);
+    let commit = message::commit(
+        &proposal.title,
+        proposal,
+        finding,
+        &fingerprint,
+        evidence,
+        message::commit::style(subjects.iter().map(String::as_str)),
+    );
     let branch = branch(finding, &fingerprint);
     let finding = &told(finding, evidence);
     let ending = Ending::PullRequest(Box::new(PullRequest {

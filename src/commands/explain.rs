@@ -8,16 +8,22 @@ use crate::commands::Failure;
 use crate::lock::row_infos;
 use crate::message;
 use crate::near;
+use crate::scan::{RULES, rule};
 use crate::terminal;
 
 pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
     let Some(text) = &args.code else {
         let all: String = Code::ALL.iter().map(|c| message::explain(*c)).collect();
-        terminal::out(&all);
+        let rules: String = RULES.iter().map(|r| r.explain()).collect();
+        terminal::out(&(all + &rules));
         return Ok(0);
     };
     if let Ok(code) = text.parse::<Code>() {
         terminal::out(&message::explain(code));
+        return Ok(0);
+    }
+    if let Some(rule) = rule(text) {
+        terminal::out(&rule.explain());
         return Ok(0);
     }
     let row = row_infos().find(|r| format!("{:?}", r.unlock).eq_ignore_ascii_case(text));
@@ -42,10 +48,13 @@ pub(super) fn run(args: &Explain) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The code or row that a misspelled one probably means.
+/// The code, row or rule that a misspelled one probably means.
 fn nearest(text: &str) -> Option<String> {
     let codes = Code::ALL.iter().map(ToString::to_string);
-    let all = codes.chain(row_infos().map(|r| format!("{:?}", r.unlock)));
+    let rules = RULES.iter().map(|r| r.name.to_owned());
+    let all = codes
+        .chain(row_infos().map(|r| format!("{:?}", r.unlock)))
+        .chain(rules);
     let far = |name: &String| near::distance(&name.to_lowercase(), &text.to_lowercase());
     all.min_by_key(far).filter(|name| far(name) <= 2)
 }

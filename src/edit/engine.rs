@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::doc::{Doc, Splice, unsupported};
+use super::doc::{Doc, Splice, entry_of, unsupported};
 use super::{Changed, FileEdit, guard, splice};
 use crate::code::{Code, Refusal};
 use crate::manifest::lookup::not_found;
@@ -31,6 +31,8 @@ enum Action<'e> {
     /// At the end of the list that holds the path.
     Append(&'e Value),
     Remove,
+    /// Another key for the value at the path, in its place and with its comments.
+    Rename(&'e str),
     /// Edits of the text at the path.
     Within(Vec<FileEdit>),
 }
@@ -74,6 +76,7 @@ fn document(
         add_goal(&doc, &mut goals, edit)?;
     }
     refuse_overlaps(&goals)?;
+    let mut goals = rename_where_possible(&doc, goals, edits);
     // Removals come last and from the end, so that no index of another edit moves.
     goals.sort_by(|a, b| match (&a.action, &b.action) {
         (Action::Remove, Action::Remove) => b.path.cmp(&a.path),
@@ -86,6 +89,9 @@ fn document(
         let (next, within) = achieve(&text, line, &goal, habits, depth)?;
         match goal.action {
             Action::Within(_) => changed.extend(within),
+            Action::Rename(name) => {
+                changed.extend(renamed(before, name));
+            }
             _ if next != text => changed.push(before),
             _ => {}
         }
@@ -152,6 +158,83 @@ fn add_goal<'e>(
             Ok(())
         }
     }
+}
+
+/// A removed key and an added one with the same value in the same mapping are one key that changes
+/// its name: nothing moves, and no comment is lost.
+fn rename_where_possible<'e>(
+    doc: &Doc<'_>,
+    mut goals: Vec<Goal<'e>>,
+    edits: &[&'e FileEdit],
+) -> Vec<Goal<'e>> {
+    let removed: Vec<FieldPath> = goals
+        .iter()
+        .filter(|g| matches!(g.action, Action::Remove))
+        .map(|g| g.path.clone())
+        .collect();
+    for old in removed {
+        let Some(new) = new_name(doc, &goals, edits, &old) else {
+            continue;
+        };
+        let Some((parent, _)) = old.split_last() else {
+            continue;
+        };
+        goals.retain(|g| g.path != old && g.path != parent.key(new));
+        goals.push(Goal {
+            path: old,
+            action: Action::Rename(new),
+        });
+    }
+    goals
+}
+
+/// The only added key beside a removed one that has its value.
+fn new_name<'e>(
+    doc: &Doc<'_>,
+    goals: &[Goal<'e>],
+    edits: &[&'e FileEdit],
+    old: &FieldPath,
+) -> Option<&'e str> {
+    let trail = doc.tree.reach(old).ok()?;
+    let [.., parent, node] = trail.nodes.as_slice() else {
+        return None;
+    };
+    let entry = entry_of(parent, node)?;
+    let plain = entry.key.style() == Some(Style::Plain)
+        && entry.key.tag.is_none()
+        && entry.key.anchor.is_none()
+        && !entry.explicit;
+    let (above, _) = old.split_last()?;
+    let fits = |g: &&Goal<'e>| match g.action {
+        Action::Add(value) => {
+            g.path.split_last().is_some_and(|(p, _)| p == above) && means(&doc.tree, node, value)
+        }
+        _ => false,
+    };
+    let mut hits = goals.iter().filter(fits);
+    let (_, last) = hits.next()?.path.split_last()?;
+    let Seg::Key(name) = last else { return None };
+    let target = above.key(name);
+    let below = goals
+        .iter()
+        .any(|g| g.path != target && g.path.starts_with(&target));
+    let only = hits.next().is_none() && plain && !below && is_plain_name(name);
+    // the name as the edit holds it lives as long as the goals
+    let named = edits.iter().find_map(|e| match e.path.0.last() {
+        Some(Seg::Key(key)) if key == name && matches!(e.op, Op::Add(_)) => Some(key.as_str()),
+        _ => None,
+    });
+    named.filter(|_| only)
+}
+
+/// Names of fields, which every reader takes for text.
+fn is_plain_name(name: &str) -> bool {
+    let words = [
+        "y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf",
+    ];
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
+        && !words.contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// A value that only becomes text has to keep its spelling: `yes` is not meant as `"true"`, nor
@@ -265,6 +348,22 @@ fn changes(doc: &Doc<'_>, goal: &Goal<'_>, line: usize) -> Result<Changed, Refus
     })
 }
 
+/// A rename for people: the new key comes, the old one goes.
+fn renamed(old: Changed, name: &str) -> [Changed; 2] {
+    let parent = old
+        .path
+        .split_last()
+        .map(|(parent, _)| parent)
+        .unwrap_or_default();
+    let new = Changed {
+        path: parent.key(name),
+        old: None,
+        new: old.old.clone(),
+        ..old.clone()
+    };
+    [new, old]
+}
+
 /// One primitive after the other until the goal is reached.
 fn achieve(
     start: &str,
@@ -302,6 +401,7 @@ struct Step {
 }
 
 enum Change {
+    Rename(String),
     Set(Value),
     AddKey(String, Value),
     Append(Value),
@@ -332,6 +432,10 @@ fn next_step(
                 change: Change::Remove,
             })
         }
+        Action::Rename(name) => Some(Step {
+            path,
+            change: Change::Rename((*name).to_owned()),
+        }),
         Action::Within(edits) => {
             let (new, changed) = within(doc, line, &path, edits, depth)?;
             let step = difference(doc.tree.at(&path)?, &Value::String(new), path).transpose()?;
@@ -511,6 +615,7 @@ fn primitive(doc: &Doc<'_>, step: &Step) -> Result<Splice, Refusal> {
             guard::replaced(doc, &trail)?;
             splice::remove(doc, &trail)?
         }
+        Change::Rename(name) => splice::rename(&trail, name)?,
         Change::AddKey(key, value) => splice::add_key(doc, &trail, key, value)?,
         Change::Append(value) => splice::append(doc, &trail, value)?,
     };

@@ -178,6 +178,48 @@ impl Model {
         Some(self)
     }
 
+    /// The same, where a removed key and an added one with the same value are one key that changes
+    /// its name in its place. None where nothing is renamed.
+    pub(super) fn after_renames(mut self, plan: &[Planned], spell: Spell) -> Option<Self> {
+        let mut rest: Vec<Planned> = plan.to_vec();
+        let mut renamed = false;
+        for removed in plan.iter().filter(|p| p.op == Op::Remove) {
+            let (parent, Seg::Key(old)) = removed.path.split_last()? else {
+                continue;
+            };
+            let value = removed.path.0.iter().try_fold(&self, Self::child);
+            let mut hits = plan
+                .iter()
+                .filter_map(|p| match (&p.op, p.path.split_last()) {
+                    (Op::Add(new), Some((above, Seg::Key(name)))) if above == parent => {
+                        let planned = Self::of_value(new, spell);
+                        value.is_some_and(|v| planned.is(v)).then_some((p, name))
+                    }
+                    _ => None,
+                });
+            let Some((added, name)) = hits.next().filter(|_| hits.next().is_none()) else {
+                continue;
+            };
+            rest.retain(|p| p != removed && p != added);
+            self.rename(&parent, old, name)?;
+            renamed = true;
+        }
+        renamed.then(|| self.after(&rest, spell))?
+    }
+
+    fn rename(&mut self, parent: &FieldPath, old: &str, new: &str) -> Option<()> {
+        let mut at = self;
+        for seg in &parent.0 {
+            at = at.child_mut(seg)?;
+        }
+        let Self::Map { entries, .. } = at.bare_mut() else {
+            return None;
+        };
+        let (key, _) = entries.iter_mut().find(|(k, _)| k.is_key(old))?;
+        *key = Self::Text(new.to_owned());
+        Some(())
+    }
+
     fn put(&mut self, path: &FieldPath, op: &Op, spell: Spell) -> Option<()> {
         let (Op::Set(value) | Op::Add(value)) = op else {
             return None;

@@ -310,6 +310,18 @@ fn last_child(node: &Node) -> Option<(usize, usize)> {
     }
 }
 
+/// Another key for the last node of a trail.
+pub(super) fn rename(trail: &Trail<'_>, name: &str) -> Result<Splice, Refusal> {
+    let [.., parent, node] = trail.nodes.as_slice() else {
+        return Err(unsupported("the top of a document has no key"));
+    };
+    let entry = entry_of(parent, node).ok_or_else(|| unsupported("a list item has no key"))?;
+    Ok(Splice {
+        range: entry.key.start..entry.key.end,
+        with: name.to_owned(),
+    })
+}
+
 fn refuse_explicit(node: &Node) -> Result<(), Refusal> {
     match node.entries().iter().any(|e| e.explicit) {
         true => Err(unsupported("the mapping has keys written with ?")),

@@ -594,3 +594,68 @@ fn hostile_texts_are_refused_in_time() {
     }
     assert_eq!(refusal(&bomb), Code::InputTooLarge);
 }
+
+#[test]
+fn a_key_with_another_name_stays_in_its_place_with_its_comments() {
+    let before =
+        "spec:\n  # why\n  imagePullPolcy: Always # never\n  ports:\n    - containerPort: 80\n";
+    let rename = |value: &str| {
+        [
+            edit("spec.imagePullPolicy", Op::Add(json!(value))),
+            edit("spec.imagePullPolcy", Op::Remove),
+        ]
+    };
+    let after = apply(before.as_bytes(), &rename("Always")).unwrap();
+    assert_eq!(
+        String::from_utf8(after.bytes).unwrap(),
+        before.replace("imagePullPolcy", "imagePullPolicy")
+    );
+    assert_eq!(after.changed.len(), 2);
+    // with another value it is a removal and an addition
+    let moved = apply(before.as_bytes(), &rename("Never")).unwrap();
+    assert!(
+        String::from_utf8(moved.bytes)
+            .unwrap()
+            .ends_with("  imagePullPolicy: Never\n")
+    );
+    // a name that a reader takes for a boolean is never written bare
+    let odd = [
+        edit("spec.yes", Op::Add(json!("Always"))),
+        edit("spec.imagePullPolcy", Op::Remove),
+    ];
+    let odd = apply(before.as_bytes(), &odd);
+    assert!(
+        odd.is_err()
+            || !String::from_utf8(odd.unwrap().bytes)
+                .unwrap()
+                .contains("  yes: ")
+    );
+}
+
+#[test]
+fn a_whole_block_keeps_its_place_under_another_key() {
+    let before =
+        "a:\n  readynessProbe: # odd\n    httpGet: {path: /, port: 80}\n    # inner\n  b: 1\n";
+    let probe = json!({"httpGet": {"path": "/", "port": 80}});
+    let edits = [
+        FileEdit {
+            document: 0,
+            path: "a.readinessProbe".parse().unwrap(),
+            op: Op::Add(probe.clone()),
+            expected: None,
+            inner: None,
+        },
+        FileEdit {
+            document: 0,
+            path: "a.readynessProbe".parse().unwrap(),
+            op: Op::Remove,
+            expected: Some(probe),
+            inner: None,
+        },
+    ];
+    let after = apply(before.as_bytes(), &edits).unwrap();
+    assert_eq!(
+        String::from_utf8(after.bytes).unwrap(),
+        before.replace("readynessProbe", "readinessProbe")
+    );
+}

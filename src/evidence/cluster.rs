@@ -119,7 +119,7 @@ fn state_detail(detail: &Value) -> String {
 }
 
 /// The pods of the finding, or of its object.
-fn pods<'a>(case: &Case<'a>) -> Vec<&'a Object> {
+pub(super) fn pods<'a>(case: &Case<'a>) -> Vec<&'a Object> {
     let named: Vec<&Object> = case
         .finding
         .pods
@@ -134,6 +134,13 @@ fn pods<'a>(case: &Case<'a>) -> Vec<&'a Object> {
 
 /// Events about the object, its pods, what is between them, and what the finding names.
 fn events(case: &Case<'_>) -> Draft {
+    let grouped = grouped_events(case);
+    let lines: Vec<String> = grouped.iter().take(15).map(Group::line).collect();
+    Draft::new(3, "events", lines.join("\n")).cap(2_200)
+}
+
+/// The same, events with the same words together: warnings first, then the newest.
+pub(super) fn grouped_events<'a>(case: &Case<'a>) -> Vec<Group<'a>> {
     let mut about: Vec<ObjectRef> = vec![case.finding.object.clone()];
     about.extend(pods(case).iter().map(|p| p.reference()));
     about.extend(case.finding.related.iter().take(5).cloned());
@@ -153,17 +160,15 @@ fn events(case: &Case<'_>) -> Draft {
             None => {}
         }
     }
-    // Warnings first, then the newest.
     grouped.sort_by_key(|g| std::cmp::Reverse((g.last.kind == "Warning", g.last.last)));
-    let lines: Vec<String> = grouped.iter().take(15).map(Group::line).collect();
-    Draft::new(3, "events", lines.join("\n")).cap(2_200)
+    grouped
 }
 
 /// Events with the same words.
-struct Group<'e> {
-    first: &'e Event,
-    last: &'e Event,
-    count: i64,
+pub(super) struct Group<'e> {
+    pub(super) first: &'e Event,
+    pub(super) last: &'e Event,
+    pub(super) count: i64,
 }
 
 impl<'e> Group<'e> {

@@ -45,19 +45,39 @@ fn show(f: &mut fmt::Formatter<'_>, value: Option<&Value>) -> fmt::Result {
 /// references that moved with it do not count.
 pub(super) fn differences(before: &[Rendered], after: &[Rendered]) -> Vec<Difference> {
     let renamed = renames(before, after);
-    let old = by_name(before, &renamed);
-    let new = by_name(after, &BTreeMap::new());
     let mut found = Vec::new();
-    let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-    for key in keys {
-        compare(
-            old.get(key).copied(),
-            new.get(key).copied(),
-            &renamed,
-            &mut found,
-        );
+    for (old, new) in pairs(before, after, &renamed) {
+        compare(old, new, &renamed, &mut found);
     }
     found
+}
+
+/// An object before and after; new and lost objects stand alone.
+type Pair<'r> = (Option<&'r Rendered>, Option<&'r Rendered>);
+
+/// The objects in which a leaf differs.
+pub(super) fn changed_objects<'r>(before: &'r [Rendered], after: &'r [Rendered]) -> Vec<Pair<'r>> {
+    let renamed = renames(before, after);
+    let differs = |(old, new): &Pair<'_>| {
+        let mut found = Vec::new();
+        compare(*old, *new, &renamed, &mut found);
+        !found.is_empty()
+    };
+    let all = pairs(before, after, &renamed);
+    all.into_iter().filter(differs).collect()
+}
+
+fn pairs<'r>(
+    before: &'r [Rendered],
+    after: &'r [Rendered],
+    renamed: &BTreeMap<String, String>,
+) -> Vec<Pair<'r>> {
+    let old = by_name(before, renamed);
+    let new = by_name(after, &BTreeMap::new());
+    let keys: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    keys.into_iter()
+        .map(|key| (old.get(key).copied(), new.get(key).copied()))
+        .collect()
 }
 
 /// The stem of a generated name: all before its hash suffix.

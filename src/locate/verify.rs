@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::diff::{Difference, differences};
+use super::diff::{Difference, changed_objects, differences};
 use super::index::Index;
 use super::kustomization::{NAMES, base_name};
 use super::rendered::{self, Rendered, shown};
-use super::{Check, Repository, SharedBase, Source, Status};
+use super::{ChangedObject, Check, Proven, Repository, RootEffect, SharedBase, Source, Status};
 use crate::code::{Code, Refusal};
 use crate::lock::apply_op;
 use crate::manifest;
@@ -18,18 +18,34 @@ use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, ProposedEdit};
 
 /// Proves a set of changed files against the edits that they are meant to be.
-pub(super) fn verify(
+pub(super) fn prove(
     repository: &Repository<'_>,
     root: Option<&str>,
     changed: &BTreeMap<String, Vec<u8>>,
     intended: &[ProposedEdit],
-) -> Result<Vec<Check>, Refusal> {
+) -> Result<Proven, Refusal> {
     let proof = Proof::new(repository, root, changed, intended)?;
-    let mut checks = Vec::new();
-    checks.extend(proof.documents()?);
-    checks.extend(proof.renderings()?);
-    Ok(checks)
+    let mut proven = Proven::default();
+    proven.checks.extend(proof.documents()?);
+    if let Some((check, outcomes)) = proof.renderings()? {
+        proven.checks.push(check);
+        for outcome in outcomes {
+            proven.roots.push(RootEffect {
+                root: shown(&outcome.root).to_owned(),
+                fields: outcome.leaves,
+                objects: outcome.objects,
+            });
+            let room = MAX_KEPT.saturating_sub(proven.objects.len());
+            proven
+                .objects
+                .extend(outcome.changed.into_iter().take(room));
+        }
+    }
+    Ok(proven)
 }
+
+/// The most changed objects that are kept for people to look at.
+const MAX_KEPT: usize = 20;
 
 /// How many leaves change in each root.
 pub(super) fn effects(
@@ -64,6 +80,8 @@ struct Outcome {
     root: String,
     leaves: usize,
     objects: usize,
+    /// Some of them, before and after.
+    changed: Vec<ChangedObject>,
     /// Says more than the counts.
     note: Option<(Status, String)>,
 }
@@ -156,7 +174,7 @@ impl<'p> Proof<'p> {
     }
 
     /// Every root that reads a changed file, before and after.
-    fn renderings(&self) -> Result<Option<Check>, Refusal> {
+    fn renderings(&self) -> Result<Option<(Check, Vec<Outcome>)>, Refusal> {
         let roots = self.roots();
         if roots.is_empty() {
             return Ok(None);
@@ -170,7 +188,7 @@ impl<'p> Proof<'p> {
             .into_par_iter()
             .map(|root| self.outcome(&root))
             .collect::<Result<_, _>>()?;
-        Ok(Some(summary(&renderer.version, &outcomes)))
+        Ok(Some((summary(&renderer.version, &outcomes), outcomes)))
     }
 
     fn outcome(&self, root: &str) -> Result<Outcome, Refusal> {
@@ -180,6 +198,7 @@ impl<'p> Proof<'p> {
             root: root.to_owned(),
             leaves,
             objects,
+            changed: Vec::new(),
             note,
         };
         match (before, after) {
@@ -187,7 +206,10 @@ impl<'p> Proof<'p> {
                 let found = differences(before, &after);
                 self.is_as_intended(root, before, &after)?;
                 let objects: BTreeSet<_> = found.iter().map(|d| &d.object).collect();
-                Ok(outcome(found.len(), objects.len(), None))
+                Ok(Outcome {
+                    changed: shown_objects(root, before, &after),
+                    ..outcome(found.len(), objects.len(), None)
+                })
             }
             (Err(_), Ok(after)) => {
                 let note = format!("{} builds now: {} objects", shown(root), after.len());
@@ -267,6 +289,20 @@ impl<'p> Proof<'p> {
         }
         Err(not_intended(root, &unwanted))
     }
+}
+
+/// Objects that differ, for people to look at.
+fn shown_objects(root: &str, before: &[Rendered], after: &[Rendered]) -> Vec<ChangedObject> {
+    let pairs = changed_objects(before, after);
+    let one = |(old, new): (Option<&Rendered>, Option<&Rendered>)| {
+        Some(ChangedObject {
+            root: shown(root).to_owned(),
+            object: old.or(new)?.object.reference(),
+            before: old.map(|r| r.object.value.clone()),
+            after: new.map(|r| r.object.value.clone()),
+        })
+    };
+    pairs.into_iter().filter_map(one).take(MAX_KEPT).collect()
 }
 
 /// What a root should render: the old objects plus the edits.

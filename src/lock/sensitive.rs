@@ -238,6 +238,9 @@ fn walk<'v>(
     }
 }
 
+/// The fields that are probes; a misspelled one never was one.
+const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+
 /// Probes, limits and requests of containers that stay are still there.
 fn removals(
     before: &Value,
@@ -247,7 +250,7 @@ fn removals(
     let present = |object: &Value| {
         let mut out = BTreeSet::new();
         walk(object, "", 0, &mut |path, key, value| {
-            let guarded = key.ends_with("Probe") || is_amount(path);
+            let guarded = PROBES.contains(&key) || is_amount(path);
             if guarded && !value.is_null() && !is_in_removed_container(path, containers) {
                 out.insert(path.to_owned());
             }

@@ -8,6 +8,8 @@ use crate::evidence::is_unseen;
 
 /// GitHub's limit for a body, in characters.
 pub const MAX_BODY: usize = 65_536;
+/// The most characters of a text, so that controls and hidden state fit below it.
+pub(crate) const MAX_TEXT: usize = 58_000;
 /// The most characters of one foreign sentence.
 const MAX_PROSE: usize = 2_000;
 /// The most characters of one code span.
@@ -111,8 +113,7 @@ fn push_word(out: &mut String, word: &str) {
     }
     let body = word.trim_start_matches(['(', '"', '\'']);
     let core = body.trim_end_matches(['.', ',', ';', ':', ')', '"', '\'', '!', '?']);
-    let shortcode = word.matches(':').count() > 1; // `:name:` is an emoji
-    if is_harmless(core) && !shortcode {
+    if is_harmless(core) && !is_shortcode(word) {
         out.push_str(word);
         return;
     }
@@ -144,11 +145,35 @@ fn is_harmless(word: &str) -> bool {
     word.chars().all(may_stand_open)
         && !word.starts_with('/')
         && !lower.contains("://")
+        && !looks_like_a_host(word)
         && !lower.contains("www.")
         && !lower.contains("mailto:")
         && underscores_are_inside(word)
         && !refers_to_an_issue(&lower)
         && !has_a_commit_id(word)
+}
+
+/// `:name:` is an emoji.
+fn is_shortcode(word: &str) -> bool {
+    let parts: Vec<&str> = word.split(':').collect();
+    let inner = parts.get(1..parts.len().saturating_sub(1));
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+');
+    let named = |part: &&str| !part.is_empty() && part.chars().all(is_name);
+    inner.is_some_and(|inner| inner.iter().any(named))
+}
+
+/// `example.com`, `app.yaml`, `spec.replicas`: some renderers link what looks like a host.
+fn looks_like_a_host(word: &str) -> bool {
+    let mut before = ' ';
+    let mut letters = word.chars().peekable();
+    while let Some(c) = letters.next() {
+        let next_is_letter = letters.peek().is_some_and(|n| n.is_alphabetic());
+        if c == '.' && before.is_alphanumeric() && next_is_letter {
+            return true;
+        }
+        before = c;
+    }
+    false
 }
 
 fn may_stand_open(c: char) -> bool {
@@ -258,19 +283,31 @@ pub(crate) fn cut_at_line(text: &str, most: usize) -> &str {
 /// What is open at a place of a body.
 #[derive(Default)]
 struct Open {
+    /// The fence, moved in as it is.
     fence: Option<String>,
+    /// Inside a block of HTML, which ends with an empty line and knows no fences.
+    html: bool,
     details: usize,
 }
 
 impl Open {
     fn read(&mut self, line: &str) {
         let inner = line.trim_start();
+        let indent = line.len() - inner.len();
         let run: String = inner.chars().take_while(|c| *c == '`').collect();
+        let html = ["<details>", "</details>"]
+            .iter()
+            .any(|t| inner.starts_with(t));
         match &self.fence {
-            Some(fence) if run.len() >= fence.len() && inner.trim_end() == run => self.fence = None,
+            Some(fence) if run.len() >= fence.trim().len() && inner.trim_end() == run => {
+                self.fence = None;
+            }
             Some(_) => {}
-            None if run.len() >= 3 => self.fence = Some(run),
+            None if run.len() >= 3 && !self.html => {
+                self.fence = Some(format!("{}{run}", " ".repeat(indent)));
+            }
             None => {
+                self.html = (self.html || html) && !inner.trim().is_empty();
                 self.details += inner.matches("<details>").count();
                 self.details = self
                     .details

@@ -1,14 +1,22 @@
-//! The text of a pull request. Pure.
+//! The text of a pull request: what a person needs for a decision, in the order of the questions
+//! that they ask. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::markdown::{cell, fenced};
-use super::{Text, blocked_list, claims, code, evidence_details, footer, prose, redacted, section};
-use crate::evidence::Evidence;
-use crate::finding::Finding;
-use crate::locate::{Check, Site, Status};
-use crate::lock::{Plan, short};
-use crate::propose::Proposal;
+use super::after::{look_commands, roll_back};
+use super::invariants::unchanged;
+use super::markdown::{MAX_TEXT, row};
+use super::voice::Voice;
+use super::{Text, blocked_list, footer, redacted, section};
+use crate::culprit::Culprit;
+use crate::evidence::{Evidence, Sign, yaml};
+use crate::finding::{Finding, Severity};
+use crate::locate::{ChangedObject, Check, Status};
+use crate::message::forge::minute;
+use crate::patch;
+use crate::pipeline::Mended;
+use crate::propose::{Claim, Proposal, Source};
 
 /// Everything that a pull request's text is made of.
 #[derive(Debug)]
@@ -19,116 +27,402 @@ pub struct PullRequestParts<'a> {
     pub evidence: &'a Evidence,
     /// Title, diagnosis, reason.
     pub proposal: &'a Proposal,
-    /// The locked changes.
-    pub plan: &'a Plan,
-    /// Where they are, one place a change.
-    pub sites: &'a [Site],
-    /// What was proven.
-    pub checks: &'a [Check],
-    /// The unified diff.
-    pub patch: &'a str,
+    /// The locked and proven changes.
+    pub mended: &'a Mended,
+    /// What shows that it is broken.
+    pub signs: &'a [Sign],
+    /// Who wrote the value that is wrong now, where history shows it.
+    pub culprit: Option<&'a Culprit>,
     /// The identity of the finding.
     pub fingerprint: &'a str,
     /// The commit that the change is based on.
     pub base: Option<&'a str>,
 }
 
+/// The most bytes of the diff of the sources.
+const MAX_DIFF: usize = 12_000;
+/// The most bytes of the diff of what is rendered.
+const MAX_RENDERED: usize = 12_000;
+/// The most bytes of the evidence.
+const MAX_EVIDENCE: usize = 18_000;
+/// The most statements of a diagnosis.
+const MAX_CLAIMS: usize = 12;
+
 /// The text of a pull request.
 pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
-    let PullRequestParts {
-        finding,
-        evidence,
-        proposal,
-        plan,
-        sites,
-        checks,
-        patch,
-        fingerprint,
-        base,
-    } = parts;
-    let mut body = String::new();
-    let _ = writeln!(body, "**{}**", prose(&finding.summary));
-    confirmations(&mut body, plan);
-    section(&mut body, "What is broken");
-    claims(&mut body, &proposal.diagnosis);
-    section(&mut body, "What changes");
-    changes(&mut body, plan, sites);
-    let _ = writeln!(body, "\n{}", fenced("diff", patch, 20_000));
-    section(&mut body, "Why this fixes it");
-    let _ = writeln!(body, "{}", prose(&proposal.reason));
-    after_merge(&mut body, proposal);
-    section(&mut body, "What was checked");
-    check_table(&mut body, checks);
-    blocked_list(&mut body, plan.blocked());
-    section(&mut body, "Roll back");
-    let files: std::collections::BTreeSet<String> = sites.iter().map(|s| code(&s.file)).collect();
-    let files: Vec<String> = files.into_iter().collect();
-    let _ = writeln!(
-        body,
-        "Revert the merge commit; the change touches {} and nothing else.",
-        files.join(", ")
-    );
-    evidence_details(&mut body, evidence);
-    footer(&mut body, Some(&proposal.source), fingerprint, *base);
-    redacted(evidence, &proposal.title, &body)
+    let voice = Voice::of(parts.evidence);
+    let mut told = Told::default();
+    let mut top = verdict(parts, voice, &mut told);
+    top.push_str(&confirmations(parts, voice));
+    top.push_str(&broken(parts, voice, &mut told));
+    top.push_str(&changes(parts, voice));
+    let mut below = why(parts, voice, &mut told);
+    below.push_str(&not_changed(parts, voice));
+    below.push_str(&checks(&parts.mended.checks, voice));
+    below.push_str(&after_the_merge(parts, voice));
+    // what is long and least needed takes the room that is left
+    let room = MAX_TEXT.saturating_sub(top.len() + below.len() + 2_000);
+    let rendered = rendered(parts, voice, MAX_RENDERED.min(room / 3));
+    let room = room.saturating_sub(rendered.len());
+    let evidence = evidence_block(parts, voice, MAX_EVIDENCE.min(room));
+    let foot = made_by(parts, voice);
+    let body = [top, rendered, below, evidence, foot].concat();
+    redacted(parts.evidence, &parts.proposal.title, &body)
 }
 
-fn confirmations(body: &mut String, plan: &Plan) {
-    if plan.confirmations().is_empty() {
-        return;
-    }
-    let _ = writeln!(body, "\n> Needs a person's confirmation before merging:");
-    for reason in plan.confirmations() {
-        let _ = writeln!(body, "> - {}", prose(reason));
-    }
-}
+/// What was said already: nothing is said twice.
+#[derive(Default)]
+pub(super) struct Told(Vec<String>);
 
-fn changes(body: &mut String, plan: &Plan, sites: &[Site]) {
-    let _ = writeln!(
-        body,
-        "| place | object | field | before | after | from |\n|---|---|---|---|---|---|"
-    );
-    for (change, site) in plan.changes().iter().zip(sites) {
-        let value = |v: &Option<serde_json::Value>| {
-            v.as_ref()
-                .map_or_else(|| "(absent)".to_owned(), |v| code(&short(v)))
+impl Told {
+    /// Whether a sentence says something new; from now on it is told.
+    pub(super) fn is_new(&mut self, sentence: &str) -> bool {
+        let letters = |c: &char| c.is_alphanumeric();
+        let words: String = sentence.chars().filter(letters).collect();
+        let words = words.to_lowercase();
+        // the same with two words of introduction is the same
+        let repeats = |told: &String| {
+            told.contains(&words) || (words.contains(told) && told.len() * 4 >= words.len() * 3)
         };
-        let cells = [
-            code(&format!("{}:{}", site.file, site.line)),
-            code(&change.edit.object.to_string()),
-            code(&change.edit.path.to_string()),
-            value(&change.before),
-            value(&change.after),
-            prose(&change.edit.basis),
-        ];
-        let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
-        let _ = writeln!(body, "| {} |", cells.join(" | "));
+        let again = words.is_empty() || self.0.iter().any(repeats);
+        self.0.push(words);
+        !again
     }
 }
 
-fn after_merge(body: &mut String, proposal: &Proposal) {
-    if proposal.after_merge.is_empty() {
-        return;
+/// The problem in one sentence, and four numbers.
+fn verdict(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
+    told.is_new(&parts.finding.summary);
+    let mut out = format!("**{}**\n\n", voice.prose(&parts.finding.summary));
+    out.push_str("| confidence | risk | changes | reaches |\n|---|---|---|---|\n");
+    out.push_str(&row(&[
+        confidence(parts),
+        risk(parts.proposal.risk).to_owned(),
+        extent(parts.mended),
+        reach(parts.mended, voice),
+    ]));
+    out
+}
+
+fn confidence(parts: &PullRequestParts<'_>) -> String {
+    let asks = !parts.mended.plan.confirmations().is_empty();
+    match (&parts.proposal.source, asks) {
+        (Source::Playbook(_), false) => "**high**: a fixed rule, from facts only",
+        (Source::Playbook(_), true) => "**medium**: a fixed rule, but a person has to confirm",
+        (Source::Model(_), false) => "**medium**: a model proposed it, fixed rules bounded it",
+        (Source::Model(_), true) => "**low**: a model proposed it, and a person has to confirm",
+        (Source::Person, _) => {
+            "**as you decided**: a person gave the value, fixed rules bounded it"
+        }
+        (Source::Oracle, _) => "**known answer** of an evaluation",
     }
-    section(body, "After the merge");
-    for step in &proposal.after_merge {
-        let _ = writeln!(body, "- {}", prose(step));
+    .to_owned()
+}
+
+fn risk(risk: Severity) -> &'static str {
+    match risk {
+        Severity::Low => "low",
+        Severity::Medium => "medium",
+        Severity::High => "high",
+        Severity::Critical => "very high",
     }
 }
 
-fn check_table(body: &mut String, checks: &[Check]) {
-    let _ = writeln!(body, "| check | result | detail |\n|---|---|---|");
-    for check in checks {
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn extent(mended: &Mended) -> String {
+    let changes = mended.plan.changes();
+    let objects: BTreeSet<_> = changes.iter().map(|c| &c.edit.object).collect();
+    format!(
+        "{} of {} in {}",
+        counted(changes.len(), "field", "fields"),
+        counted(objects.len(), "object", "objects"),
+        counted(mended.changed.len(), "file", "files")
+    )
+}
+
+/// The blast radius: in which roots what changes.
+fn reach(mended: &Mended, voice: Voice<'_>) -> String {
+    const MOST: usize = 5;
+    let moved: Vec<_> = mended.roots.iter().filter(|r| r.fields > 0).collect();
+    if mended.roots.is_empty() {
+        return "these objects only: no kustomization reads the file".to_owned();
+    }
+    let shown = moved.iter().take(MOST).map(|r| {
+        let objects = counted(r.objects, "object", "objects");
+        format!("{} ({objects})", voice.code(&r.root))
+    });
+    let mut text = format!("{}: ", counted(moved.len(), "environment", "environments"));
+    text.push_str(&shown.collect::<Vec<_>>().join(", "));
+    if moved.len() > MOST {
+        let _ = write!(text, " and {} more", moved.len() - MOST);
+    }
+    let still = mended.roots.len() - moved.len();
+    if moved.is_empty() {
+        text = "no environment that renders today".to_owned();
+    }
+    if still > 0 {
+        let _ = write!(text, "; {still} that read the file stay as they are");
+    }
+    text
+}
+
+fn confirmations(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
+    let reasons = parts.mended.plan.confirmations();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut out =
+        "\n> [!IMPORTANT]\n> A person has to confirm this before it is merged:\n>\n".to_owned();
+    for reason in reasons.iter().take(10) {
+        let _ = writeln!(out, "> - {}", voice.brief(reason, 500));
+    }
+    out
+}
+
+/// The signs of the failure, and who wrote the value.
+fn broken(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
+    let mut out = String::new();
+    section(&mut out, "What is broken");
+    if parts.signs.is_empty() {
+        out.push_str(&said(parts.finding, voice));
+    } else {
+        out.push_str(&sign_table(parts.signs, voice, told));
+    }
+    if let Some(culprit) = parts.culprit {
+        let _ = writeln!(out, "\n{}", blamed(culprit, voice));
+    }
+    out
+}
+
+/// What Kubernetes says, where no object shows it.
+fn said(finding: &Finding, voice: Voice<'_>) -> String {
+    let mut out = format!("- {}\n", voice.code(&finding.class.to_string()));
+    for text in [&finding.reason, &finding.message] {
+        if !text.is_empty() {
+            let _ = writeln!(out, "- {}", voice.brief(text, 500));
+        }
+    }
+    out
+}
+
+pub(super) fn sign_table(signs: &[Sign], voice: Voice<'_>, told: &mut Told) -> String {
+    let mut out = "| sign | detail | count | seen | evidence |\n|---|---|---|---|---|\n".to_owned();
+    for sign in signs {
+        told.is_new(&sign.detail);
+        let on = format!("{} {}", sign.object.kind, sign.object.name);
+        out.push_str(&row(&[
+            format!("{} on {}", voice.code(&sign.reason), voice.code(&on)),
+            voice.brief(&sign.detail, 240),
+            sign.count.map_or_else(String::new, |n| format!("{n}×")),
+            seen(sign),
+            sign.cites.clone().unwrap_or_default(),
+        ]));
+    }
+    out
+}
+
+fn seen(sign: &Sign) -> String {
+    match (sign.first, sign.last) {
+        (Some(first), Some(last)) => format!("{} to {}", minute(first), minute(last)),
+        (Some(first), None) => format!("since {}", minute(first)),
+        (None, Some(last)) => format!("last {}", minute(last)),
+        (None, None) => String::new(),
+    }
+}
+
+fn blamed(culprit: &Culprit, voice: Voice<'_>) -> String {
+    let commit = &culprit.commit;
+    let id: String = commit.id.chars().take(12).collect();
+    let time = commit
+        .time
+        .map_or_else(String::new, |t| format!(", {}", minute(t)));
+    format!(
+        "**Since commit** {} ({}{time}), {}: {} from {} to {}.",
+        voice.code(&id),
+        voice.brief(&commit.author, 80),
+        voice.code(&commit.subject),
+        voice.code(&culprit.path.to_string()),
+        voice.value(culprit.before.as_ref()),
+        voice.value(culprit.after.as_ref()),
+    )
+}
+
+fn changes(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
+    let mut out = String::new();
+    section(&mut out, "What changes");
+    let mended = parts.mended;
+    let changes = mended.plan.changes();
+    let objects: BTreeSet<_> = changes.iter().map(|c| &c.edit.object).collect();
+    let one = objects.len() == 1;
+    if let (true, Some(object)) = (one, objects.first()) {
+        let _ = writeln!(out, "In {}:\n", voice.code(&object.to_string()));
+    }
+    out.push_str("| field | before | after |\n|---|---|---|\n");
+    let mut origins = Vec::new();
+    for (change, site) in changes.iter().zip(&mended.sites) {
+        let object = voice.code(&change.edit.object.to_string());
+        let field = voice.code(&short_path(&change.edit.path.to_string()));
+        out.push_str(&row(&[
+            if one {
+                field
+            } else {
+                format!("{object} {field}")
+            },
+            voice.value(change.before.as_ref()),
+            voice.value(change.after.as_ref()),
+        ]));
+        let place = voice.code(&format!("{}:{}", site.file, site.line));
+        let basis = voice.brief(&change.edit.basis, 300);
+        let origin = match basis.as_str() {
+            "" => format!("- {place}"),
+            basis => format!("- {place}: the value comes from {basis}"),
+        };
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    let _ = writeln!(out, "\n{}", origins.join("\n"));
+    let _ = writeln!(out, "\n{}", voice.block("diff", &mended.patch, MAX_DIFF));
+    out
+}
+
+/// A path that fits into a table: everybody knows where a pod template is.
+fn short_path(path: &str) -> String {
+    match path.strip_prefix("spec.template.spec.") {
+        Some(rest) => format!("…{rest}"),
+        None => path.to_owned(),
+    }
+}
+
+/// What the change does to what is applied, where a rendering stands between file and cluster.
+fn rendered(parts: &PullRequestParts<'_>, voice: Voice<'_>, most: usize) -> String {
+    let objects = &parts.mended.objects;
+    if objects.is_empty() || most < 200 {
+        return String::new();
+    }
+    let diffs = objects.iter().map(|o| rendered_diff(o, parts.evidence));
+    let text: String = diffs.collect();
+    format!(
+        "\n<details><summary>What is applied then: the rendered difference</summary>\n\n{}\n\n</details>\n",
+        voice.block("diff", &text, most)
+    )
+}
+
+fn rendered_diff(changed: &ChangedObject, evidence: &Evidence) -> String {
+    let shown = |value: &Option<serde_json::Value>| {
+        value
+            .as_ref()
+            .map_or_else(String::new, |v| yaml(v, evidence.redactor()))
+    };
+    let diff = patch::difference(&shown(&changed.before), &shown(&changed.after));
+    let diff = match diff.as_str() {
+        "" => " (it differs in values that are not shown)\n",
+        diff => diff,
+    };
+    format!("# {} in {}\n{diff}", changed.object, changed.root)
+}
+
+fn why(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
+    let mut out = String::new();
+    section(&mut out, "Why this fixes it");
+    for claim in parts.proposal.diagnosis.iter().take(MAX_CLAIMS) {
+        if told.is_new(&claim.text) {
+            let _ = writeln!(
+                out,
+                "- {}{}",
+                voice.brief(&claim.text, 600),
+                cites(claim, voice)
+            );
+        }
+    }
+    if told.is_new(&parts.proposal.reason) {
+        let reason = voice.brief(&parts.proposal.reason, 1_000);
+        let _ = writeln!(out, "\n**In short**: {reason}");
+    }
+    out
+}
+
+pub(super) fn cites(claim: &Claim, voice: Voice<'_>) -> String {
+    if claim.cites.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", voice.brief(&claim.cites.join(", "), 80))
+}
+
+fn not_changed(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
+    let mut out = String::new();
+    let kept = unchanged(parts.mended);
+    if !kept.is_empty() {
+        section(&mut out, "What does not change");
+        let marks: Vec<String> = kept.iter().map(|k| format!("✅\u{a0}{k}")).collect();
+        let _ = writeln!(out, "{}", marks.join(" · "));
+    }
+    blocked_list(&mut out, parts.mended.plan.blocked(), voice);
+    out
+}
+
+fn checks(checks: &[Check], voice: Voice<'_>) -> String {
+    let mut out = String::new();
+    section(&mut out, "What was checked");
+    out.push_str("| check | result | detail |\n|---|---|---|\n");
+    for check in checks.iter().take(20) {
         let status = match check.status {
-            Status::Pass => "pass",
-            Status::Fail => "FAIL",
-            Status::Skipped => "skipped",
+            Status::Pass => "✅\u{a0}pass",
+            Status::Fail => "❌\u{a0}FAIL",
+            Status::Skipped => "➖\u{a0}skipped",
         };
+        out.push_str(&row(&[
+            voice.brief(&check.name, 60),
+            status.to_owned(),
+            voice.brief(&check.detail, 800),
+        ]));
+    }
+    out
+}
+
+fn after_the_merge(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
+    let mut out = String::new();
+    section(&mut out, "After the merge");
+    for step in parts.proposal.after_merge.iter().take(10) {
+        let _ = writeln!(out, "- {}", voice.brief(step, 500));
+    }
+    if !parts.proposal.after_merge.is_empty() {
+        out.push('\n');
+    }
+    let commands = look_commands(&parts.finding.object);
+    if !commands.is_empty() {
         let _ = writeln!(
-            body,
-            "| {} | {status} | {} |",
-            cell(&check.name),
-            cell(&prose(&check.detail))
+            out,
+            "To see whether it works (these only read):\n\n{}",
+            voice.block("sh", &commands.join("\n"), 2_000)
         );
     }
+    let _ = writeln!(out, "\n{}", roll_back(parts.mended, voice));
+    out
+}
+
+fn evidence_block(parts: &PullRequestParts<'_>, voice: Voice<'_>, most: usize) -> String {
+    let text = parts.evidence.to_text();
+    if text.is_empty() || most < 200 {
+        return String::new();
+    }
+    format!(
+        "\n<details><summary>Evidence (redacted)</summary>\n\n{}\n\n</details>\n",
+        voice.block("text", &text, most)
+    )
+}
+
+fn made_by(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
+    let mut out = String::new();
+    footer(
+        &mut out,
+        Some(&parts.proposal.source),
+        parts.fingerprint,
+        parts.base,
+        voice,
+    );
+    out
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Text, blocked_list, code, evidence_details, footer, prose, redacted, section};
+use super::voice::Voice;
+use super::{Text, blocked_list, evidence_details, footer, redacted, section};
 use crate::code::Refusal;
 use crate::evidence::Evidence;
 use crate::finding::Finding;
@@ -16,20 +17,21 @@ pub fn refusal(
     blocked: &[Blocked],
     fingerprint: &str,
 ) -> Text {
+    let voice = Voice::of(evidence);
     let mut body = String::new();
-    let _ = writeln!(body, "**{}**", prose(&finding.summary));
+    let _ = writeln!(body, "**{}**", voice.prose(&finding.summary));
     section(&mut body, "Why nothing was changed");
     let _ = writeln!(
         body,
         "{}: {}\n",
-        code(refusal.code.as_str()),
+        voice.code(refusal.code.as_str()),
         refusal.code.sentence()
     );
-    let _ = writeln!(body, "{}", prose(&refusal.message));
-    blocked_list(&mut body, blocked);
+    let _ = writeln!(body, "{}", voice.prose(&refusal.message));
+    blocked_list(&mut body, blocked, voice);
     section(&mut body, "What to do next");
     let _ = writeln!(body, "{}", refusal.code.next_step());
-    evidence_details(&mut body, evidence);
-    footer(&mut body, None, fingerprint, None);
+    evidence_details(&mut body, evidence, voice);
+    footer(&mut body, None, fingerprint, None, voice);
     redacted(evidence, &finding.summary, &body)
 }

@@ -100,6 +100,12 @@ Rules:
    even when no listed change could use it. Without edits, risk is low.
 ";
 
+/// Which contract a model got: the first digits of its hash.
+pub fn version() -> String {
+    let digest = Sha256::digest(SYSTEM.as_bytes());
+    digest.iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
 /// One part of the user message: a heading of ours, and foreign text under it.
 struct Section {
     heading: &'static str,

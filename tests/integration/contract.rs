@@ -28,9 +28,18 @@ fn the_schema_of_fix_is_current() {
 }
 
 #[test]
+fn the_schema_of_scan_is_current() {
+    let schema = schemars::schema_for!(kubemend::scan::report::Report);
+    current(
+        "scan.schema.json",
+        &(serde_json::to_string_pretty(&schema).unwrap() + "\n"),
+    );
+}
+
+#[test]
 fn the_schema_of_the_configuration_is_current() {
     current(
-        "config.schema.json",
+        "kubemend.schema.json",
         &(kubemend::config::Config::schema() + "\n"),
     );
 }

@@ -1,0 +1,420 @@
+//! Hostile text in every field: what a real Markdown parser sees in the bodies has no powers.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use regex::Regex;
+
+use super::commit::Style;
+use super::markdown::{cut_closed, fenced, length, prose};
+use super::*;
+use crate::forge::decide::{Query, Topic};
+use crate::forge::marker::ClosedBecause;
+
+mod bodies;
+mod commits;
+mod powers;
+
+use bodies::{pull_request_of, question_of, refusal_of};
+use powers::{no_powers, powers};
+
+/// Texts that try to do something where they are shown.
+const HOSTILE: [&str; 74] = [
+    "@admin",
+    "@acme/platform-team please",
+    "mail root@example.com now",
+    "see https://evil.example/x?y=z#1",
+    "HTTPS://EVIL.EXAMPLE",
+    "ftp://evil.example",
+    "mailto:a@b.example",
+    "xmpp:a@b.example/x",
+    "www.evil.example",
+    "WWW.evil.example/a?b",
+    "evil.example/path",
+    "![x](http://e/x.png)",
+    "![x][pixel]",
+    "[a](http://e 'title')",
+    "[a][ref]",
+    "[ref]: http://evil.example/x",
+    "[pixel]: <http://evil.example/x.png> \"t\"",
+    "<http://evil.example>",
+    "<a@b.example>",
+    "<img src=x onerror=alert(1)>",
+    "<details><summary>x</summary>",
+    "</details>",
+    "<!-- hidden -->",
+    "<!-- kubemend:v1 e30.AAAA -->",
+    "<!--kubemend:v1 e30.AAAA-->",
+    "<!--  KUBEMEND:ignore -->",
+    "<!\u{200b}-- kubemend:v1 e30.AAAA -->",
+    "- [x] <!-- kubemend:recreate -->do it",
+    "fixes #12",
+    "Closes: #12",
+    "resolves acme/repo#7",
+    "fixes https://github.com/acme/repo/issues/7",
+    "closes GH-9",
+    "acme/repo@0123456789abcdef0123456789abcdef01234567",
+    "0123456789abcdef0123456789abcdef01234567",
+    "deadbeef",
+    "/kubemend ignore forever",
+    "a\n/kubemend recreate\nb",
+    "/lgtm",
+    "\n/approve cancel",
+    "@dependabot merge",
+    "a `b @c` d",
+    "x ` @y",
+    "``` @x",
+    "~~~\n@x\n~~~",
+    "```mermaid\ngraph TD; a-->b; click a \"http://e\"\n```",
+    "``````````\n# @x",
+    "&#64;admin",
+    "&commat;admin &num;12",
+    "\\@admin \\#12",
+    "\u{202e}evil @x",
+    "@\u{200b}admin",
+    "a\u{e0041}@x",
+    "\u{ff20}admin \u{fe6b}x",
+    ":+1: :smile: a:rocket:b",
+    "[^1] and\n[^1]: note",
+    "$x^2$ $$y$$ $`z`$",
+    "a | b | c",
+    "|---|---|",
+    "a\\|b|c",
+    "heading\n===",
+    "heading\n---",
+    "# heading @x",
+    "1. @x",
+    "- @x\n  - y",
+    "> quote @x",
+    "[!WARNING] x",
+    "- [ ] task @x",
+    "*a* _b_ __c__ **d** ~~e~~ _@x_",
+    "javascript:alert(1)",
+    "data:text/html;base64,PHNjcmlwdD4=",
+    "\u{0}\u{7}\r\n@x\r/kubemend pause",
+    "`` `@x` ``",
+    "a`@x`b`https://e`c",
+];
+
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        6 => proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned),
+        2 => "[ -~]{0,40}",
+        1 => "\\PC{0,30}",
+        1 => any::<String>(),
+        1 => "[@#<>\\[\\]()!`~*_|\\\\&:/\\-=\n ]{1,24}",
+    ];
+    let glue = proptest::sample::select(vec![" ", "\n", "", "\r\n", "\t", "`", "\\"]);
+    proptest::collection::vec((piece, glue), 1..6).prop_map(|all| {
+        all.into_iter()
+            .flat_map(|(p, g)| [p, g.to_owned()])
+            .collect()
+    })
+}
+
+/// Scorecard 22; T2 of the threats.
+#[test]
+fn each_hostile_text_loses_its_powers() {
+    for text in HOSTILE {
+        assert_eq!(
+            powers(&prose(text)),
+            Vec::<String>::new(),
+            "{text:?} -> {:?}",
+            prose(text)
+        );
+        for place in [
+            format!("- {}", prose(text)),
+            super::markdown::row(&[prose(text), code(text)]),
+        ] {
+            let table = format!("| a | b |\n|---|---|\n{place}");
+            no_powers(&place);
+            no_powers(&table);
+        }
+        for (what, body) in bodies(text) {
+            assert_eq!(
+                powers(&body),
+                Vec::<String>::new(),
+                "{what} with {text:?}:\n{body}"
+            );
+        }
+    }
+}
+
+/// Every body that holds foreign text.
+fn bodies(text: &str) -> Vec<(&'static str, String)> {
+    let controls = forge::Controls {
+        workflow_token: true,
+        also: vec![text.to_owned()],
+        replaces: None,
+        hints: vec![text.to_owned()],
+        frozen: false,
+    };
+    let query = Query {
+        title: text.to_owned(),
+        body: question_of(text).body,
+        options: vec![(text.to_owned(), true), (text.to_owned(), false)],
+        keys: vec![text.to_owned()],
+        evidence: String::new(),
+    };
+    let about = forge::About {
+        fingerprint: text,
+        by: Some(text),
+        base: text,
+        head: text,
+        ..forge::About::default()
+    };
+    let mut all = vec![
+        (
+            "pull request",
+            forge::pull_body(&pull_request_of(text).body, &controls, MARKER),
+        ),
+        ("question", forge::question_body(&query, Some(text), MARKER)),
+        ("refusal", refusal_of(text).body),
+    ];
+    for topic in [
+        Topic::Closed,
+        Topic::HandsOff,
+        Topic::Retargeted,
+        Topic::Loop,
+        Topic::Resolved,
+        Topic::Superseded,
+    ] {
+        all.push(("notice", forge::notice(topic, &about, MARKER)));
+    }
+    all
+}
+
+const MARKER: &str = "<!-- kubemend:v1 e30.c2ln -->";
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Scorecard 22.
+    #[test]
+    fn no_sentence_has_powers(text in hostile()) {
+        prop_assert_eq!(powers(&prose(&text)), Vec::<String>::new(), "{:?}", prose(&text));
+        prop_assert_eq!(powers(&code(&text)), Vec::<String>::new(), "{:?}", code(&text));
+        let block = fenced("text", &text, 10_000);
+        prop_assert_eq!(powers(&block), Vec::<String>::new(), "{}", block);
+    }
+
+    /// Scorecard 22 and 38: whatever is in the texts, the body has no powers, one marker, no open
+    /// fence, and GitHub takes it.
+    #[test]
+    fn no_body_has_powers(text in hostile()) {
+        for (what, body) in bodies(&text) {
+            prop_assert_eq!(powers(&body), Vec::<String>::new(), "{} {}", what, body);
+            prop_assert!(length(&body) <= MAX_BODY);
+            let markers = Regex::new("(?i)<!--\\s*kubemend:v1").unwrap().find_iter(&body).count();
+            prop_assert!(what == "refusal" || body.ends_with(MARKER));
+            prop_assert!(markers <= 1, "{}", body);
+        }
+    }
+
+    /// Titles and commits have no Markdown at all.
+    #[test]
+    fn no_title_or_commit_speaks_to_anybody(text in hostile()) {
+        let title = pull_request_of(&text).title;
+        prop_assert!(!title.contains(['@', '\n', '<', '`']), "{title}");
+        prop_assert!(title.chars().count() <= 200);
+        for style in [Style::Conventional, Style::Capital, Style::Plain] {
+            let commit = bodies::commit_of(&text, style);
+            let subject = commit.lines().next().unwrap_or_default();
+            prop_assert!(subject.chars().count() <= commit::MAX_SUBJECT, "{}", subject);
+            prop_assert!(!commit.contains(['@', '<', '`', '[']) , "{commit}");
+            prop_assert_eq!(commit.matches("Kubemend-Fingerprint: 3f9c1a2b7d10\n").count(), 1);
+            prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
+        }
+    }
+
+    /// Scorecard 38.
+    #[test]
+    fn what_is_cut_is_closed(
+        lines in proptest::collection::vec("(```|````text|<details><summary>x</summary>|</details>|[a-z\u{e9}\u{1f600} `]{0,30})", 0..60),
+        most in 0usize..900,
+    ) {
+        let body = lines.join("\n");
+        let cut = cut_closed(&body, most);
+        prop_assert!(length(&cut) <= most);
+        if length(&body) > most && !cut.is_empty() {
+            let after = format!("{cut}\n\n<!-- after -->");
+            prop_assert!(powers::is_outside_code(&after, "<!-- after -->"), "{after}");
+        }
+    }
+}
+
+/// Scorecard 38: texts of any size, in both ways of counting.
+#[test]
+fn no_body_is_over_the_limit_and_each_keeps_its_marker() {
+    let marker = format!("<!-- kubemend:v1 {}.c2ln -->", "A".repeat(3_000));
+    for filler in [
+        "word ",
+        "\u{1f600} ",
+        "@x ",
+        "`",
+        "```\n",
+        "line\n",
+        "<details>\n",
+        "|",
+    ] {
+        let long = filler.repeat(80_000 / filler.len());
+        for (what, body) in bodies(&long) {
+            assert!(
+                length(&body) <= MAX_BODY,
+                "{what} {filler:?}: {}",
+                length(&body)
+            );
+        }
+        let body = forge::pull_body(&long, &forge::Controls::default(), &marker);
+        assert!(length(&body) <= MAX_BODY && body.ends_with(&marker));
+        assert!(powers::is_outside_code(&body, &marker), "{filler:?}");
+    }
+}
+
+#[test]
+fn what_is_harmless_is_left_as_it_is() {
+    for text in [
+        "Deployment shop/cart, container cart: was OOMKilled at its memory limit (128Mi)",
+        "back-off 5m0s restarting failed container",
+        "a_b and FOO_BAR are names; 3 of 4 are ready, 50 % of the limit",
+        "use `kubectl get pods` to look",
+        "x < 5 and y >= 3",
+        "die Größe über 5 — ≤ 6 …",
+    ] {
+        assert_eq!(prose(text), text);
+    }
+    assert_eq!(prose("(see @admin)."), "(see `@admin`).");
+    assert_eq!(prose("fixes #12, later"), "fixes `#12`, later");
+    assert_eq!(code("a`b"), "`a'b`");
+    assert_eq!(code(" \u{200b} "), "(empty)");
+}
+
+#[test]
+fn a_fence_is_longer_than_what_it_holds() {
+    let shown = fenced("text", "a\n`````\nb", 100);
+    assert!(
+        shown.starts_with("``````text\n") && shown.ends_with("\n``````"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn long_text_is_cut_between_characters() {
+    assert_eq!(
+        super::markdown::cut_at_line("\u{e9}\u{e9}\u{e9}", 3),
+        "\u{e9}"
+    );
+    assert_eq!(super::markdown::cut_at_line("ab\ncd\nef", 7), "ab\ncd");
+}
+
+/// A log line that another machine would take for a command is moved in.
+#[test]
+fn commands_in_code_do_not_start_a_line() {
+    let shown = fenced("text", "x\n/lgtm\n/kubemend pause", 100);
+    assert!(shown.lines().all(|l| !l.starts_with('/')), "{shown}");
+}
+
+/// Scorecard 27 and 38: each text as a whole.
+#[test]
+fn texts_are_complete() {
+    let show = |name: &str, text: Text| {
+        let body = text.body.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        insta::assert_snapshot!(name, format!("{}\n\n{body}", text.title));
+    };
+    show("pull_request", pull_request_of("some words of others"));
+    show("question", question_of("some words of others"));
+    show("refusal", refusal_of("some words of others"));
+}
+
+/// Every variant of what stands below a text.
+#[test]
+fn controls_are_shown() {
+    let body = "**x is broken**\n";
+    let all = forge::Controls {
+        workflow_token: true,
+        also: vec!["Deployment shop/web: image not found".to_owned(); 25],
+        replaces: Some(12),
+        hints: vec!["use the value of staging".to_owned()],
+        frozen: false,
+    };
+    let frozen = forge::Controls {
+        frozen: true,
+        ..forge::Controls::default()
+    };
+    insta::assert_snapshot!("pull_controls", forge::pull_body(body, &all, MARKER));
+    insta::assert_snapshot!(
+        "pull_controls_frozen",
+        forge::pull_body(body, &frozen, MARKER)
+    );
+    let query = Query {
+        title: "Which image?".to_owned(),
+        body: body.to_owned(),
+        options: vec![
+            ("set the image to web:2.3.1".to_owned(), true),
+            ("by hand: another tag".to_owned(), false),
+            ("set the image to web:2.3.0".to_owned(), true),
+        ],
+        keys: vec!["image".to_owned(), "db_password".to_owned()],
+        evidence: String::new(),
+    };
+    let unheard = Some("the tag latest is not pinned (OutOfBounds)");
+    insta::assert_snapshot!(
+        "question_controls",
+        forge::question_body(&query, unheard, MARKER)
+    );
+}
+
+/// One text for each topic.
+#[test]
+fn notices_say_what_happens_and_how_to_go_on() {
+    let about = forge::About {
+        fingerprint: "3f9c1a2b7d10",
+        by: Some("mara"),
+        suppress_days: Some(30),
+        base: "release-1",
+        head: "0123456789abcdef0123",
+        earlier: Some(9),
+        healthy_since: Some("2026-05-01T12:00:00Z".parse().unwrap()),
+        keep_branch_days: 7,
+        ..forge::About::default()
+    };
+    let topics = [
+        Topic::Closed,
+        Topic::HandsOff,
+        Topic::Retargeted,
+        Topic::Loop,
+        Topic::Resolved,
+        Topic::Superseded,
+    ];
+    let all = topics.map(|t| format!("== {t:?}\n{}\n", forge::notice(t, &about, MARKER)));
+    insta::assert_snapshot!("notices", all.join("\n"));
+}
+
+/// No key that names a secret is asked for in a comment.
+#[test]
+fn a_secret_is_never_asked_for() {
+    let query = |keys: &[&str]| Query {
+        title: String::new(),
+        body: "b".to_owned(),
+        options: Vec::new(),
+        keys: keys.iter().map(|k| (*k).to_owned()).collect(),
+        evidence: String::new(),
+    };
+    let open = forge::question_body(&query(&["limits.memory"]), None, MARKER);
+    assert!(open.contains("`/kubemend set limits.memory=VALUE`"));
+    for key in ["DB_PASSWORD", "apiToken", "secretKeyRef.key"] {
+        let body = forge::question_body(&query(&[key]), None, MARKER);
+        assert!(!body.contains(key), "{body}");
+    }
+}
+
+#[test]
+fn each_close_says_why() {
+    let all: String = [
+        forge::closing(ClosedBecause::Resolved, None, 7),
+        forge::closing(ClosedBecause::Superseded, Some(12), 7),
+        forge::closing(ClosedBecause::Answered, Some(12), 7),
+        forge::closing(ClosedBecause::Answered, None, 7),
+    ]
+    .join("\n");
+    insta::assert_snapshot!("closings", all);
+}
