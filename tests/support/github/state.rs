@@ -139,7 +139,7 @@ pub struct Check {
 }
 
 /// A repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repo {
     pub id: u64,
     pub owner: String,
@@ -167,6 +167,7 @@ pub struct Repo {
 }
 
 /// Everything.
+#[derive(Clone)]
 pub struct State {
     pub now: Timestamp,
     /// How far tests moved the clock.
