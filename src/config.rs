@@ -27,8 +27,8 @@ pub mod rules;
 pub use caps::Caps;
 pub use check::{ConfigError, Problem};
 pub use layers::{Loaded, Overrides};
+use rules::PathRule;
 pub use rules::Rules;
-use rules::{Draft, PathRule};
 
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];
@@ -161,12 +161,12 @@ impl Config {
         (last.ignore == Some(true)).then(|| because("`rules`", last.reason.as_deref()))
     }
 
-    /// Whether the pull request of a finding that is mended in these files is a draft even where
-    /// policy wants none.
+    /// Whether the last of the `rules` that says something wants a draft for a finding that is
+    /// mended in these files.
     pub fn is_draft(&self, finding: &Finding, files: &[&str]) -> bool {
         let says = |r: &&PathRule| r.draft.is_some() && r.matches.covers(finding, files);
         let last = self.rules.iter().rfind(says).and_then(|r| r.draft);
-        self.pull_requests.draft == Draft::Always || last == Some(true)
+        last == Some(true)
     }
 
     /// The part that lock decides by.

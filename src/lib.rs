@@ -48,6 +48,7 @@ pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
+pub mod open;
 pub mod output;
 pub mod patch;
 pub mod path;

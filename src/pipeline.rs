@@ -716,7 +716,15 @@ fn opened(
         fingerprint: &fingerprint,
         base: ctx.checkout.head.as_deref(),
     });
-    let commit = message::commit(&proposal.title, proposal, finding, &fingerprint, evidence);
+    let subjects = ctx.checkout.subjects(message::commit::SUBJECTS);
+    let commit = message::commit(
+        &proposal.title,
+        proposal,
+        finding,
+        &fingerprint,
+        evidence,
+        message::commit::style(subjects.iter().map(String::as_str)),
+    );
     let branch = branch(finding, &fingerprint);
     let finding = &told(finding, evidence);
     let ending = Ending::PullRequest(Box::new(PullRequest {

@@ -17,6 +17,9 @@ use jiff::Timestamp;
 use crate::case::Commit;
 use crate::files::Files;
 
+pub mod gateway;
+pub mod mirror;
+
 /// The largest file that is read, in bytes; larger ones are noted and left out.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most files of a repository.
@@ -211,6 +214,22 @@ impl Checkout {
         Ok(out)
     }
 
+    /// The subjects of the newest commits, newest first; none for a plain directory.
+    pub fn subjects(&self, most: usize) -> Vec<String> {
+        let walk = || -> Result<Vec<String>, git2::Error> {
+            let Some(git) = &self.git else {
+                return Ok(Vec::new());
+            };
+            let mut walk = git.revwalk()?;
+            walk.push_head()?;
+            walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+            walk.simplify_first_parent()?;
+            let subject = |id| Ok(describe(&git.find_commit(id?)?).subject);
+            walk.take(most).map(subject).collect()
+        };
+        walk().unwrap_or_default() // how a subject is written is no reason to fail
+    }
+
     /// The files before a commit.
     pub fn files_before(&self, commit: &str) -> Result<Files, RepoError> {
         let Some(git) = &self.git else {
@@ -240,6 +259,14 @@ impl Checkout {
             brought: brought.to_string(),
             changed: diff.deltas().filter_map(path).collect(),
         })
+    }
+
+    /// Whether a commit is here: a shallow copy holds few.
+    pub fn has(&self, commit: &str) -> bool {
+        let id = git2::Oid::from_str(commit).ok();
+        let git = self.git.as_ref();
+        git.zip(id)
+            .is_some_and(|(git, id)| git.find_commit(id).is_ok())
     }
 
     /// A file at another commit of the repository; `None` where either is not there.

@@ -6,7 +6,7 @@ use crate::annotations::{Annotation, Level};
 use crate::config::ConfigError;
 use crate::cycle::{Analysis, Report as Pass, Touched};
 use crate::forge::decide::WantedEnding;
-use crate::message::{code, prose};
+use crate::message::{code, fenced, prose, row};
 use crate::scan::report::{FindingEntry, Report as Scan};
 use crate::scan::rules::severity_name;
 
@@ -39,7 +39,7 @@ pub fn of_scan(report: &Scan, about: &str) -> String {
         let _ = writeln!(out, "| | where | what | fix |\n|---|---|---|---|");
     }
     for entry in report.findings.iter().take(MAX_ROWS) {
-        out += &row(entry);
+        out += &finding(entry);
     }
     let more = report.findings.len().saturating_sub(MAX_ROWS) + report.cut;
     if more > 0 {
@@ -55,29 +55,19 @@ pub fn of_scan(report: &Scan, about: &str) -> String {
     bounded(out)
 }
 
-fn row(entry: &FindingEntry) -> String {
+fn finding(entry: &FindingEntry) -> String {
     let place = format!("{}:{}", entry.location.file, entry.location.line);
     let fix = match (&entry.fix, &entry.open) {
-        (Some(fix), _) => cell(&fix.title),
-        (None, Some(open)) => format!("none: {}", cell(&open.code)),
+        (Some(fix), _) => prose(&fix.title),
+        (None, Some(open)) => format!("none: {}", code(&open.code)),
         (None, None) => String::new(),
     };
-    format!(
-        "| {} | {} | {} {} | {fix} |\n",
-        severity_name(entry.severity),
-        in_table(&code(&place)),
-        entry.rule,
-        cell(&entry.message)
-    )
-}
-
-/// Foreign text in a table: on one line, and it ends no cell.
-fn cell(text: &str) -> String {
-    in_table(&prose(text)).replace('\n', " ")
-}
-
-fn in_table(markdown: &str) -> String {
-    markdown.replace("\\|", "|").replace('|', "\\|")
+    row(&[
+        severity_name(entry.severity).to_owned(),
+        code(&place),
+        format!("{} {}", entry.rule, prose(&entry.message)),
+        fix,
+    ])
 }
 
 fn fixes(report: &Scan) -> String {
@@ -89,7 +79,7 @@ fn fixes(report: &Scan) -> String {
             continue;
         }
         told.push(&fix.patch);
-        let diff = fenced(&fix.patch);
+        let diff = fenced("diff", &fix.patch, MAX_DIFF);
         let _ = writeln!(
             out,
             "\n<details><summary>{}</summary>\n\n{diff}\n\n</details>",
@@ -100,16 +90,6 @@ fn fixes(report: &Scan) -> String {
         return out;
     }
     format!("\n### Proven fixes\n{out}")
-}
-
-/// A diff in a fence that it cannot close.
-fn fenced(diff: &str) -> String {
-    let cut: String = diff.chars().take(MAX_DIFF).collect();
-    let longest = cut.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    let end = if cut.ends_with('\n') { "" } else { "\n" };
-    let cut = crate::message::clean(&cut);
-    format!("{fence}diff\n{cut}{end}{fence}")
 }
 
 /// The summary of a pass over a repository.
@@ -201,6 +181,11 @@ fn list(out: &mut String, title: &str, items: impl Iterator<Item = String>) {
 /// A summary with one sentence.
 pub fn of_nothing(why: &str) -> String {
     format!("## kubemend: nothing to do\n\n{}\n", prose(why))
+}
+
+/// A run that failed.
+pub fn of_failure(message: &str) -> String {
+    format!("## kubemend: the run failed\n\n{}\n", prose(message))
 }
 
 /// A configuration that cannot be used: the summary.

@@ -12,7 +12,7 @@ use crate::destination;
 use crate::forge::wanted;
 use crate::locate::Repository;
 use crate::lock::Policy;
-use crate::pipeline::{self, Context};
+use crate::pipeline::{self, Context, Run};
 use crate::propose::Proposer;
 use crate::snapshot::Snapshot;
 
@@ -75,7 +75,17 @@ impl Pass {
     pub(super) fn analyse(&self, answers: &Answers) -> Analysis {
         let prepared = self.prepare();
         let run = pipeline::run(&prepared.context(answers));
-        wanted::analysis(&run, &self.session.checkout, &self.snapshot, &self.scope)
+        self.wanted(&run)
+    }
+
+    /// What a run wants, as the configuration wants it.
+    pub(super) fn wanted(&self, run: &Run) -> Analysis {
+        let session = &self.session;
+        let mut analysis = wanted::analysis(run, &session.checkout, &self.snapshot, &self.scope);
+        wanted::drafts(run, &session.config, &mut analysis);
+        // a report narrows the run: what it does not mention is not healthy because of that
+        analysis.complete &= self.report.is_none();
+        analysis
     }
 }
 

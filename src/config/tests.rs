@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
 
+use super::rules::Draft;
 use super::*;
 use crate::finding::{Class, Severity};
 use crate::object::ObjectRef;

@@ -43,15 +43,23 @@ pub fn pull_body(body: &str, controls: &Controls, marker: &str) -> String {
     }
     let recreate = "throw away what people pushed here, and make it again";
     tick(&mut below, "recreate", recreate);
-    let ignore = "close this, and do not propose it again";
+    let ignore = "do not propose this again";
     tick(&mut below, "ignore", ignore);
     below.push_str(PULL_COMMANDS);
     assembled(body, &below, marker)
 }
 
 /// The body of a question: text, one box for each option that has a proven change, hidden state.
-pub fn question_body(query: &Query, marker: &str) -> String {
+/// `unheard` says why the last answer did not become a fix.
+pub fn question_body(query: &Query, unheard: Option<&str>, marker: &str) -> String {
     let mut below = String::from("\n### Answer\n\n");
+    if let Some(reason) = unheard {
+        let _ = writeln!(
+            below,
+            "> [!WARNING]\n> The answer that was given did not become a fix: {}\n",
+            prose(reason)
+        );
+    }
     let proven: Vec<(usize, &str)> = query
         .options
         .iter()
@@ -70,6 +78,7 @@ pub fn question_body(query: &Query, marker: &str) -> String {
     for line in ways_to_answer(query, &proven) {
         let _ = writeln!(below, "\n{line}");
     }
+    below.push('\n');
     tick(&mut below, "ignore", "do not ask this again");
     below.push_str(QUESTION_COMMANDS);
     assembled(&query.body, &below, marker)

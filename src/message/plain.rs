@@ -16,12 +16,11 @@ pub(crate) fn title(text: &str) -> String {
 pub(crate) fn inert(text: &str) -> String {
     let words = one_line(text);
     let words = words.split(' ').map(|word| {
-        let word = word.trim_start_matches(['/', '@']);
         let word = word
             .replace(['@', '[', ']', '<', '>', '`'], "")
             .replace("://", ":")
             .replace("www.", "");
-        let word = word.replace("-by:", "-by");
+        let word = without_trailer(word.trim_start_matches('/'));
         let mut out = String::with_capacity(word.len());
         for (i, c) in word.char_indices() {
             let next_is_digit = word
@@ -34,6 +33,16 @@ pub(crate) fn inert(text: &str) -> String {
         out
     });
     one_line(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// A word that begins no line of a commit's trailers: no sign-off, none of kubemend's own.
+fn without_trailer(word: &str) -> String {
+    let lower = word.to_ascii_lowercase();
+    if lower.contains("-by:") || lower.starts_with("kubemend-") {
+        word.replace(':', "")
+    } else {
+        word.to_owned()
+    }
 }
 
 /// Lines of at most `width` characters, where words allow it.

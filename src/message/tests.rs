@@ -4,13 +4,14 @@
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
-use super::plain::inert;
 use super::*;
 use crate::forge::decide::{Query, Topic};
 use crate::forge::marker::ClosedBecause;
 
 mod bodies;
+mod commits;
 mod powers;
 
 use bodies::{pull_request_of, question_of, refusal_of};
@@ -166,7 +167,7 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
             "pull request",
             forge::pull_body(&pull_request_of(text).body, &controls, MARKER),
         ),
-        ("question", forge::question_body(&query, MARKER)),
+        ("question", forge::question_body(&query, Some(text), MARKER)),
         ("refusal", refusal_of(text).body),
     ];
     for topic in [
@@ -175,6 +176,7 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         Topic::Retargeted,
         Topic::Loop,
         Topic::Resolved,
+        Topic::Superseded,
     ] {
         all.push(("notice", forge::notice(topic, &about, MARKER)));
     }
@@ -214,6 +216,14 @@ proptest! {
         let title = pull_request_of(&text).title;
         prop_assert!(!title.contains(['@', '\n', '<', '`']), "{title}");
         prop_assert!(title.chars().count() <= 200);
+        for style in [Style::Conventional, Style::Capital, Style::Plain] {
+            let commit = bodies::commit_of(&text, style);
+            let subject = commit.lines().next().unwrap_or_default();
+            prop_assert!(subject.chars().count() <= commit::MAX_SUBJECT, "{}", subject);
+            prop_assert!(!commit.contains(['@', '<', '`', '[']) , "{commit}");
+            prop_assert_eq!(commit.matches("Kubemend-Fingerprint: 3f9c1a2b7d10\n").count(), 1);
+            prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
+        }
     }
 
     /// Scorecard 38.
@@ -279,24 +289,6 @@ fn what_is_harmless_is_left_as_it_is() {
 }
 
 #[test]
-fn a_commit_speaks_to_nobody() {
-    for (hostile, inert_form) in [
-        ("/lgtm this", "lgtm this"),
-        ("fixes #12 and acme/x#7", "fixes 12 and acme/x 7"),
-        ("GH-8 [skip ci]", "GH 8 skip ci"),
-        (
-            "see @octocat at https://evil.example",
-            "see octocat at https:evil.example",
-        ),
-        ("Signed-off-by: Someone", "Signed-off-by Someone"),
-        ("nginx:1.25-alpine", "nginx:1.25-alpine"),
-        ("web-1 and 12", "web-1 and 12"),
-    ] {
-        assert_eq!(inert(hostile), inert_form);
-    }
-}
-
-#[test]
 fn a_fence_is_longer_than_what_it_holds() {
     let shown = fenced("text", "a\n`````\nb", 100);
     assert!(
@@ -321,6 +313,82 @@ fn commands_in_code_do_not_start_a_line() {
     assert!(shown.lines().all(|l| !l.starts_with('/')), "{shown}");
 }
 
+/// Scorecard 27 and 38: each text as a whole.
+#[test]
+fn texts_are_complete() {
+    let show = |name: &str, text: Text| {
+        let body = text.body.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        insta::assert_snapshot!(name, format!("{}\n\n{body}", text.title));
+    };
+    show("pull_request", pull_request_of("some words of others"));
+    show("question", question_of("some words of others"));
+    show("refusal", refusal_of("some words of others"));
+}
+
+/// Every variant of what stands below a text.
+#[test]
+fn controls_are_shown() {
+    let body = "**x is broken**\n";
+    let all = forge::Controls {
+        workflow_token: true,
+        also: vec!["Deployment shop/web: image not found".to_owned(); 25],
+        replaces: Some(12),
+        hints: vec!["use the value of staging".to_owned()],
+        frozen: false,
+    };
+    let frozen = forge::Controls {
+        frozen: true,
+        ..forge::Controls::default()
+    };
+    insta::assert_snapshot!("pull_controls", forge::pull_body(body, &all, MARKER));
+    insta::assert_snapshot!(
+        "pull_controls_frozen",
+        forge::pull_body(body, &frozen, MARKER)
+    );
+    let query = Query {
+        title: "Which image?".to_owned(),
+        body: body.to_owned(),
+        options: vec![
+            ("set the image to web:2.3.1".to_owned(), true),
+            ("by hand: another tag".to_owned(), false),
+            ("set the image to web:2.3.0".to_owned(), true),
+        ],
+        keys: vec!["image".to_owned(), "db_password".to_owned()],
+        evidence: String::new(),
+    };
+    let unheard = Some("the tag latest is not pinned (OutOfBounds)");
+    insta::assert_snapshot!(
+        "question_controls",
+        forge::question_body(&query, unheard, MARKER)
+    );
+}
+
+/// One text for each topic.
+#[test]
+fn notices_say_what_happens_and_how_to_go_on() {
+    let about = forge::About {
+        fingerprint: "3f9c1a2b7d10",
+        by: Some("mara"),
+        suppress_days: Some(30),
+        base: "release-1",
+        head: "0123456789abcdef0123",
+        earlier: Some(9),
+        healthy_since: Some("2026-05-01T12:00:00Z".parse().unwrap()),
+        keep_branch_days: 7,
+        ..forge::About::default()
+    };
+    let topics = [
+        Topic::Closed,
+        Topic::HandsOff,
+        Topic::Retargeted,
+        Topic::Loop,
+        Topic::Resolved,
+        Topic::Superseded,
+    ];
+    let all = topics.map(|t| format!("== {t:?}\n{}\n", forge::notice(t, &about, MARKER)));
+    insta::assert_snapshot!("notices", all.join("\n"));
+}
+
 /// No key that names a secret is asked for in a comment.
 #[test]
 fn a_secret_is_never_asked_for() {
@@ -331,10 +399,10 @@ fn a_secret_is_never_asked_for() {
         keys: keys.iter().map(|k| (*k).to_owned()).collect(),
         evidence: String::new(),
     };
-    let open = forge::question_body(&query(&["limits.memory"]), MARKER);
+    let open = forge::question_body(&query(&["limits.memory"]), None, MARKER);
     assert!(open.contains("`/kubemend set limits.memory=VALUE`"));
     for key in ["DB_PASSWORD", "apiToken", "secretKeyRef.key"] {
-        let body = forge::question_body(&query(&[key]), MARKER);
+        let body = forge::question_body(&query(&[key]), None, MARKER);
         assert!(!body.contains(key), "{body}");
     }
 }

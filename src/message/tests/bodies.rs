@@ -11,6 +11,7 @@ use crate::evidence::{Evidence, Item, Sign};
 use crate::finding::{Class, Finding, Severity};
 use crate::locate::{ChangedObject, Check, RootEffect, Site, Status, Strategy};
 use crate::lock::{Blocked, Plan, Policy, lock};
+use crate::message::commit::{Style, commit};
 use crate::message::{PullRequestParts, Text, pull_request, question, refusal};
 use crate::object::{Object, ObjectRef};
 use crate::path::FieldPath;
@@ -213,5 +214,19 @@ pub(super) fn refusal_of(text: &str) -> Text {
         &refused,
         &[blocked],
         "3f9c1a2b7d10",
+    )
+}
+
+pub(super) fn commit_of(text: &str, style: Style) -> String {
+    let mut finding = finding(text);
+    finding.object.name = text.to_owned();
+    let proposal = proposal(text);
+    commit(
+        text,
+        &proposal,
+        &finding,
+        "3f9c1a2b7d10",
+        &evidence(text),
+        style,
     )
 }
