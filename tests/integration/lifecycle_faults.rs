@@ -120,8 +120,20 @@ async fn busy() -> Stage {
 }
 
 const NAMES: [&str; 14] = [
-    "a-new", "b-change", "c-conflict", "d-pushed", "e-closed", "f-resolved", "g-over", "h-moved",
-    "i-branch", "j-draft", "k-stale", "l-answered", "m-asked", "n-gone",
+    "a-new",
+    "b-change",
+    "c-conflict",
+    "d-pushed",
+    "e-closed",
+    "f-resolved",
+    "g-over",
+    "h-moved",
+    "i-branch",
+    "j-draft",
+    "k-stale",
+    "l-answered",
+    "m-asked",
+    "n-gone",
 ];
 
 fn end(stage: &Stage) -> Vec<End> {
@@ -132,9 +144,9 @@ fn end(stage: &Stage) -> Vec<End> {
             false => String::new(),
         };
         let files = item.pull.as_ref().filter(|_| item.open).map(|p| {
-            let files = NAMES.iter().flat_map(|n| {
-                ["apps", "new"].map(|folder| format!("{folder}/{n}.yaml"))
-            });
+            let files = NAMES
+                .iter()
+                .flat_map(|n| ["apps", "new"].map(|folder| format!("{folder}/{n}.yaml")));
             let of = |f: &String| stage.github.file(&p.head_ref, f);
             files.filter_map(|f| of(&f)).collect()
         });
@@ -171,7 +183,10 @@ fn check_sane(stage: &Stage, context: &str) {
     for issue in stage.github.issues() {
         *questions.entry(issue.title).or_default() += 1;
     }
-    assert!(questions.values().all(|n| *n == 1), "{context}: {questions:?}");
+    assert!(
+        questions.values().all(|n| *n == 1),
+        "{context}: {questions:?}"
+    );
 }
 
 /// Passes until nothing is written any more.
@@ -213,7 +228,16 @@ async fn the_busy_pass_does_everything_at_once() {
     kinds.dedup();
     assert_eq!(
         kinds,
-        ["Ask", "Close", "DeleteBranch", "Leave", "Notice", "Observe", "Open", "Refresh"],
+        [
+            "Ask",
+            "Close",
+            "DeleteBranch",
+            "Leave",
+            "Notice",
+            "Observe",
+            "Open",
+            "Refresh"
+        ],
         "{:#?}",
         report.actions
     );
@@ -235,14 +259,19 @@ where
 
 fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
     vec![
-        ("403", |_| Fault::status(403, "Resource not accessible by integration")),
+        ("403", |_| {
+            Fault::status(403, "Resource not accessible by integration")
+        }),
         ("404", |_| Fault::status(404, "Not Found")),
         ("409", |_| Fault::status(409, "Conflict")),
         ("422", |_| Fault::status(422, "Validation Failed")),
         ("429", |_| Fault::secondary_limit(429, Some(7200))),
         ("429 without a time", |_| Fault::secondary_limit(429, None)),
         ("403 limit", |now| {
-            Fault::primary_limit(now.checked_add(jiff::SignedDuration::from_hours(1)).unwrap())
+            Fault::primary_limit(
+                now.checked_add(jiff::SignedDuration::from_hours(1))
+                    .unwrap(),
+            )
         }),
         ("500", |_| Fault::status(500, "Server Error")),
         ("502 after", |_| Fault::done_but_502()),
@@ -250,7 +279,10 @@ fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
         ("cut after", |_| Fault::Cut(Moment::After)),
         ("twice", |_| Fault::Twice),
         ("nonsense", |_| {
-            Fault::Answer(Moment::Before, Reply::error(200, "no JSON that anybody expects"))
+            Fault::Answer(
+                Moment::Before,
+                Reply::error(200, "no JSON that anybody expects"),
+            )
         }),
     ]
 }

@@ -216,6 +216,155 @@ fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
     };
     let scan = scan(&input);
     for ended in scan.fixes {
+        let Ending::PullRequest(pull) = &ended.ending else {
+            continue;
+        };
+        let changed = &pull.mended.changed;
+        // the run may have found the same fault by another way
+        let known = run.results.iter().any(|r| match &r.ending {
+            Ending::PullRequest(other) => other.mended.changed == *changed,
+            _ => r.fingerprint == ended.fingerprint,
+        });
+        let files: Vec<&str> = changed.keys().map(String::as_str).collect();
+        if !known && config.ignored(&ended.finding, &files).is_none() {
+            run.results.push(ended);
+        }
+    }
+}
+
+/// Shows on the dashboard that the configuration cannot be used; nothing else is written. Which
+/// branches and limits are ours is unknown then, so the defaults count.
+pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), Failure> {
+    let Some(Online { runtime, github }) = workflow.github()? else {
+        return Ok(());
+    };
+    let key = forge::marker_key(workflow.forge())?;
+    let work = Work {
+        github: &github,
+        rules: &Rules::default(),
+        key: key.as_ref(),
+        now: jiff::Timestamp::now(),
+        dry_run: workflow.inputs.dry_run,
+        workflow_token: false,
+        analyse: &|_| Analysis::default(),
+    };
+    let problems = error.to_string().lines().map(str::to_owned).collect();
+    runtime.block_on(cycle::tell_problems(&work, problems))?;
+    Ok(())
+}
+
+/// Everything that a pass is made of, as plain values.
+struct Recipe {
+    root: PathBuf,
+    config: Config,
+    renderer: Option<Renderer>,
+    snapshot: Snapshot,
+    report: Option<Report>,
+    namespace: Option<String>,
+    now: jiff::Timestamp,
+    scope: String,
+    who: Chosen,
+}
+
+impl Recipe {
+    fn new(
+        workflow: &Workflow<'_>,
+        config: Config,
+        report: Option<Report>,
+    ) -> Result<Self, Failure> {
+        let inputs = &workflow.inputs;
+        let logs = inputs.logs.as_deref().map(Path::new);
+        let dump = inputs.snapshot.as_deref().map(Path::new);
+        let dump = dump.map(|path| dump::read(path, logs)).transpose()?;
+        let given = super::given(&workflow.args.renderer).map(Path::new);
+        let scope = match dump {
+            Some(_) => format!("cluster {}", inputs.cluster),
+            None => MANIFESTS.to_owned(),
+        };
+        let newest = dump.as_ref().and_then(|d| d.newest);
+        let namespace = inputs.namespace.clone();
+        Ok(Self {
+            root: workflow.root.clone(),
+            renderer: Renderer::find(given.or(config.renderer.as_deref()))?,
+            config,
+            namespace: namespace.or_else(|| report.as_ref().and_then(|r| r.namespace.clone())),
+            report,
+            now: newest.unwrap_or_else(jiff::Timestamp::now),
+            snapshot: dump.map_or_else(Snapshot::default, |d| d.snapshot),
+            scope,
+            who: chosen(workflow),
+        })
+    }
+
+    /// The pass. Git and the proposer belong to one thread, so each pass has its own.
+    fn pass(&self) -> Result<Pass, Failure> {
+        Ok(Pass {
+            proposer: proposer::choose(&self.who, &self.config)?,
+            session: Session {
+                checkout: Checkout::open(&self.root)?,
+                config: self.config.clone(),
+                renderer: self.renderer.clone(),
+            },
+            snapshot: self.snapshot.clone(),
+            report: self.report.clone(),
+            now: self.now,
+            namespace: self.namespace.clone(),
+            scope: self.scope.clone(),
+        })
+    }
+
+    /// What is wanted; nothing counts as healthy when it cannot be told.
+    fn analyse(&self, answers: &Answers) -> Analysis {
+        match self.pass() {
+            Ok(pass) => analysed(&pass, answers),
+            Err(failure) => Analysis {
+                scope: self.scope.clone(),
+                problems: vec![failure.to_string()],
+                ..Analysis::default()
+            },
+        }
+    }
+}
+
+fn chosen(workflow: &Workflow<'_>) -> Chosen {
+    let text = |value: &Option<String>| super::given(value).map(str::to_owned);
+    Chosen {
+        who: crate::cli::ProposerChoice::Both,
+        model: text(&workflow.args.model),
+        base_url: text(&workflow.args.base_url),
+        record: None,
+        replay: None,
+    }
+}
+
+/// What the repository and, where there is one, the cluster want. Without a report, faults that
+/// manifests alone show are added.
+fn analysed(pass: &Pass, answers: &Answers) -> Analysis {
+    let prepared = pass.prepare();
+    let mut run = pipeline::run(&prepared.context(answers));
+    if pass.report.is_none() {
+        add_scan(pass, &prepared.repository, &mut run);
+    }
+    pass.wanted(&run)
+}
+
+fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
+    let config = &pass.session.config;
+    let Ok(target) = crate::schema::VERSION.parse() else {
+        return;
+    };
+    let input = Input {
+        checkout: &pass.session.checkout,
+        repository,
+        policy: &config.policy(),
+        places: config.locate_policy(),
+        target,
+        ignore: &config.pull_requests.ignore,
+        paths: &[],
+        now: pass.now,
+    };
+    let scan = scan(&input);
+    for ended in scan.fixes {
         let known = run
             .results
             .iter()
