@@ -108,7 +108,10 @@ fn each_outside_library_has_one_place() {
     only_in("serde_saphyr", &["manifest/"]);
     only_in("serde_yaml", &["edit/"]);
     only_in("async_openai", &["propose/llm"]);
-    only_in("reqwest", &["propose/llm", "repo/gateway.rs"]);
+    only_in(
+        "reqwest",
+        &["propose/llm", "repo/gateway.rs", "github/transport.rs"],
+    );
     only_in("tokio", &ASYNC);
     only_in("octocrab", &["github/transport.rs"]);
     only_in("axum", &["serve", "repo/gateway.rs"]);

@@ -344,7 +344,7 @@ fn matching(state: &mut State, call: &Call) -> Answer {
 }
 
 /// An App may touch workflows only with a permission of its own.
-fn guard_workflows(state: &State, call: &Call, sha: &str) -> Result<(), Reply> {
+pub fn guard_workflows(state: &State, call: &Call, sha: &str) -> Result<(), Reply> {
     let super::super::state::Holder::Installation { may, .. } = &call.holder else {
         return Ok(());
     };
