@@ -76,7 +76,7 @@ fn seed() -> Value {
             MACHINE: token("kubemend-bot"), ALICE: token("alice"), MALLORY: token("mallory"), ADMIN: token("root"),
         },
         "github": {
-            "users": [user("kubemend-bot"), user("alice"), user("mallory"), user("root")],
+            "users": [user("kubemend-bot"), user("alice"), user("mallory"), user("root"), user("kubemend[bot]")],
             "orgs": [{"login": "acme", "name": "Acme", "members": [
                 {"login": "root", "role": "admin"}, {"login": "alice", "role": "admin"},
                 {"login": "kubemend-bot", "role": "admin"},
@@ -410,6 +410,13 @@ fn complete(value: &mut Value) {
                     "url",
                 ] {
                     fields.entry(name).or_insert_with(|| json!(""));
+                }
+                // the App's account is seeded: the emulator makes it with the first write only
+                let bot = fields["login"]
+                    .as_str()
+                    .is_some_and(|l| l.ends_with("[bot]"));
+                if bot {
+                    fields.insert("type".to_owned(), json!("Bot"));
                 }
                 fields.entry("type").or_insert_with(|| json!("User"));
                 fields.entry("site_admin").or_insert_with(|| json!(false));
