@@ -191,10 +191,13 @@ impl Hub {
         ours.map(|e| e.effects).sum()
     }
 
-    /// How many requests changed something.
-    pub fn writes(&self) -> usize {
+    /// What changed something, in order.
+    pub fn writes(&self) -> Vec<String> {
         let memory = self.shared.memory();
-        memory.journal.iter().filter(|e| e.changed()).count()
+        let writes = memory.journal.iter().filter(|e| e.changed());
+        writes
+            .map(|e| format!("{} {} {}", e.method, e.path, e.body))
+            .collect()
     }
 
     /// Requests outside the contract, and stores that disagree.
