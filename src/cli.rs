@@ -43,6 +43,8 @@ pub enum Command {
     Fix(Box<Fix>),
     /// Findings in manifests alone, without a cluster; each that can be mended with its proven fix.
     Scan(Scan),
+    /// Look after repositories on GitHub: at each webhook delivery, and again and again.
+    Serve(Box<Serve>),
     /// Where in Git a field of an object is written, with the decision trail.
     Locate(Locate),
     /// Run cases with a known answer and print how they ended.
@@ -380,6 +382,110 @@ pub struct Action {
     /// The repository, and as whom.
     #[command(flatten)]
     pub forge: ForgeArgs,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const SERVE_HELP: &str = "Routes: POST /webhook/github, GET /healthz, /readyz, /metrics. Let only the first one be reached from outside.
+
+Set the webhook to content type application/json, with a secret, and these events: check runs, issue comments, issues,
+pull requests, pull request reviews, pull request review comments, pushes, repositories.
+Deliveries only wake the worker: what gets lost is found by the next sweep (--sweep).
+
+Secrets come from the environment or from files: GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE;
+KUBEMEND_WEBHOOK_SECRET (two, separated by a comma, while it is changed); KUBEMEND_MARKER_KEY.
+
+SIGTERM and SIGINT end it; running passes may finish within --drain.";
+
+/// `kubemend serve`.
+#[derive(Debug, Args)]
+#[command(after_long_help = SERVE_HELP)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KUBEMEND_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: std::net::SocketAddr,
+    /// A file with the webhook's secret; by default it is the value of KUBEMEND_WEBHOOK_SECRET.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<String>,
+    /// No webhook: look at all repositories this often, like `2m`.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, conflicts_with = "webhook_secret_file")]
+    pub poll: Option<std::time::Duration>,
+    /// How often all repositories are looked at, whatever was delivered.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "15m")]
+    pub sweep: std::time::Duration,
+    /// Repositories that are worked on at a time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: u8,
+    /// How long running passes may take to end when the server is stopped.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "25s")]
+    pub drain: std::time::Duration,
+    /// A folder for copies of the repositories; nothing else may use it.
+    #[arg(long, value_name = "DIR", env = "KUBEMEND_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Where the repositories are cloned from; by default the host of the API.
+    #[arg(long, value_name = "URL", env = "GITHUB_SERVER_URL")]
+    pub github_server_url: Option<String>,
+    /// How many commits of history are looked at; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub history: u32,
+    /// The largest repository, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024)]
+    pub max_repository: u32,
+    /// The cluster: `kubectl get … -o yaml|json` output, or a folder of such files, read again for
+    /// each pass. Without it only manifests are looked at.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub snapshot: Option<PathBuf>,
+    /// Container logs, one file each.
+    #[arg(long, value_name = "DIR", requires = "snapshot")]
+    pub logs: Option<PathBuf>,
+    /// The cluster's name; tells its findings from those of another one.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        requires = "snapshot"
+    )]
+    pub cluster: String,
+    /// Namespace of manifests that name none.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Look only: nothing is written on GitHub.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Settings of the forge.
+    #[command(flatten)]
+    pub forge: ForgeArgs,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+    /// Settings of the proposer.
+    #[command(flatten)]
+    pub proposer: ProposerArgs,
+}
+
+/// `90s`, `15m`, `1h 30m`: at least a second, at most a week.
+fn interval(text: &str) -> Result<std::time::Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}"))?;
+    let week = jiff::SignedDuration::from_hours(7 * 24);
+    if parsed < jiff::SignedDuration::from_secs(1) || parsed > week {
+        return Err("between one second and a week".to_owned());
+    }
+    Ok(parsed.unsigned_abs())
 }
 
 /// `kubemend locate`.

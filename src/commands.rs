@@ -18,6 +18,7 @@ mod locate;
 mod pass;
 mod proposer;
 mod scan;
+mod serve;
 mod session;
 
 /// How a command failed, and with which exit code.
@@ -59,6 +60,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Fix(args) => fix::run(&args, progress),
         Command::Scan(args) => scan::run(&args, progress),
         Command::Action(args) => action::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

@@ -24,6 +24,7 @@ mod voice;
 
 pub use commit::commit;
 pub use markdown::{MAX_BODY, clean, code, prose};
+pub(crate) use markdown::{fenced, row};
 pub use pull_request::{PullRequestParts, pull_request};
 pub use question::question;
 pub use refusal::refusal;
@@ -55,8 +56,8 @@ fn section(body: &mut String, heading: &str) {
 }
 
 /// The statements of a diagnosis, with what they cite.
-fn claims(body: &mut String, claims: &[Claim], voice: Voice<'_>) {
-    for claim in claims.iter().take(12) {
+fn claims<'c>(body: &mut String, claims: impl Iterator<Item = &'c Claim>, voice: Voice<'_>) {
+    for claim in claims.take(12) {
         let cites = pull_request::cites(claim, voice);
         let _ = writeln!(body, "- {}{cites}", voice.brief(&claim.text, 600));
     }

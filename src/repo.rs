@@ -17,6 +17,9 @@ use jiff::Timestamp;
 use crate::case::Commit;
 use crate::files::Files;
 
+pub mod gateway;
+pub mod mirror;
+
 /// The largest file that is read, in bytes; larger ones are noted and left out.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most files of a repository.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::action::outcome::{Ended, Outputs, plain};
-use crate::action::{Inputs, Surroundings, Task, inputs, summary, task};
+use crate::action::{Inputs, Mode, Surroundings, Task, inputs, summary, task};
 use crate::cli::{Action as Args, ForgeArgs};
 use crate::commands::Failure;
 use crate::commands::forge;
@@ -155,7 +155,7 @@ fn event(path: &Option<String>) -> Result<Value, Failure> {
 }
 
 fn act(workflow: &Workflow<'_>) -> Result<Done, Stop> {
-    let loaded = pulls::configuration(workflow)?;
+    let loaded = pulls::configuration(workflow).inspect_err(|stop| shown(workflow, stop))?;
     for note in &loaded.notes {
         say(note);
     }
@@ -185,6 +185,18 @@ fn act(workflow: &Workflow<'_>) -> Result<Done, Stop> {
     };
     done.outputs.head.clone_from(&workflow.checkout.head);
     Ok(done)
+}
+
+/// A pass whose configuration cannot be used says so on the dashboard, where it writes at all.
+fn shown(workflow: &Workflow<'_>, stop: &Stop) {
+    let passes =
+        workflow.inputs.mode == Mode::Propose && workflow.event.pointer("/pull_request").is_none();
+    let Stop::Config(error) = stop else {
+        return;
+    };
+    if let (true, Err(failure)) = (passes, pass::tell(workflow, error)) {
+        say(&format!("the dashboard does not show it: {failure}"));
+    }
 }
 
 /// One line of the log.

@@ -47,15 +47,19 @@ pub(super) fn credentials(args: &ForgeArgs) -> Result<Option<Credentials>, Failu
     }
 }
 
-/// The way out to GitHub. Needs a tokio runtime.
-pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
-    let credentials = credentials(args)?.ok_or_else(|| {
+/// The same for a command that can do nothing without.
+pub(super) fn needed_credentials(args: &ForgeArgs) -> Result<Credentials, Failure> {
+    credentials(args)?.ok_or_else(|| {
         Failure::Input(
             "no credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE"
                 .to_owned(),
         )
-    })?;
-    Ok(Transport::new(endpoint(args), credentials)?)
+    })
+}
+
+/// The way out to GitHub. Needs a tokio runtime.
+pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
+    Ok(Transport::new(endpoint(args), needed_credentials(args)?)?)
 }
 
 /// The names that were given, each checked.
@@ -125,7 +129,8 @@ fn read(variable: &str, path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn installation(args: &ForgeArgs) -> Result<Option<u64>, Failure> {
+/// The installation that was given.
+pub(super) fn installation(args: &ForgeArgs) -> Result<Option<u64>, Failure> {
     let text = given(args.installation_id.as_ref());
     let parsed = text.map(|t| {
         let wrong = |_| Failure::Input(format!("KUBEMEND_INSTALLATION_ID: {t} is not a number"));

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::auth::{Installation, Who};
+use super::auth::{Installation, Mode, Who};
 use super::pace::Load;
 use super::transport::{Call, Identity, Transport};
 use super::{Error, Result, encode, encode_path, read};
@@ -93,6 +93,12 @@ impl Transport {
             .and_then(|v| v.pointer("/viewer/login"))
             .and_then(Value::as_str);
         self.user(login.unwrap_or(WORKFLOW_BOT)).await
+    }
+
+    /// What Git reads the repository with (see [`Transport::of`]): an App's token that may do
+    /// nothing else, or the token that was given.
+    pub async fn reading_token(&self) -> Result<SecretString> {
+        self.in_mode(Mode::Read).token(Identity::Installed).await
     }
 
     /// The token that a request goes with.

@@ -283,6 +283,7 @@ pub(crate) fn cut_at_line(text: &str, most: usize) -> &str {
 /// What is open at a place of a body.
 #[derive(Default)]
 struct Open {
+    /// The fence, moved in as it is.
     fence: Option<String>,
     /// Inside a block of HTML, which ends with an empty line and knows no fences.
     html: bool,
@@ -292,14 +293,19 @@ struct Open {
 impl Open {
     fn read(&mut self, line: &str) {
         let inner = line.trim_start();
+        let indent = line.len() - inner.len();
         let run: String = inner.chars().take_while(|c| *c == '`').collect();
         let html = ["<details>", "</details>"]
             .iter()
             .any(|t| inner.starts_with(t));
         match &self.fence {
-            Some(fence) if run.len() >= fence.len() && inner.trim_end() == run => self.fence = None,
+            Some(fence) if run.len() >= fence.trim().len() && inner.trim_end() == run => {
+                self.fence = None;
+            }
             Some(_) => {}
-            None if run.len() >= 3 && !self.html => self.fence = Some(run),
+            None if run.len() >= 3 && !self.html => {
+                self.fence = Some(format!("{}{run}", " ".repeat(indent)));
+            }
             None => {
                 self.html = (self.html || html) && !inner.trim().is_empty();
                 self.details += inner.matches("<details>").count();

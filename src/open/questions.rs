@@ -23,7 +23,11 @@ impl Writer<'_> {
             return Ok(());
         }
         let marker = self.question_marker(Marker::default(), wanted, query);
-        let body = question_body(query, wanted.unheard.as_deref(), &marker::write(&marker, self.work.key));
+        let body = question_body(
+            query,
+            wanted.unheard.as_deref(),
+            &marker::write(&marker, self.work.key),
+        );
         let labels = [QUESTION.to_owned()];
         let opened = self
             .work
@@ -59,7 +63,11 @@ impl Writer<'_> {
             return Ok(());
         };
         let marker = self.question_marker(self.marker(number), wanted, query);
-        let body = question_body(query, wanted.unheard.as_deref(), &marker::write(&marker, self.work.key));
+        let body = question_body(
+            query,
+            wanted.unheard.as_deref(),
+            &marker::write(&marker, self.work.key),
+        );
         if now.title != query.title || !same_text(&now.body, &body) {
             self.work
                 .github

@@ -101,7 +101,7 @@ async fn what_git_refuses_is_refused() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&missing, Error::Invalid(m) if m.contains("\"head\"")),
+        matches!(&missing, Error::Invalid(m) if m.contains("PullRequest.head invalid")),
         "{missing}"
     );
     assert!(

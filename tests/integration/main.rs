@@ -15,5 +15,8 @@ mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
+mod serve;
+mod serve_flood;
+mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, pulls};
 use crate::support::github::wire::Call;
 use crate::truth::ADMIN;
 use crate::upstream::Answer;
 
 type Maybe = Result<Option<Answer>, String>;
 
-fn plain(status: u16, body: &Value) -> Answer {
+pub fn plain(status: u16, body: &Value) -> Answer {
     let mut headers = axum::http::HeaderMap::new();
     headers.insert(
         "content-type",
@@ -23,14 +23,14 @@ fn plain(status: u16, body: &Value) -> Answer {
     }
 }
 
-fn refused(status: u16, message: &str) -> Answer {
+pub fn refused(status: u16, message: &str) -> Answer {
     plain(
         status,
         &json!({"message": message, "documentation_url": "https://docs.github.com/rest"}),
     )
 }
 
-fn invalid(error: &Value) -> Answer {
+pub fn invalid(error: &Value) -> Answer {
     plain(
         422,
         &json!({"message": "Validation Failed", "errors": [error], "documentation_url": "https://docs.github.com/rest"}),
@@ -46,10 +46,12 @@ pub async fn answer(shared: &Shared, route: &str, call: &Call) -> Maybe {
     let base = "/repos/{owner}/{repo}";
     let rest = route.strip_prefix(base).unwrap_or(route);
     match (call.method.as_str(), rest) {
+        ("GET", "/issues/{issue_number}") => pulls::issue_of(shared, call).await,
         ("POST", "/pulls") => refuse_pull(shared, call).await,
-        ("PUT", "/pulls/{pull_number}/merge") => refuse_merge(shared, call).await,
-        ("GET", "/pulls/{pull_number}/files") => of_compare(shared, call, "files").await,
-        ("GET", "/pulls/{pull_number}/commits") => of_compare(shared, call, "commits").await,
+        ("PATCH", "/pulls/{pull_number}") => pulls::refuse_reopen(shared, call).await,
+        ("PUT", "/pulls/{pull_number}/merge") => pulls::merge(shared, call).await,
+        ("GET", "/pulls/{pull_number}/files") => pulls::of_compare(shared, call, "files").await,
+        ("GET", "/pulls/{pull_number}/commits") => pulls::of_compare(shared, call, "commits").await,
         ("POST", "/statuses/{sha}") => Ok(Some(plain(
             201,
             &json!({"id": 1, "state": call.body["state"]}),
@@ -90,6 +92,13 @@ pub fn correct(
         let token = answer.json()["token"].as_str().map(str::to_owned);
         shared.memory().tokens.extend(token);
     }
+    if route.contains("/pulls")
+        && answer.status < 300
+        && answer.json().get("number").is_some_and(Value::is_u64)
+        || route.ends_with("/pulls") && call.method == "GET"
+    {
+        pulls::correct(shared, answer)?;
+    }
     // GitHub tells a missing reference apart
     if call.method == "DELETE" && route.ends_with("/git/refs/{ref}") && answer.status == 404 {
         *answer = refused(422, "Reference does not exist");
@@ -97,7 +106,7 @@ pub fn correct(
     Ok(())
 }
 
-fn token(call: &Call) -> &str {
+pub fn token(call: &Call) -> &str {
     let header = call.headers.get("authorization").map_or("", String::as_str);
     header.split_once(' ').map_or("", |(_, token)| token)
 }
@@ -150,49 +159,9 @@ async fn refuse_pull(shared: &Shared, call: &Call) -> Maybe {
     Ok(None)
 }
 
-async fn refuse_merge(shared: &Shared, call: &Call) -> Maybe {
-    let pull = get(
-        shared,
-        call,
-        &format!("/pulls/{}", call.param("pull_number")),
-    )
-    .await?
-    .json();
-    let answer = match () {
-        () if pull["state"] != "open" => Some(refused(405, "Pull Request is not mergeable")),
-        () if pull["draft"] == true => Some(refused(405, "Pull Request is still a draft")),
-        () if call
-            .text("sha")
-            .is_some_and(|sha| pull["head"]["sha"] != sha) =>
-        {
-            Some(refused(
-                409,
-                "Head branch was modified. Review and try the merge again.",
-            ))
-        }
-        () => None,
-    };
-    Ok(answer)
-}
-
-/// Files or commits that are the pull request's own.
-async fn of_compare(shared: &Shared, call: &Call, what: &str) -> Maybe {
-    let pull = get(
-        shared,
-        call,
-        &format!("/pulls/{}", call.param("pull_number")),
-    )
-    .await?;
-    if pull.status != 200 {
-        return Ok(Some(pull));
-    }
-    let pull = pull.json();
-    let ends = [&pull["base"]["sha"], &pull["head"]["sha"]]
-        .map(|v| v.as_str().unwrap_or_default().to_owned());
-    let compare = get(shared, call, &format!("/compare/{}...{}", ends[0], ends[1]))
-        .await?
-        .json();
-    Ok(Some(plain(200, &compare[what])))
+/// The App's account.
+pub fn bot() -> Value {
+    json!({"id": 0, "login": "kubemend[bot]", "type": "Bot"})
 }
 
 async fn react(shared: &Shared, call: &Call) -> Maybe {
@@ -202,11 +171,7 @@ async fn react(shared: &Shared, call: &Call) -> Maybe {
         .await?
         .json();
     // an installation is nobody for /user
-    let user = if me.get("id").is_some() {
-        me
-    } else {
-        json!({"id": 0, "login": "kubemend[bot]", "type": "Bot"})
-    };
+    let user = if me.get("id").is_some() { me } else { bot() };
     let mut memory = shared.memory();
     let same = memory.reactions.iter().any(|(path, r)| {
         *path == call.path && r["user"]["id"] == user["id"] && r["content"] == call.body["content"]
