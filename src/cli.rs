@@ -43,6 +43,8 @@ pub enum Command {
     Fix(Box<Fix>),
     /// Findings in manifests alone, without a cluster; each that can be mended with its proven fix.
     Scan(Scan),
+    /// Look after repositories on GitHub: at each webhook delivery, and again and again.
+    Serve(Box<Serve>),
     /// Where in Git a field of an object is written, with the decision trail.
     Locate(Locate),
     /// Run cases with a known answer and print how they ended.
@@ -51,6 +53,8 @@ pub enum Command {
     Demo(Demo),
     /// What a refusal or block code means, and what to do; without a code, all of them.
     Explain(Explain),
+    /// The entry point of the GitHub Action; reads the environment of a workflow.
+    Action(Box<Action>),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -152,9 +156,22 @@ pub struct Fix {
     /// Write each fix as a commit on a branch of its own. HEAD, index and work tree stay as they are.
     #[arg(long)]
     pub commit: bool,
+    /// Open pull requests and questions on GitHub, bring those that are there up to date, and answer
+    /// commands. The commit that is read (HEAD) must be on GitHub.
+    #[arg(long, conflicts_with_all = ["commit", "output"])]
+    pub open: bool,
+    /// With --open: say what would be done, and write nothing.
+    #[arg(long, requires = "open")]
+    pub dry_run: bool,
+    /// With --open: the cluster's name; tells its findings from those of another one.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster: String,
     /// The lowest severity that makes the exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Never)]
     pub fail_on: FailOn,
+    /// Settings of the forge, for --open.
+    #[command(flatten, next_help_heading = "GitHub, for --open")]
+    pub forge: ForgeArgs,
     /// Settings shared with other commands.
     #[command(flatten)]
     pub operator: Operator,
@@ -289,6 +306,201 @@ pub struct ForgeArgs {
     pub marker_key_file: Option<String>,
 }
 
+const ACTION_HELP: &str = "Everything comes from the environment, as action.yml sets it; an empty variable is an absent one.
+Files and outputs: GITHUB_EVENT_PATH, GITHUB_OUTPUT, GITHUB_STEP_SUMMARY.
+
+Exit codes: 0 fine, or nothing to do; 1 findings at or above fail-on; 2 usage or configuration;
+3 GitHub or the model does not answer.";
+
+/// `kubemend action`. Texts, so that an input which a workflow leaves out (an empty variable) is
+/// told apart from a wrong one.
+#[derive(Debug, Args)]
+#[command(after_long_help = ACTION_HELP, after_help = ACTION_HELP)]
+pub struct Action {
+    /// `propose`, `validate` or `review`.
+    #[arg(long, env = "KUBEMEND_MODE")]
+    pub mode: Option<String>,
+    /// Where the repository is, below the workspace.
+    #[arg(long, env = "KUBEMEND_PATH")]
+    pub path: Option<String>,
+    /// Only these files: globs, one a line or separated by commas.
+    #[arg(long, env = "KUBEMEND_PATHS")]
+    pub paths: Option<String>,
+    /// Open pull requests at most; the operator's cap still counts.
+    #[arg(long, env = "KUBEMEND_MAX_PRS")]
+    pub max_prs: Option<String>,
+    /// `auto`, `always` or `never`.
+    #[arg(long, env = "KUBEMEND_DRAFT")]
+    pub draft: Option<String>,
+    /// `never`, `error`, `warning`, or a severity.
+    #[arg(long, env = "KUBEMEND_FAIL_ON")]
+    pub fail_on: Option<String>,
+    /// `true`: look only.
+    #[arg(long, env = "KUBEMEND_DRY_RUN")]
+    pub dry_run: Option<String>,
+    /// Where to write SARIF (validate and review).
+    #[arg(long, env = "KUBEMEND_SARIF")]
+    pub sarif: Option<String>,
+    /// A dump of the cluster.
+    #[arg(long, env = "KUBEMEND_SNAPSHOT")]
+    pub snapshot: Option<String>,
+    /// Its logs.
+    #[arg(long, env = "KUBEMEND_LOGS")]
+    pub logs: Option<String>,
+    /// The name of the dump's cluster.
+    #[arg(long, env = "KUBEMEND_CLUSTER")]
+    pub cluster: Option<String>,
+    /// Namespace of manifests that name none.
+    #[arg(long, env = "KUBEMEND_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// What a person reports (workflow_dispatch).
+    #[arg(long, env = "KUBEMEND_REPORT")]
+    pub report: Option<String>,
+    /// The operator's configuration.
+    #[arg(long, env = "KUBEMEND_CONFIG")]
+    pub config: Option<String>,
+    /// kustomize or kubectl.
+    #[arg(long, env = "KUBEMEND_RENDERER")]
+    pub renderer: Option<String>,
+    /// The model's name.
+    #[arg(long, env = "KUBEMEND_MODEL")]
+    pub model: Option<String>,
+    /// Base URL of an OpenAI-compatible endpoint.
+    #[arg(long, env = "OPENAI_BASE_URL")]
+    pub base_url: Option<String>,
+    /// `true`: the token is the workflow's own, so its pull requests start no workflow.
+    #[arg(long, env = "KUBEMEND_DEFAULT_TOKEN")]
+    pub default_token: Option<String>,
+    /// The event's name.
+    #[arg(long, env = "GITHUB_EVENT_NAME")]
+    pub event_name: Option<String>,
+    /// A file with the event.
+    #[arg(long, env = "GITHUB_EVENT_PATH")]
+    pub event_path: Option<String>,
+    /// The ref that started the workflow.
+    #[arg(long = "ref", env = "GITHUB_REF")]
+    pub reference: Option<String>,
+    /// The checkout.
+    #[arg(long, env = "GITHUB_WORKSPACE")]
+    pub workspace: Option<String>,
+    /// Base URL of the website.
+    #[arg(long, env = "GITHUB_SERVER_URL")]
+    pub server_url: Option<String>,
+    /// The file that takes outputs.
+    #[arg(long, env = "GITHUB_OUTPUT")]
+    pub output: Option<String>,
+    /// The file that takes the job summary.
+    #[arg(long, env = "GITHUB_STEP_SUMMARY")]
+    pub step_summary: Option<String>,
+    /// The repository, and as whom.
+    #[command(flatten)]
+    pub forge: ForgeArgs,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const SERVE_HELP: &str = "Routes: POST /webhook/github, GET /healthz, /readyz, /metrics. Let only the first one be reached from outside.
+
+Set the webhook to content type application/json, with a secret, and these events: check runs, issue comments, issues,
+pull requests, pull request reviews, pull request review comments, pushes, repositories.
+Deliveries only wake the worker: what gets lost is found by the next sweep (--sweep).
+
+Secrets come from the environment or from files: GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE;
+KUBEMEND_WEBHOOK_SECRET (two, separated by a comma, while it is changed); KUBEMEND_MARKER_KEY.
+
+SIGTERM and SIGINT end it; running passes may finish within --drain.";
+
+/// `kubemend serve`.
+#[derive(Debug, Args)]
+#[command(after_long_help = SERVE_HELP)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KUBEMEND_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: std::net::SocketAddr,
+    /// A file with the webhook's secret; by default it is the value of KUBEMEND_WEBHOOK_SECRET.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<String>,
+    /// No webhook: look at all repositories this often, like `2m`.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, conflicts_with = "webhook_secret_file")]
+    pub poll: Option<std::time::Duration>,
+    /// How often all repositories are looked at, whatever was delivered.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "15m")]
+    pub sweep: std::time::Duration,
+    /// Repositories that are worked on at a time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: u8,
+    /// How long running passes may take to end when the server is stopped.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "25s")]
+    pub drain: std::time::Duration,
+    /// A folder for copies of the repositories; nothing else may use it.
+    #[arg(long, value_name = "DIR", env = "KUBEMEND_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Where the repositories are cloned from; by default the host of the API.
+    #[arg(long, value_name = "URL", env = "GITHUB_SERVER_URL")]
+    pub github_server_url: Option<String>,
+    /// How many commits of history are looked at; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub history: u32,
+    /// The largest repository, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024)]
+    pub max_repository: u32,
+    /// The cluster: `kubectl get … -o yaml|json` output, or a folder of such files, read again for
+    /// each pass. Without it only manifests are looked at.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub snapshot: Option<PathBuf>,
+    /// Container logs, one file each.
+    #[arg(long, value_name = "DIR", requires = "snapshot")]
+    pub logs: Option<PathBuf>,
+    /// The cluster's name; tells its findings from those of another one.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        requires = "snapshot"
+    )]
+    pub cluster: String,
+    /// Namespace of manifests that name none.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Look only: nothing is written on GitHub.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Settings of the forge.
+    #[command(flatten)]
+    pub forge: ForgeArgs,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
+    /// Settings of the proposer.
+    #[command(flatten)]
+    pub proposer: ProposerArgs,
+}
+
+/// `90s`, `15m`, `1h 30m`: at least a second, at most a week.
+fn interval(text: &str) -> Result<std::time::Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}"))?;
+    let week = jiff::SignedDuration::from_hours(7 * 24);
+    if parsed < jiff::SignedDuration::from_secs(1) || parsed > week {
+        return Err("between one second and a week".to_owned());
+    }
+    Ok(parsed.unsigned_abs())
+}
+
 /// `kubemend locate`.
 #[derive(Debug, Args)]
 pub struct Locate {
@@ -383,15 +595,29 @@ pub struct Explain {
 /// `kubemend config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check a configuration file.
+    /// Check a configuration: strictly, with line and column.
     Check {
-        /// The file.
+        /// The file; by default the one of the repository.
         #[arg(value_name = "FILE")]
-        file: PathBuf,
+        file: Option<PathBuf>,
+        /// The manifest repository, when no file is given.
+        #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "file")]
+        repo: PathBuf,
+        /// The operator's configuration, whose caps count.
+        #[arg(
+            long,
+            value_name = "FILE",
+            env = "KUBEMEND_CONFIG",
+            conflicts_with = "file"
+        )]
+        config: Option<PathBuf>,
+        /// Remarks (files that are not read, values over a cap) count as errors.
+        #[arg(long)]
+        strict: bool,
     },
     /// Print the JSON schema of the configuration.
     Schema,
-    /// Print the configuration that counts: defaults, repository, operator.
+    /// Print the configuration that counts: defaults, operator, repository, caps.
     Print {
         /// The manifest repository.
         #[arg(long, value_name = "DIR", default_value = ".")]

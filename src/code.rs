@@ -99,6 +99,7 @@ codes! {
     ForbiddenByRule: "A guardrail rule forbids the change.", "Read the rule; a person may still make the change by hand.";
     LockedField: "The field is an invariant.", "Make it by hand if it is right.";
     ProtectedNamespace: "The namespace is protected.", "Make the change by hand.";
+    IgnoredByConfig: "The repository's configuration says that this is never proposed.", "Change `ignore` or `rules` in its configuration.";
     InternalFault: "kubemend itself failed on this finding; the other findings were handled.", "Report it with the dump; nothing was changed.";
     // -- a guardrail rule that a fix would break; the rule is in the message
     BlockedReplicas: "Changing replicas from or to 0, or by more than the bounds, needs a person (D01).", "Change replicas by hand if that is meant.";

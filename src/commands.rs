@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::terminal;
 
+mod action;
 mod config;
 mod demo;
 mod eval;
@@ -17,6 +18,7 @@ mod locate;
 mod pass;
 mod proposer;
 mod scan;
+mod serve;
 mod session;
 
 /// How a command failed, and with which exit code.
@@ -57,6 +59,8 @@ pub fn main(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Fix(args) => fix::run(&args, progress),
         Command::Scan(args) => scan::run(&args, progress),
+        Command::Action(args) => action::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

@@ -1,8 +1,10 @@
-//! Configuration: `.github/kubemend.yaml` or `.kubemend.yaml` of the repository, and the operator's
-//! own file (`--config`), which may set more.
+//! Configuration in layers: defaults → the operator's file (`--config`) → `.github/kubemend.yaml` or
+//! `.kubemend.yaml` of the repository → flags and environment → the operator's caps.
 //!
-//! What decides where data goes or what is run (`model`, `renderer`) counts only in the operator's
-//! file: a manifest repository is untrusted input.
+//! A manifest repository is untrusted input: it may tighten what the operator allows, never loosen
+//! it. What decides where data goes or what is run (`model`, `renderer`) and the caps themselves
+//! count only in the operator's file. The repository's file is read from the branch that pull
+//! requests go to, never from a pull request.
 
 use std::path::{Path, PathBuf};
 
@@ -11,21 +13,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::Files;
+use crate::finding::Finding;
 use crate::locate;
 use crate::lock::Policy;
 
+mod caps;
+mod check;
+mod glob;
+mod layers;
+mod period;
 pub mod rules;
 
+pub use caps::Caps;
+pub use check::{ConfigError, Problem};
+pub use layers::{Loaded, Overrides};
+use rules::PathRule;
 pub use rules::Rules;
 
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];
 
+/// The version of the configuration's form.
+pub const VERSION: u32 = 1;
+
 /// All settings. Every key is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Namespaces in which nothing is ever changed, beside `kube-*`.
+    /// Version of this form: 1.
+    pub version: u32,
+    /// Namespaces in which nothing is ever changed, beside `kube-*`. A repository adds to the
+    /// operator's list (or the default one).
     pub protected_namespaces: Vec<String>,
     /// Whether a memory limit may be raised after an OOM kill (by 1.25 to 2 times).
     pub raise_memory: bool,
@@ -34,23 +52,30 @@ pub struct Config {
     pub shared_base: SharedBase,
     /// Seconds that a state which heals by itself (Pending, not ready) may last before it counts.
     pub grace_seconds: u64,
+    /// Pull requests and their life cycle.
+    pub pull_requests: Rules,
+    /// What is done differently for some findings. Of several that match, the last one that says
+    /// something counts; the operator's come last.
+    pub rules: Vec<PathRule>,
     /// Path of kustomize or kubectl; by default the first one on PATH. Operator's file only.
     pub renderer: Option<PathBuf>,
     /// The language model; none by default. Operator's file only.
     pub model: Option<ModelConfig>,
-    /// Pull requests and their life cycle.
-    pub pull_requests: Rules,
+    /// What a repository may not loosen. Operator's file only.
+    pub caps: Caps,
 }
 
-/// What to do when a line feeds several environments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// What to do when a line feeds several environments, from loose to strict.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SharedBase {
+    /// The line itself, for all environments.
+    Base,
     /// A new entry or patch in the environment's own overlay.
     #[default]
     Overlay,
-    /// The line itself, for all environments.
-    Base,
     /// A refusal that lists the environments.
     Refuse,
 }
@@ -101,69 +126,47 @@ impl Default for Config {
     fn default() -> Self {
         let policy = Policy::default();
         Self {
+            version: VERSION,
             protected_namespaces: policy.protected_namespaces,
             raise_memory: policy.raise_memory,
             shared_base: SharedBase::Overlay,
             grace_seconds: 120,
+            pull_requests: Rules::default(),
+            rules: Vec::new(),
             renderer: None,
             model: None,
-            pull_requests: Rules::default(),
+            caps: Caps::default(),
         }
     }
-}
-
-/// A configuration that cannot be used: file, key and reason.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {message}")]
-pub struct ConfigError {
-    /// The file.
-    pub file: String,
-    /// What is wrong.
-    pub message: String,
 }
 
 impl Config {
-    /// Parses a configuration; `file` is for messages.
+    /// Parses one configuration; `file` is for messages.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let error = |message: String| ConfigError {
-            file: file.to_owned(),
-            message,
-        };
-        let mut values = crate::manifest::read_stream(text).map_err(error)?;
-        if values.len() > 1 {
-            return Err(error("a configuration is one document".to_owned()));
-        }
-        match values.pop().unwrap_or(Value::Null) {
-            Value::Null => Ok(Self::default()),
-            value => serde_json::from_value(value).map_err(|e| error(e.to_string())),
-        }
+        check::read(file, text).and_then(|value| check::typed(file, text, &value))
     }
 
-    /// The operator's file where given, else the repository's, else the defaults.
+    /// What counts for a repository: see [`Loaded`], which also says what is odd.
     pub fn load(operator: Option<&Path>, files: &Files) -> Result<Self, ConfigError> {
-        if let Some(path) = operator {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
-                file: name.clone(),
-                message: format!("cannot be read: {e}"),
-            })?;
-            return Self::parse(&name, &text);
+        Ok(Loaded::read(operator, files, &Overrides::default())?.config)
+    }
+
+    /// Why a finding that is mended in these files is never proposed; `None` when it may be.
+    pub fn ignored(&self, finding: &Finding, files: &[&str]) -> Option<String> {
+        if let Some(entry) = self.pull_requests.ignored(finding) {
+            return Some(because("`pull_requests.ignore`", entry.reason.as_deref()));
         }
-        let found = REPOSITORY_FILES
-            .iter()
-            .find_map(|name| files.get(name).map(|bytes| (*name, bytes)));
-        let Some((name, bytes)) = found else {
-            return Ok(Self::default());
-        };
-        let config = Self::parse(name, &String::from_utf8_lossy(bytes))?;
-        if config.model.is_some() || config.renderer.is_some() {
-            let message = "`model` and `renderer` decide where data goes and what is run; they count only in the operator's file (--config)";
-            return Err(ConfigError {
-                file: name.to_owned(),
-                message: message.to_owned(),
-            });
-        }
-        Ok(config)
+        let says = |r: &&PathRule| r.ignore.is_some() && r.matches.covers(finding, files);
+        let last = self.rules.iter().rfind(says)?;
+        (last.ignore == Some(true)).then(|| because("`rules`", last.reason.as_deref()))
+    }
+
+    /// Whether the last of the `rules` that says something wants a draft for a finding that is
+    /// mended in these files.
+    pub fn is_draft(&self, finding: &Finding, files: &[&str]) -> bool {
+        let says = |r: &&PathRule| r.draft.is_some() && r.matches.covers(finding, files);
+        let last = self.rules.iter().rfind(says).and_then(|r| r.draft);
+        last == Some(true)
     }
 
     /// The part that lock decides by.
@@ -176,67 +179,44 @@ impl Config {
 
     /// The part that locate decides by.
     pub fn locate_policy(&self) -> locate::Policy {
-        match self.shared_base {
-            SharedBase::Overlay => locate::Policy {
-                shared_base: locate::SharedBase::Overlay,
-            },
-            SharedBase::Base => locate::Policy {
-                shared_base: locate::SharedBase::Base,
-            },
-            SharedBase::Refuse => locate::Policy {
-                shared_base: locate::SharedBase::Refuse,
-            },
-        }
+        let shared_base = match self.shared_base {
+            SharedBase::Overlay => locate::SharedBase::Overlay,
+            SharedBase::Base => locate::SharedBase::Base,
+            SharedBase::Refuse => locate::SharedBase::Refuse,
+        };
+        locate::Policy { shared_base }
     }
 
     /// The JSON schema of this file.
     pub fn schema() -> String {
-        let schema = schemars::schema_for!(Self);
-        serde_json::to_string_pretty(&schema).unwrap_or_default()
+        serde_json::to_string_pretty(&schema()).unwrap_or_default()
     }
+}
+
+fn slurp(path: &Path) -> Result<String, ConfigError> {
+    let name = path.display().to_string();
+    let unreadable =
+        |e: &dyn std::fmt::Display| ConfigError::of(&name, format!("cannot be read: {e}"));
+    let size = std::fs::metadata(path).map_err(|e| unreadable(&e))?.len();
+    if size > layers::MAX_BYTES as u64 {
+        return Err(unreadable(&"it is over 256 KiB"));
+    }
+    std::fs::read_to_string(path).map_err(|e| unreadable(&e))
+}
+
+fn schema() -> Value {
+    schemars::schema_for!(Config).to_value()
+}
+
+fn because(key: &str, reason: Option<&str>) -> String {
+    let said: String = reason.unwrap_or_default().chars().take(200).collect();
+    let said = if said.is_empty() {
+        said
+    } else {
+        format!(": {said}")
+    };
+    format!("{key} of the configuration says so{said}")
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn an_unknown_key_names_itself() {
-        let error = Config::parse("k.yaml", "raise_memroy: false\n")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("k.yaml") && error.contains("raise_memroy"),
-            "{error}"
-        );
-        assert!(
-            !Config::parse("k.yaml", "raise_memory: false\n")
-                .unwrap()
-                .raise_memory
-        );
-        assert_eq!(
-            Config::parse("k.yaml", "# nothing\n").unwrap(),
-            Config::default()
-        );
-    }
-
-    #[test]
-    fn a_repository_cannot_choose_model_or_renderer() {
-        for text in [
-            "renderer: ./evil\n",
-            "model: {name: m, base_url: http://evil}\n",
-        ] {
-            let files = Files {
-                by_path: BTreeMap::from([(".kubemend.yaml".to_owned(), text.as_bytes().to_vec())]),
-            };
-            assert!(
-                Config::load(None, &files)
-                    .unwrap_err()
-                    .message
-                    .contains("--config")
-            );
-        }
-    }
-}
+mod tests;

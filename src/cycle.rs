@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use crate::case::Answers;
 use crate::config::Rules;
+use crate::converse;
 use crate::finding::Finding;
-use crate::forge::decide::{Action, Wanted};
+use crate::forge::decide::{Action, Wanted, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
+use crate::open;
 
 /// What one pass works with.
 #[derive(Clone, Copy)]
@@ -77,4 +79,72 @@ pub struct Touched {
     pub branch: String,
     /// The head commit; empty for an issue.
     pub head: String,
+}
+
+/// One pass. Nothing that it does depends on an earlier pass of this process.
+pub async fn run(work: &Work<'_>) -> Report {
+    let mut report = Report::default();
+    if let Err(error) = pass(work, &mut report).await {
+        report.frozen = Some(error);
+    }
+    report
+}
+
+/// Shows on the dashboard why there was no pass (a configuration that cannot be used). Nothing else
+/// is written.
+pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(), Error> {
+    let observed = open::observe(work).await?;
+    let analysis = Analysis {
+        problems,
+        ..Analysis::default()
+    };
+    open::tell(work, &observed, &analysis, &[], &open::Outcome::default()).await
+}
+
+async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
+    let mut observed = open::observe(work).await?;
+    // without what people said, the run would propose something else: any error ends the pass
+    let heard = converse::hear(work, &mut observed).await?;
+    open::reread(work, &mut observed);
+    let analysis = analysed(work, &heard.answers);
+    let actions = decide(&analysis, &observed, work.rules, work.now);
+    let outcome = open::carry_out(work, &observed, &analysis, &actions).await;
+    report.actions.clone_from(&actions);
+    report.pulls.clone_from(&outcome.pulls);
+    report.questions.clone_from(&outcome.questions);
+    report.notes.clone_from(&outcome.notes);
+    if let Some(error) = &outcome.frozen {
+        return Err(error.clone());
+    }
+    if work.dry_run {
+        return Ok(());
+    }
+    let answered = converse::answer(work, &heard, &observed, &analysis, report).await;
+    report.answered = noted(report, "answering", answered)?.unwrap_or_default();
+    let told = open::tell(work, &observed, &analysis, &actions, &outcome).await;
+    noted(report, "the dashboard", told)?;
+    Ok(())
+}
+
+/// The run is computing, not waiting: other tasks of the runtime go on elsewhere.
+fn analysed(work: &Work<'_>, answers: &Answers) -> Analysis {
+    let handle = tokio::runtime::Handle::try_current();
+    let several =
+        handle.is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+    match several {
+        true => tokio::task::block_in_place(|| (work.analyse)(answers)),
+        false => (work.analyse)(answers),
+    }
+}
+
+/// An outage ends the pass; anything else is a note.
+fn noted<T>(report: &mut Report, what: &str, result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_outage() => Err(error),
+        Err(error) => {
+            report.notes.push(format!("{what}: {error}"));
+            Ok(None)
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! through [`transport`]: authentication, pacing, limits, retries of what is safe to repeat,
 //! conditional requests. Every answer is read into [`crate::forge`]'s own tolerant types.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -111,6 +113,31 @@ pub struct CheckReport {
     pub summary: String,
     /// The fingerprint.
     pub external_id: String,
+}
+
+/// A comment on lines of a pull request's new text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineComment {
+    /// The file.
+    pub path: String,
+    /// The first line, from 1.
+    pub first: usize,
+    /// The last line.
+    pub last: usize,
+    /// Markdown.
+    pub body: String,
+}
+
+impl LineComment {
+    fn json(&self) -> Value {
+        let mut value =
+            json!({"path": self.path, "line": self.last, "side": "RIGHT", "body": self.body});
+        if self.first < self.last {
+            value["start_line"] = json!(self.first);
+            value["start_side"] = json!("RIGHT");
+        }
+        value
+    }
 }
 
 impl GitHub {
@@ -270,6 +297,33 @@ impl GitHub {
         read::list(&self.pages(&route, 30).await?, |v| {
             read::string(v, "/filename")
         })
+    }
+
+    /// The same, each with its diff; GitHub leaves the diff of a large or binary file out.
+    pub async fn diffs_of(&self, number: u64) -> Result<BTreeMap<String, String>> {
+        let route = format!("/pulls/{number}/files?per_page=100");
+        let files = read::list(&self.pages(&route, 30).await?, |v| {
+            let diff = v.get("patch").and_then(Value::as_str).unwrap_or_default();
+            Ok((read::string(v, "/filename")?, diff.to_owned()))
+        })?;
+        Ok(files.into_iter().collect())
+    }
+
+    /// One review without a verdict, with comments on lines of the new text. One line that the diff
+    /// does not show makes GitHub refuse all of it.
+    pub async fn review(
+        &self,
+        number: u64,
+        head: &str,
+        body: &str,
+        comments: &[LineComment],
+    ) -> Result<()> {
+        let comments: Vec<Value> = comments.iter().map(LineComment::json).collect();
+        let review =
+            json!({"commit_id": head, "event": "COMMENT", "body": body, "comments": comments});
+        self.post(&format!("/pulls/{number}/reviews"), review)
+            .await
+            .map(drop)
     }
 
     // ---- issues, comments, labels

@@ -13,8 +13,10 @@
 //! - texts: [`message`], [`patch`], [`output`]
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
+//! - without a cluster: [`scan`], [`sarif`], [`annotations`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
+pub mod action;
 pub mod annotations;
 mod broken_sources;
 pub mod case;
@@ -47,6 +49,7 @@ pub mod metrics;
 pub mod narrow;
 pub mod near;
 pub mod object;
+pub mod open;
 pub mod output;
 pub mod patch;
 pub mod path;

@@ -32,6 +32,9 @@ const EVENTS: [&str; 14] = [
     "workflow_run",
 ];
 
+const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
+const RESOURCES: [&str; 3] = ["core", "graphql", "search"];
+
 /// A label set of fixed names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Labels<const N: usize>([(&'static str, &'static str); N]);
@@ -61,7 +64,7 @@ pub struct Metrics {
     answers: Counter,
     notes: Counter,
     forge_requests: Counters<2>,
-    commands: Counters<2>,
+    forge_remaining: Family<Labels<1>, Gauge>,
     fetches: Counters<1>,
 }
 
@@ -82,7 +85,7 @@ impl Default for Metrics {
             answers: Counter::default(),
             notes: Counter::default(),
             forge_requests: Family::default(),
-            commands: Family::default(),
+            forge_remaining: Family::default(),
             fetches: Family::default(),
         };
         all.register();
@@ -142,17 +145,35 @@ impl Metrics {
         self.notes.inc_by(number as u64);
     }
 
-    /// A request to the forge was answered.
-    pub fn forge_request(&self, method: &'static str, status: &'static str) {
+    /// A request to the forge was answered, or not.
+    pub fn forge_request(&self, method: &str, status: Option<u16>) {
+        let method = METHODS.iter().find(|m| **m == method).copied();
+        let status = match status {
+            None => "none",
+            Some(200..=299) => "2xx",
+            Some(304) => "304",
+            Some(300..=399) => "3xx",
+            Some(401) => "401",
+            Some(403) => "403",
+            Some(404) => "404",
+            Some(422) => "422",
+            Some(429) => "429",
+            Some(400..=499) => "4xx",
+            Some(_) => "5xx",
+        };
+        let method = method.unwrap_or("other");
         count(
             &self.forge_requests,
             [("method", method), ("status", status)],
         );
     }
 
-    /// A command was carried out, refused, or not understood.
-    pub fn command(&self, verb: &'static str, outcome: &'static str) {
-        count(&self.commands, [("verb", verb), ("outcome", outcome)]);
+    /// How many requests the forge still takes before its next reset.
+    pub fn forge_remaining(&self, resource: &str, remaining: u64) {
+        let resource = RESOURCES.iter().find(|r| **r == resource).copied();
+        let labels = Labels([("resource", resource.unwrap_or("other"))]);
+        let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
+        self.forge_remaining.get_or_create(&labels).set(remaining);
     }
 
     /// The copy of a repository was brought up to date.
@@ -214,11 +235,6 @@ impl Metrics {
             self.answers.clone(),
         );
         r.register(
-            "commands",
-            "Commands by verb and outcome",
-            self.commands.clone(),
-        );
-        r.register(
             "pass_notes",
             "What went wrong without ending a pass",
             self.notes.clone(),
@@ -227,6 +243,11 @@ impl Metrics {
             "forge_requests",
             "Requests to the forge",
             self.forge_requests.clone(),
+        );
+        r.register(
+            "forge_requests_remaining",
+            "Requests that the forge takes before its next reset",
+            self.forge_remaining.clone(),
         );
         r.register(
             "fetches",
@@ -270,8 +291,11 @@ mod tests {
         metrics.question("closed");
         metrics.answered(2);
         metrics.notes(1);
-        metrics.forge_request("GET", "2xx");
-        metrics.command("retry", "done");
+        metrics.forge_request("GET", Some(200));
+        metrics.forge_request("TRACE", Some(418));
+        metrics.forge_request("POST", None);
+        metrics.forge_remaining("core", 4_999);
+        metrics.forge_remaining("made_up", 1);
         metrics.fetch("done");
         let text = metrics.text();
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.contains("bucket")).collect();

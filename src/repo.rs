@@ -17,6 +17,9 @@ use jiff::Timestamp;
 use crate::case::Commit;
 use crate::files::Files;
 
+pub mod gateway;
+pub mod mirror;
+
 /// The largest file that is read, in bytes; larger ones are noted and left out.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most files of a repository.
@@ -106,6 +109,17 @@ pub struct FileVersion {
     pub replaced_by: Commit,
     /// The content before that commit.
     pub bytes: Vec<u8>,
+}
+
+/// What a merge brings in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The commit that it was merged into.
+    pub base: String,
+    /// The commit that was merged.
+    pub brought: String,
+    /// The files that differ from the base.
+    pub changed: BTreeSet<String>,
 }
 
 impl Checkout {
@@ -223,6 +237,46 @@ impl Checkout {
         };
         let commit = git.find_commit(git2::Oid::from_str(commit)?)?;
         read_tree(git, commit.parent_id(0)?, &mut Vec::new())
+    }
+
+    /// What HEAD brings in, when it is a merge: in a workflow on a pull request HEAD merges its head
+    /// into its base. `None` for any other commit, and where history is too shallow to tell.
+    pub fn merge(&self) -> Option<Merge> {
+        let git = self.git.as_ref()?;
+        let head = git.head().ok()?.peel_to_commit().ok()?;
+        if head.parent_count() != 2 {
+            return None;
+        }
+        let (base, brought) = (head.parent(0).ok()?, head.parent_id(1).ok()?);
+        let (old, new) = (base.tree().ok()?, head.tree().ok()?);
+        let diff = git.diff_tree_to_tree(Some(&old), Some(&new), None).ok()?;
+        let path = |delta: git2::DiffDelta<'_>| {
+            let path = delta.new_file().path()?.to_str()?;
+            Some(path.to_owned())
+        };
+        Some(Merge {
+            base: base.id().to_string(),
+            brought: brought.to_string(),
+            changed: diff.deltas().filter_map(path).collect(),
+        })
+    }
+
+    /// Whether a commit is here: a shallow copy holds few.
+    pub fn has(&self, commit: &str) -> bool {
+        let id = git2::Oid::from_str(commit).ok();
+        let git = self.git.as_ref();
+        git.zip(id)
+            .is_some_and(|(git, id)| git.find_commit(id).is_ok())
+    }
+
+    /// A file at another commit of the repository; `None` where either is not there.
+    pub fn file_at(&self, commit: &str, path: &str) -> Option<Vec<u8>> {
+        let git = self.git.as_ref()?;
+        let id = git2::Oid::from_str(commit).ok()?;
+        let tree = git.find_commit(id).ok()?.tree().ok()?;
+        let entry = tree.get_path(Path::new(path)).ok()?;
+        let blob = git.find_blob(entry.id()).ok()?;
+        (blob.size() as u64 <= MAX_FILE_BYTES).then(|| blob.content().to_vec())
     }
 
     /// Writes the changed files as one commit on a new branch, without touching HEAD, the index or

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 
 pub mod envelope;
 pub mod listener;
+pub mod missed;
 pub mod queue;
 pub mod seen;
 pub mod signature;
@@ -102,7 +103,7 @@ pub async fn run(
 async fn sweeps(worker: Arc<Worker>, every: Duration) {
     let mut stop = worker.until_stopped();
     loop {
-        worker.push(Job::Sweep);
+        worker.push_known(Job::Sweep);
         tokio::select! {
             biased;
             () = listener::stopped(&mut stop) => return,

@@ -47,15 +47,41 @@ pub(super) fn credentials(args: &ForgeArgs) -> Result<Option<Credentials>, Failu
     }
 }
 
-/// The way out to GitHub. Needs a tokio runtime.
-pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
-    let credentials = credentials(args)?.ok_or_else(|| {
+/// The same for a command that can do nothing without.
+pub(super) fn needed_credentials(args: &ForgeArgs) -> Result<Credentials, Failure> {
+    credentials(args)?.ok_or_else(|| {
         Failure::Input(
             "no credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE"
                 .to_owned(),
         )
-    })?;
-    Ok(Transport::new(endpoint(args), credentials)?)
+    })
+}
+
+/// The way out to GitHub. Needs a tokio runtime.
+pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
+    Ok(Transport::new(endpoint(args), needed_credentials(args)?)?)
+}
+
+/// GitHub, with what waits for it.
+pub(super) struct Online {
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) github: GitHub,
+}
+
+/// A runtime, and the one repository of a command; `None` where there are no credentials.
+pub(super) fn online(args: &ForgeArgs) -> Result<Option<Online>, Failure> {
+    let Some(credentials) = credentials(args)? else {
+        return Ok(None);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Infrastructure(e.to_string()))?;
+    let entered = runtime.enter();
+    let github = repository(args, Transport::new(endpoint(args), credentials)?)?;
+    drop(entered);
+    Ok(Some(Online { runtime, github }))
 }
 
 /// The names that were given, each checked.
@@ -125,7 +151,8 @@ fn read(variable: &str, path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn installation(args: &ForgeArgs) -> Result<Option<u64>, Failure> {
+/// The installation that was given.
+pub(super) fn installation(args: &ForgeArgs) -> Result<Option<u64>, Failure> {
     let text = given(args.installation_id.as_ref());
     let parsed = text.map(|t| {
         let wrong = |_| Failure::Input(format!("KUBEMEND_INSTALLATION_ID: {t} is not a number"));

@@ -7,7 +7,7 @@ use crate::cli::{ProposerArgs, ProposerChoice};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::evidence::redact::Secret;
-use crate::propose::chain::Chain;
+use crate::propose::chain::{Chain, Obeying};
 use crate::propose::llm::{Model, Settings, Tape};
 use crate::propose::{Playbook, Proposer};
 
@@ -32,7 +32,14 @@ impl Chosen {
     }
 }
 
+/// Whoever is asked, the configuration's `ignore` and `rules` count first.
 pub(super) fn choose(chosen: &Chosen, config: &Config) -> Result<Box<dyn Proposer>, Failure> {
+    let inner = unfiltered(chosen, config)?;
+    let config = config.clone();
+    Ok(Box::new(Obeying { inner, config }))
+}
+
+fn unfiltered(chosen: &Chosen, config: &Config) -> Result<Box<dyn Proposer>, Failure> {
     let model = || settings(chosen, config).map(|s| s.map(Model::new));
     match chosen.who {
         ProposerChoice::Playbook => Ok(Box::new(Playbook)),

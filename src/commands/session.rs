@@ -20,7 +20,15 @@ impl Session {
         config: Option<&Path>,
         renderer: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let checkout = Checkout::open(repo)?;
+        Self::of(Checkout::open(repo)?, config, renderer)
+    }
+
+    /// Of files that were read already.
+    pub(super) fn of(
+        checkout: Checkout,
+        config: Option<&Path>,
+        renderer: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let config = Config::load(config, &checkout.files)?;
         let renderer = Renderer::find(renderer.or(config.renderer.as_deref()))?;
         Ok(Self {

@@ -10,10 +10,11 @@ use crate::forge::marker::{ClosedBecause, Marker};
 
 /// The answers of open questions and pull requests; of closed ones only where they still speak: a
 /// question whose pull request is open, and a pull request that a person asks for again.
-pub fn answers(observed: &Observed, marker: impl Fn(&str) -> Option<Marker>) -> Answers {
+pub fn answers(observed: &Observed) -> Answers {
     let mut out = Answers::new();
+    let marker = |number: u64| observed.markers.get(&number);
     let asked = &observed.asked;
-    let pulls: Vec<(bool, Marker)> = observed
+    let pulls: Vec<(bool, &Marker)> = observed
         .pulls
         .iter()
         .filter(|p| p.pull.state != PullState::Merged)
@@ -23,7 +24,7 @@ pub fn answers(observed: &Observed, marker: impl Fn(&str) -> Option<Marker>) -> 
                 .iter()
                 .any(|set| set.contains(&n));
             let open = p.pull.state == PullState::Open;
-            (open || again).then(|| marker(&p.pull.body).map(|m| (open, m)))?
+            (open || again).then(|| marker(n).map(|m| (open, m)))?
         })
         .collect();
     let live: BTreeSet<&str> = pulls
@@ -32,13 +33,13 @@ pub fn answers(observed: &Observed, marker: impl Fn(&str) -> Option<Marker>) -> 
         .map(|(_, m)| m.key.as_str())
         .collect();
     for question in &observed.questions {
-        let Some(marker) = marker(&question.body) else {
+        let Some(marker) = marker(question.number) else {
             continue;
         };
         let answered = marker.closed == Some(ClosedBecause::Answered);
         let again = asked.retry.contains(&question.number);
         if question.open || again || (answered && live.contains(marker.key.as_str())) {
-            hear(&mut out, &marker);
+            hear(&mut out, marker);
         }
     }
     for (_, marker) in &pulls {

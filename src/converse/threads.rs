@@ -29,6 +29,8 @@ pub(super) struct Thread {
     pub(super) head: String,
     /// Whether all commits on the head are ours.
     pub(super) ours: bool,
+    /// Whether its commits were not read in this pass.
+    unread: bool,
     pub(super) merge_known: bool,
     /// Whether anybody could have said something new.
     pub(super) listens: bool,
@@ -46,23 +48,32 @@ pub(super) struct Unanswered {
 /// Everything of ours: pull requests, questions, the dashboard.
 pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
     let since = work.now.checked_sub(LISTENS).unwrap_or(work.now);
-    let mut all: Vec<Thread> = observed.pulls.iter().map(|p| of_pull(work, p)).collect();
+    // somebody else may open a pull request on a branch with our prefix
+    let ours = |p: &&OurPull| p.pull.author.id == observed.me.id;
+    let pulls: Vec<&OurPull> = observed.pulls.iter().filter(ours).collect();
+    let mut all: Vec<Thread> = pulls.iter().map(|p| of_pull(p)).collect();
     all.extend(
         observed
             .questions
             .iter()
-            .map(|q| of_issue(work, q, question_place(q))),
+            .map(|q| of_issue(q, question_place(q))),
     );
     all.extend(
         observed
             .dashboard
             .iter()
-            .map(|d| of_issue(work, d, Place::Dashboard)),
+            .map(|d| of_issue(d, Place::Dashboard)),
     );
-    let times = observed.pulls.iter().map(|p| p.pull.updated_at);
+    let times = pulls.iter().map(|p| p.pull.updated_at);
     let times = times.chain(observed.questions.iter().map(|q| q.updated_at));
     let times = times.chain(observed.dashboard.iter().map(|d| d.updated_at));
     for (thread, updated) in all.iter_mut().zip(times) {
+        let known = observed.markers.get(&thread.number).cloned();
+        let known = known.or_else(|| hidden::read(&thread.body, work.key));
+        // a lost marker names no finding: what is stored there would be lost too
+        let lost = |m: &Marker| m.key.is_empty() && observed.unsound.contains(&thread.number);
+        thread.marker = known.filter(|m| thread.place == Place::Dashboard || !lost(m));
+        thread.ours |= thread.unread && is_written(thread);
         let open = matches!(
             thread.place,
             Place::OpenPull | Place::OpenQuestion | Place::Dashboard
@@ -72,6 +83,12 @@ pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
     all
 }
 
+/// Whether the head is the commit that we wrote.
+fn is_written(thread: &Thread) -> bool {
+    let marker = thread.marker.as_ref();
+    marker.is_some_and(|m| !m.head.is_empty() && m.head == thread.head)
+}
+
 fn question_place(issue: &Issue) -> Place {
     match issue.open {
         true => Place::OpenQuestion,
@@ -79,12 +96,8 @@ fn question_place(issue: &Issue) -> Place {
     }
 }
 
-fn of_pull(work: &Work<'_>, ours: &OurPull) -> Thread {
+fn of_pull(ours: &OurPull) -> Thread {
     let pull = &ours.pull;
-    let marker = hidden::read(&pull.body, work.key);
-    let written = marker
-        .as_ref()
-        .is_some_and(|m| !m.head.is_empty() && m.head == pull.head_sha);
     Thread {
         number: pull.number,
         place: match pull.state {
@@ -95,22 +108,24 @@ fn of_pull(work: &Work<'_>, ours: &OurPull) -> Thread {
         body: pull.body.clone(),
         labels: pull.labels.clone(),
         head: pull.head_sha.clone(),
-        ours: written || ours.foreign_commits == Some(0),
+        ours: ours.foreign_commits == Some(0),
+        unread: ours.foreign_commits.is_none(),
         merge_known: pull.merge_commit.is_some(),
-        marker,
+        marker: None,
         listens: true,
     }
 }
 
-fn of_issue(work: &Work<'_>, issue: &Issue, place: Place) -> Thread {
+fn of_issue(issue: &Issue, place: Place) -> Thread {
     Thread {
         number: issue.number,
         place,
         body: issue.body.clone(),
         labels: issue.labels.clone(),
-        marker: hidden::read(&issue.body, work.key),
+        marker: None,
         head: String::new(),
         ours: true,
+        unread: false,
         merge_known: false,
         listens: true,
     }

@@ -206,7 +206,8 @@ impl Voice<'_, '_> {
     }
 
     fn marker(&self, number: u64) -> Option<Marker> {
-        hidden::read(self.body_of(number), self.work.key)
+        let known = self.observed.markers.get(&number).cloned();
+        known.or_else(|| hidden::read(self.body_of(number), self.work.key))
     }
 
     /// What the run wants for the finding of a pull request or question.

@@ -86,6 +86,8 @@ pub struct Marker {
     pub answers: Option<String>,
     /// The topic of a sticky comment.
     pub topic: Option<String>,
+    /// The dashboard only: when it was written last.
+    pub beat: Option<Timestamp>,
     /// The dashboard only: paused by whom, until when.
     pub paused: Option<Paused>,
     /// Ignored until: absent when not ignored, the far future for ever.

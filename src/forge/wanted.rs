@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::cycle::Analysis;
 use crate::finding::Finding;
 use crate::forge::decide::{Fix, Query, Wanted, WantedEnding};
@@ -30,6 +31,16 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),
+    }
+}
+
+/// Makes drafts of the fixes that the configuration's `rules` want as drafts.
+pub fn drafts(run: &Run, config: &Config, analysis: &mut Analysis) {
+    for (ended, wanted) in run.results.iter().zip(&mut analysis.wanted) {
+        if let WantedEnding::Fix(fix) = &mut wanted.ending {
+            let files: Vec<&str> = fix.files.keys().map(String::as_str).collect();
+            fix.draft |= config.is_draft(&ended.finding, &files);
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub fn answer(parts: &[Part]) -> String {
     for part in parts {
         let _ = writeln!(out, "{}: {}\n", part.said, part.text.trim_end());
     }
-    out
+    out.trim_end().to_owned()
 }
 
 /// A command as an answer shows it again: no value, no hint, for both are foreign text.
@@ -270,7 +270,10 @@ fn reverted(outcome: &Outcome) -> String {
         Outcome::Pull { number, .. } => {
             format!("#{number} takes it back. The fix is not proposed again while that is open.")
         }
-        Outcome::Failed(why) => format!("it could not be taken back: {}", prose(why)),
+        Outcome::Failed(why) => format!(
+            "it could not be taken back: {}.",
+            prose(why).trim_end_matches('.')
+        ),
         other => sentence(other),
     }
 }
@@ -289,7 +292,10 @@ pub fn sentence(outcome: &Outcome) -> String {
         ),
         Outcome::Pull { number, .. } => format!("See #{number}."),
         Outcome::Unheard(reason) => {
-            format!("What was said did not become a fix: {}", prose(reason))
+            format!(
+                "What was said did not become a fix: {}.",
+                prose(reason).trim_end_matches('.')
+            )
         }
         Outcome::Refused { code: name, reason } => {
             format!("There is no fix: {} ({}).", prose(reason), code(name))
@@ -302,7 +308,7 @@ pub fn sentence(outcome: &Outcome) -> String {
             "The run got no answer about this finding (a model or a repository did not answer). It is tried again in the next run.".to_owned()
         }
         Outcome::Gone => "This run does not see the problem any more.".to_owned(),
-        Outcome::Failed(why) => format!("It did not succeed: {}", prose(why)),
+        Outcome::Failed(why) => format!("It did not succeed: {}.", prose(why).trim_end_matches('.')),
     }
 }
 
@@ -377,7 +383,7 @@ pub fn status(status: &Status) -> String {
     if !status.summary.is_empty() {
         rows.push(format!("finding: {}", prose(&status.summary)));
     }
-    rows.push(format!("this run: {}", status.now));
+    rows.push(format!("now: {}", status.now));
     if let Some((pulls, questions)) = status.open {
         rows.push(format!(
             "open: {pulls} pull requests, {questions} questions"

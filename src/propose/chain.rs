@@ -1,6 +1,8 @@
 //! Proposers that are made of others, or of nothing. Pure.
 
 use crate::case::Case;
+use crate::code::{Code, Refusal};
+use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage};
 
@@ -31,6 +33,34 @@ impl Proposer for Chain {
         Ok(Proposed {
             answer: None,
             usage,
+        })
+    }
+}
+
+/// Answers what the configuration says must never be proposed, and asks nobody else about it.
+pub struct Obeying {
+    /// Who proposes otherwise.
+    pub inner: Box<dyn Proposer>,
+    /// The configuration.
+    pub config: Config,
+}
+
+impl Proposer for Obeying {
+    fn propose(
+        &self,
+        case: &Case<'_>,
+        evidence: &Evidence,
+        feedback: &[String],
+    ) -> Result<Proposed, ProposeError> {
+        let file = case.manifest().map(|m| m.file.as_str());
+        let files: Vec<&str> = file.into_iter().collect();
+        let Some(why) = self.config.ignored(case.finding, &files) else {
+            return self.inner.propose(case, evidence, feedback);
+        };
+        let refusal = Refusal::new(Code::IgnoredByConfig, why);
+        Ok(Proposed {
+            answer: Some(Answer::Refuse(refusal)),
+            usage: Usage::default(),
         })
     }
 }

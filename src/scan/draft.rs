@@ -22,6 +22,17 @@ pub(super) struct Look<'a> {
     pub world: &'a World,
 }
 
+/// Whether a text is meant as it stands: no template, no variable, and no word in capitals that
+/// somebody replaces before it is applied (`PROJECT_ID`).
+pub(super) fn is_literal(text: &str) -> bool {
+    let capitals = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let replaced = text
+        .split(['-', '.', '/', ':'])
+        .any(|word| word.contains('_') && word.len() > 2 && word.chars().all(capitals));
+    let marked = text.len() > 1 && text.starts_with('%') && text.ends_with('%');
+    !text.contains(['$', '{', '}', '<', '>']) && !marked && !replaced
+}
+
 /// What is wrong with one field of one object.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
@@ -35,6 +46,8 @@ pub(super) struct Draft {
     pub on_key: bool,
     pub message: String,
     pub remedy: Remedy,
+    /// Objects that have to be valid themselves, or this is only a consequence.
+    pub related: Vec<ObjectRef>,
     /// It is a fault only if the fix can be proven; else nobody knows.
     pub only_fixed: bool,
 }
@@ -66,8 +79,15 @@ impl Draft {
             on_key: false,
             message: message.into(),
             remedy: Remedy::Person(Code::OwnerDecision, rule.help.to_owned()),
+            related: Vec::new(),
             only_fixed: false,
         }
+    }
+
+    /// It follows from an object, and says nothing while that one is invalid.
+    pub(super) fn because(mut self, object: &Object) -> Self {
+        self.related.push(object.reference());
+        self
     }
 
     pub(super) fn severity(mut self, severity: Severity) -> Self {
@@ -139,5 +159,28 @@ impl Draft {
             finding = finding.with_fact(name, *value);
         }
         finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_replaces_is_no_literal() {
+        for text in ["web", "kube-root-ca.crt", "UPPER", "a_b", "v1.2", "A_b"] {
+            assert!(is_literal(text), "{text}");
+        }
+        for text in [
+            "$NAME",
+            "${NAME:-x}",
+            "{{ x }}",
+            "<name>",
+            "PVC_NAME",
+            "app-KSA_NAME",
+            "%NAME%",
+        ] {
+            assert!(!is_literal(text), "{text}");
+        }
     }
 }

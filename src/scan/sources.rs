@@ -89,6 +89,7 @@ fn root_fault(
             Code::OwnerDecision,
             "what does not render was never applied, so a person decides".to_owned(),
         ),
+        related: Vec::new(),
         only_fixed: false,
     };
     let sources = read.iter().filter(|f| names.iter().any(|n| f.ends_with(n)));
@@ -189,6 +190,7 @@ fn syntax(repository: &Repository<'_>, file: &str) -> Option<Sourced> {
         on_key: false,
         message: format!("{file} is no valid YAML: {}", first_line(&refusal.message)),
         remedy: Remedy::Person(Code::NotYaml, "what was meant is not known".to_owned()),
+        related: Vec::new(),
         only_fixed: false,
     };
     Some(Sourced {
@@ -198,13 +200,13 @@ fn syntax(repository: &Repository<'_>, file: &str) -> Option<Sourced> {
     })
 }
 
+/// The reader's words, without its advice to programmers and its own count of lines.
 fn first_line(text: &str) -> String {
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(300)
-        .collect()
+    let line = text.lines().next().unwrap_or_default();
+    let plain = [", set ", " at line "]
+        .iter()
+        .fold(line, |l, cut| l.split(cut).next().unwrap_or(l));
+    plain.chars().take(300).collect()
 }
 
 /// The number after `line ` in a reader's message.

@@ -54,6 +54,18 @@ impl<K: Ord + Clone> Queue<K> {
         Pushed::Queued
     }
 
+    /// A wake for which there is always room: of the sweep, whose keys are few and known. With a
+    /// bound, the last of them would never have their turn.
+    pub fn push_known(&mut self, key: K) -> Pushed {
+        match self.push(key.clone()) {
+            Pushed::Full => {
+                self.enqueue(key);
+                Pushed::Queued
+            }
+            pushed => pushed,
+        }
+    }
+
     /// The key that waits longest; it is worked on from now until [`Queue::done`].
     pub fn next(&mut self) -> Option<K> {
         let key = self.waiting.pop_front()?;
@@ -128,12 +140,22 @@ mod tests {
         queue.push("a");
         assert_eq!(queue.push("b"), Pushed::Full);
         assert_eq!(queue.push("a"), Pushed::Merged);
+        assert_eq!(queue.push_known("a"), Pushed::Merged);
         assert_eq!(queue.waiting(), 1);
         queue.next();
         assert_eq!(queue.push("b"), Pushed::Queued);
         assert_eq!(queue.push("a"), Pushed::Merged);
         queue.done(&"a");
         assert_eq!(queue.waiting(), 2, "a run that is owed is never dropped");
+    }
+
+    #[test]
+    fn the_sweep_has_room_for_all() {
+        let mut queue = Queue::new(1);
+        for key in 0..100 {
+            assert_eq!(queue.push_known(key), Pushed::Queued);
+        }
+        assert_eq!((queue.waiting(), queue.push(100)), (100, Pushed::Full));
     }
 
     #[derive(Debug, Clone)]

@@ -16,8 +16,13 @@ use super::listener::stopped;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
 use crate::cycle::Report;
+use crate::evidence::redact;
 use crate::github;
+use crate::message;
 use crate::metrics::Metrics;
+
+/// The most characters of a text from outside in one log line.
+const MAX_LOGGED: usize = 2_000;
 
 /// A result that is being waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -176,14 +181,24 @@ impl Worker {
         Some(pushed)
     }
 
-    /// Wakes somebody.
-    pub(super) fn push(&self, job: Job) -> Pushed {
-        let mut queue = lock(&self.queue);
-        let pushed = queue.push(job);
-        self.metrics.queue(queue.waiting(), queue.running());
-        drop(queue);
+    /// Wakes somebody, if there is room.
+    fn push(&self, job: Job) -> Pushed {
+        let pushed = self.change(|queue| queue.push(job));
         self.wake.notify_one();
         pushed
+    }
+
+    /// Wakes somebody for ourselves.
+    pub(super) fn push_known(&self, job: Job) {
+        self.change(|queue| queue.push_known(job));
+        self.wake.notify_one();
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Queue<Job>) -> T) -> T {
+        let mut queue = lock(&self.queue);
+        let changed = change(&mut queue);
+        self.metrics.queue(queue.waiting(), queue.running());
+        changed
     }
 
     fn place(&self, id: u64) -> Option<Place> {
@@ -207,7 +222,7 @@ impl Worker {
     async fn next(&self) -> Job {
         loop {
             let woken = self.wake.notified();
-            if let Some(job) = self.take() {
+            if let Some(job) = self.change(Queue::next) {
                 // another worker may take what else waits
                 self.wake.notify_one();
                 return job;
@@ -216,18 +231,8 @@ impl Worker {
         }
     }
 
-    fn take(&self) -> Option<Job> {
-        let mut queue = lock(&self.queue);
-        let job = queue.next();
-        self.metrics.queue(queue.waiting(), queue.running());
-        job
-    }
-
     fn done(&self, job: Job) {
-        let mut queue = lock(&self.queue);
-        queue.done(&job);
-        self.metrics.queue(queue.waiting(), queue.running());
-        drop(queue);
+        self.change(|queue| queue.done(&job));
         self.wake.notify_one();
     }
 
@@ -252,7 +257,8 @@ impl Worker {
             }
             Err(error) => {
                 // those that are known are looked at nevertheless: each pass tells for itself
-                tracing::warn!(%error, "repositories not read");
+                let error = plain(&error);
+                tracing::warn!(error, "repositories not read");
                 self.keep(lock(&self.places).values().cloned().collect(), all);
                 "failed"
             }
@@ -267,16 +273,10 @@ impl Worker {
         let found: BTreeMap<u64, Place> = found.into_iter().map(|p| (p.id, p)).collect();
         self.metrics.repositories(found.len());
         let before = std::mem::replace(&mut *lock(&self.places), found.clone());
-        let wanted = found
-            .into_values()
-            .filter(|p| all || before.get(&p.id) != Some(p));
-        let full = wanted.filter(|p| self.push(Job::Pass(p.id)) == Pushed::Full);
-        let full = full.count();
-        if full > 0 {
-            tracing::warn!(
-                repositories = full,
-                "the queue is full; the next sweep wakes the rest"
-            );
+        for (id, place) in found {
+            if all || before.get(&id) != Some(&place) {
+                self.push_known(Job::Pass(id));
+            }
         }
     }
 
@@ -284,7 +284,7 @@ impl Worker {
         match self.runner.redeliver().await {
             Ok(0) => {}
             Ok(deliveries) => tracing::info!(deliveries, "failed deliveries asked for again"),
-            Err(error) => tracing::warn!(%error, "failed deliveries not asked for"),
+            Err(error) => tracing::warn!(error = plain(&error), "failed deliveries not asked for"),
         }
     }
 
@@ -328,7 +328,7 @@ impl Worker {
         let changed =
             |all: &[crate::cycle::Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
-        let (answered, notes) = (report.answered, report.notes.join("; "));
+        let (answered, notes) = (report.answered, plain(&report.notes.join("; ")));
         match &report.frozen {
             None => {
                 tracing::info!(
@@ -345,7 +345,15 @@ impl Worker {
             }
             Some(error) => {
                 tracing::warn!(
-                    repository, outcome = "frozen", seconds, pulls, questions, answered, notes, %error, "pass"
+                    repository,
+                    outcome = "frozen",
+                    seconds,
+                    pulls,
+                    questions,
+                    answered,
+                    notes,
+                    error = plain(error),
+                    "pass"
                 );
                 self.later(place, error);
                 "frozen"
@@ -355,10 +363,11 @@ impl Worker {
 
     fn failed(self: &Arc<Self>, place: &Place, failed: &Failed, seconds: f64) -> &'static str {
         let repository = &place.full_name;
-        tracing::warn!(repository, outcome = "failed", seconds, error = %failed, "pass");
+        let error = plain(failed);
+        tracing::warn!(repository, outcome = "failed", seconds, error, "pass");
         match failed {
             Failed::Forge(error) => self.later(place, error),
-            Failed::Renamed(_) => drop(self.push(Job::Reload)),
+            Failed::Renamed(_) => self.push_known(Job::Reload),
             Failed::Git(_) | Failed::Input(_) => {}
         }
         "failed"
@@ -377,7 +386,7 @@ impl Worker {
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(worker) = worker.upgrade() {
-                worker.push(job);
+                worker.push_known(job);
             }
         });
     }
@@ -394,6 +403,13 @@ enum Ended {
 fn lost(place: &Place, outcome: &'static str, seconds: f64) -> &'static str {
     tracing::error!(repository = place.full_name, outcome, seconds, "pass");
     outcome
+}
+
+/// A text as it may stand in a log: one line, not endless, without secrets.
+fn plain(text: &dyn std::fmt::Display) -> String {
+    let text = message::clean(&redact::text(&text.to_string()));
+    let words = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    words.take(MAX_LOGGED).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

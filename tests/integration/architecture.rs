@@ -110,12 +110,20 @@ fn each_outside_library_has_one_place() {
     only_in("serde_saphyr", &["manifest/"]);
     only_in("serde_yaml", &["edit/"]);
     only_in("async_openai", &["propose/llm"]);
-    only_in("reqwest", &["propose/llm", "repo/gateway.rs"]);
+    only_in(
+        "reqwest",
+        &["propose/llm", "repo/gateway.rs", "github/transport.rs"],
+    );
     only_in("tokio", &ASYNC);
     only_in("octocrab", &["github/transport.rs"]);
     only_in("axum", &["serve", "repo/gateway.rs"]);
     only_in("tower_http", &["serve"]);
-    only_in("ring::", &["github/app.rs", "propose/llm/http.rs"]);
+    only_in("hyper::", &["serve/listener.rs"]);
+    only_in("hyper_util", &["serve/listener.rs"]);
+    only_in(
+        "ring::",
+        &["github/app.rs", "propose/llm/http.rs", "repo/gateway.rs"],
+    );
     only_in("hmac::", &["forge/marker.rs", "serve/signature.rs"]);
     only_in("pulldown_cmark", &["command"]);
     only_in("prometheus_client", &["metrics.rs"]);

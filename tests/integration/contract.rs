@@ -39,7 +39,7 @@ fn the_schema_of_scan_is_current() {
 #[test]
 fn the_schema_of_the_configuration_is_current() {
     current(
-        "config.schema.json",
+        "kubemend.schema.json",
         &(kubemend::config::Config::schema() + "\n"),
     );
 }

@@ -518,7 +518,7 @@ async fn a_run_can_be_killed_at_every_request() {
             .is_some()
     );
     let requests = github.journal().len();
-    assert_eq!(requests, 7);
+    assert_eq!(github.count("POST", PULLS), 1);
     for moment in [Moment::Before, Moment::After] {
         for n in 1..=requests {
             let github = start().await;
@@ -528,5 +528,101 @@ async fn a_run_can_be_killed_at_every_request() {
             assert_eq!(github.count("POST", PULLS), opened, "{n} {moment:?}");
             assert_eq!(github.journal().len(), n);
         }
+    }
+}
+
+// ---- the contract
+
+#[tokio::test]
+async fn requests_that_github_does_not_describe_fail_the_test() {
+    let github = start().await;
+    let sha = github.branch("main").unwrap();
+    let broken = [
+        (
+            "POST",
+            "/issues",
+            json!({"title": "t", "bdy": "x"}),
+            "/bdy is not described",
+        ),
+        (
+            "POST",
+            "/pulls",
+            json!({"title": 5, "head": "a", "base": "main"}),
+            "/title",
+        ),
+        (
+            "POST",
+            "/pulls",
+            json!({"title": "t", "head": "a"}),
+            "\"base\" is a required",
+        ),
+        (
+            "POST",
+            "/check-runs",
+            json!({"name": "n", "head_sha": sha, "status": "completed"}),
+            "conclusion",
+        ),
+        (
+            "POST",
+            "/check-runs",
+            json!({"name": "n", "head_sha": sha, "status": "completed", "conclusion": "odd"}),
+            "",
+        ),
+        (
+            "POST",
+            "/git/trees",
+            json!({"tree": [{"path": "a", "mod": "100644"}]}),
+            "/tree/0/mod",
+        ),
+        ("GET", "/issues?sort=odd", Value::Null, "?sort=odd"),
+        (
+            "GET",
+            "/pulls?labels=a",
+            Value::Null,
+            "?labels is not described",
+        ),
+        ("GET", "/issues?per_page=1000", Value::Null, "over 100"),
+        ("GET", "/no/such/thing", Value::Null, "no operation"),
+    ];
+    for (method, path, body, what) in broken {
+        let body = Some(body).filter(|b| !b.is_null());
+        github
+            .ask(APP_TOKEN, method, &format!("{REPO}{path}"), body)
+            .await
+            .unwrap();
+        let violations = github.take_violations();
+        assert!(
+            matches!(violations.as_slice(), [one] if one.contains(what)),
+            "{path} {what}: {violations:?}"
+        );
+    }
+    github.assert_no_writes();
+}
+
+#[tokio::test]
+async fn mutations_are_checked_against_the_schema() {
+    let github = start().await;
+    let ask = async |query: &str, variables: Value| {
+        let body = json!({"query": query, "variables": variables});
+        github
+            .ask(MACHINE_TOKEN, "POST", "/graphql", Some(body))
+            .await
+            .unwrap();
+        github.take_violations().concat()
+    };
+    let good = "mutation($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED}) { minimizedComment { isMinimized } } }";
+    assert_eq!(ask(good, json!({"id": "IC_1"})).await, "");
+    assert!(ask(good, json!({})).await.contains("$id is not given"));
+    for (old, new, what) in [
+        ("isMinimized", "isMinimised", "does not exist"),
+        ("OUTDATED", "OLD", "is no ReportedContentClassifiers!"),
+        ("subjectId", "id", "does not exist"),
+        (", classifier: OUTDATED", "", "(classifier) is missing"),
+        ("$id: ID!", "$id: String!", "is no ID!"),
+        (" { isMinimized }", "", "needs a selection"),
+        ("minimizeComment", "hideComment", "does not exist"),
+    ] {
+        let found = ask(&good.replace(old, new), json!({"id": "IC_1"})).await;
+        assert!(found.contains(what), "{new}: {found}");
     }
 }

@@ -4,12 +4,21 @@
 mod answers;
 mod architecture;
 mod cli;
+mod config;
 mod contract;
+mod converse;
 mod fix;
 mod github;
 mod github_wire;
+mod lifecycle;
+mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
+mod serve;
+mod serve_flood;
+mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
+mod transport;
+mod transport_script;

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use kubemend::config::rules::Ignore;
 use kubemend::finding::Severity;
 use kubemend::locate::{self, Repository};
 use kubemend::lock::Policy;
 use kubemend::repo::Checkout;
 use kubemend::scan::report::{Report, report};
 use kubemend::scan::{self, Input, RULES, Scan};
+
+use crate::cli::{kubemend, stdout};
 
 type Tree = BTreeMap<String, String>;
 
@@ -24,8 +27,12 @@ fn write(tree: &Tree) -> tempfile::TempDir {
     dir
 }
 
-/// A scan without a renderer.
+/// A scan without a renderer, for the newest version, with nothing ignored.
 fn look(tree: &Tree) -> (Report, Scan) {
+    look_as(tree, "1.37", &[], &[])
+}
+
+fn look_as(tree: &Tree, target: &str, ignore: &[Ignore], paths: &[String]) -> (Report, Scan) {
     let dir = write(tree);
     let checkout = Checkout::open(dir.path()).unwrap();
     let repository = Repository::open(&checkout.files, None, None, locate::Policy::default());
@@ -35,9 +42,9 @@ fn look(tree: &Tree) -> (Report, Scan) {
         repository: &repository,
         policy: &policy,
         places: locate::Policy::default(),
-        target: "1.37".parse().unwrap(),
-        ignore: &[],
-        paths: &[],
+        target: target.parse().unwrap(),
+        ignore,
+        paths,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     let scan = scan::scan(&input);
@@ -284,11 +291,11 @@ const FAULTS: &[Fault] = &[
     Fault("workload.yaml", "imagePullPolicy:", "imagePullPolcy:", "unknown-field", true),
     Fault("workload.yaml", "readinessProbe:", "readynessProbe:", "unknown-field", true),
     Fault("workload.yaml", "containerPort: 8080", "containerPort: \"8080\"", "wrong-type", true),
-    Fault("workload.yaml", "IfNotPresent", "IfNotPresnt", "bad-value", true),
+    Fault("workload.yaml", "IfNotPresent", "IfNotPresnt", "bad-value", false),
     Fault("workload.yaml", "memory: 128Mi", "memory: 32Mi", "bad-value", false),
     Fault("workload.yaml", "memory: 128Mi", "memory: 128 MB", "bad-value", false),
     Fault("workload.yaml", "          image: registry.example.org/@:1.4.2\n", "", "missing-field", false),
-    Fault("workload.yaml", "- name: scratchpad\n              mountPath", "- name: scratchpda\n              mountPath", "unresolved-name", true),
+    Fault("workload.yaml", "- name: scratchpad\n              mountPath", "- name: scratchpda\n              mountPath", "unresolved-name", false),
     Fault("workload.yaml", "      labels:\n        app: @", "      labels:\n        app: @x", "selector-mismatch", true),
     Fault("workload.yaml", "port: metrics", "port: metrcis", "probe-port", true),
     Fault("workload.yaml", "configMapRef:\n                name: @-settings", "configMapRef:\n                name: @-setings", "missing-configmap", true),
@@ -377,5 +384,403 @@ fn every_rule_but_three_is_planted() {
     assert_eq!(
         missing,
         ["deprecated-api", "broken-kustomization", "missing-secret"]
+    );
+}
+
+/// One application, with changes.
+fn app(changes: &[(&str, &str, &str)]) -> Tree {
+    let mut tree = Tree::new();
+    tree.insert("namespace.yaml".to_owned(), NAMESPACE.to_owned());
+    for (file, text) in APP {
+        tree.insert(format!("basket/{file}"), text.replace('@', "basket"));
+    }
+    for (file, right, wrong) in changes {
+        let path = format!("basket/{file}");
+        assert!(tree[&path].contains(right), "{right}");
+        let text = tree[&path].replacen(right, wrong, 1);
+        tree.insert(path, text);
+    }
+    tree
+}
+
+const TYPO: (&str, &str, &str) = ("workload.yaml", "imagePullPolicy:", "imagePullPolcy:");
+
+#[test]
+fn a_comment_on_the_line_above_it_or_at_the_top_silences_a_rule() {
+    for wrong in [
+        "imagePullPolcy: # kubemend:ignore unknown-field the image knows\n           ",
+        "# kubemend:ignore KM101 the image knows\n          imagePullPolcy:",
+        "# kubemend:ignore InvalidManifest the image knows\n          # more words\n          imagePullPolcy:",
+    ] {
+        let (report, _) = look(&app(&[("workload.yaml", "imagePullPolicy:", wrong)]));
+        assert_eq!(report.findings, [], "{wrong}");
+        assert_eq!(report.silenced.len(), 1, "{wrong}");
+        assert_eq!(report.silenced[0].reason, "comment: the image knows");
+    }
+    let top = (
+        "workload.yaml",
+        "# The program",
+        "# kubemend:ignore unknown-field old\n# The program",
+    );
+    assert_eq!(look(&app(&[TYPO, top])).0.findings, []);
+    let other = (
+        "workload.yaml",
+        "# The program",
+        "# kubemend:ignore probe-port old\n# The program",
+    );
+    assert_eq!(look(&app(&[TYPO, other])).0.findings.len(), 1);
+}
+
+#[test]
+fn the_configuration_silences_by_namespace_kind_name_and_class() {
+    let ignore = |namespace: &str, kind: &str, name: &str, class: &str| Ignore {
+        namespace: Some(namespace.to_owned()),
+        kind: Some(kind.to_owned()),
+        name: Some(name.to_owned()),
+        class: Some(class.to_owned()),
+        reason: Some("known".to_owned()),
+    };
+    let told = |ignore: Ignore| {
+        look_as(&app(&[TYPO]), "1.37", &[ignore], &[])
+            .0
+            .findings
+            .len()
+    };
+    assert_eq!(told(ignore("mar*", "Deployment", "*", "unknown-field")), 0);
+    assert_eq!(
+        told(ignore("market", "Deployment", "b*t", "InvalidManifest")),
+        0
+    );
+    assert_eq!(
+        told(ignore("market", "Service", "basket", "unknown-field")),
+        1
+    );
+    assert_eq!(
+        told(ignore("market", "Deployment", "basket", "probe-port")),
+        1
+    );
+    assert_eq!(told(Ignore::default()), 1);
+}
+
+#[test]
+fn paths_choose_files_and_references_still_see_all() {
+    let tree = app(&[
+        TYPO,
+        ("network.yaml", "targetPort: web", "targetPort: wbe0"),
+    ]);
+    let count = |glob: &str| {
+        look_as(&tree, "1.37", &[], &[glob.to_owned()])
+            .0
+            .findings
+            .len()
+    };
+    assert_eq!(count("basket/workload.yaml"), 1);
+    assert_eq!(
+        count("**/network.yaml"),
+        0,
+        "the workload itself is invalid, so its ports are not judged"
+    );
+    assert_eq!(count("elsewhere"), 0);
+}
+
+#[test]
+fn an_api_version_is_removed_or_deprecated_by_the_target() {
+    let tree = app(&[("scaling.yaml", "policy/v1\n", "policy/v1beta1\n")]);
+    let told = |target: &str| {
+        let found = &look_as(&tree, target, &[], &[]).0.findings[0];
+        (found.name.clone(), found.severity, found.fix.is_some())
+    };
+    assert_eq!(
+        told("1.37"),
+        ("removed-api".to_owned(), Severity::High, true)
+    );
+    assert_eq!(
+        told("1.25"),
+        ("removed-api".to_owned(), Severity::High, true)
+    );
+    assert_eq!(
+        told("1.24"),
+        ("deprecated-api".to_owned(), Severity::Low, true)
+    );
+}
+
+#[test]
+fn a_secret_is_missed_only_where_one_is_nearly_called_so() {
+    let with = |name: &str| {
+        let from = format!("envFrom:\n            - secretRef:\n                name: {name}\n");
+        let mut tree = app(&[("workload.yaml", "envFrom:\n", &from)]);
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: basket-credentials\n  namespace: market\nstringData:\n  token: x\n";
+        tree.insert("basket/secret.yaml".to_owned(), secret.to_owned());
+        look(&tree).0.findings
+    };
+    assert_eq!(with("basket-credentials"), []);
+    assert_eq!(with("from-the-vault"), []);
+    let near = with("basket-credentails");
+    assert_eq!((near.len(), near[0].name.as_str()), (1, "missing-secret"));
+    assert!(near[0].fix.is_none(), "Secrets are for people");
+}
+
+#[test]
+fn a_route_of_the_gateway_api_is_told_and_left_to_people() {
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: basket\n  namespace: market\nspec:\n  rules:\n    - backendRefs:\n        - name: basket\n          port: 80\n";
+    let told = |route: &str| {
+        let mut tree = app(&[]);
+        tree.insert("basket/route.yaml".to_owned(), route.to_owned());
+        let found = look(&tree).0.findings;
+        found
+            .iter()
+            .map(|f| (f.name.clone(), f.location.line, f.fix.is_some()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(route), []);
+    let wrong = route.replace("port: 80", "port: 8080");
+    assert_eq!(told(&wrong), [("route-backend".to_owned(), 10, false)]);
+    let wrong = route.replace("- name: basket", "- name: basktet");
+    // the route is a custom resource: whatever it names may be made by something
+    assert_eq!(told(&wrong), []);
+}
+
+#[test]
+fn what_something_else_may_make_is_not_missing() {
+    let typo = (
+        "workload.yaml",
+        "configMapRef:\n                name: basket-settings",
+        "configMapRef:\n                name: basket-setings",
+    );
+    assert_eq!(look(&app(&[typo])).0.findings.len(), 1);
+    let made = "apiVersion: example.org/v1\nkind: SettingsSource\nmetadata:\n  name: x\n  namespace: market\nspec:\n  target: basket-setings\n";
+    let mut tree = app(&[typo]);
+    tree.insert("source.yaml".to_owned(), made.to_owned());
+    assert_eq!(look(&tree).0.findings, []);
+    let mut tree = app(&[typo]);
+    tree.insert(
+        "chart/Chart.yaml".to_owned(),
+        "name: x\nversion: 1.0.0\n".to_owned(),
+    );
+    tree.insert(
+        "chart/templates/a.yaml".to_owned(),
+        "metadata:\n  name: basket-setings\n".to_owned(),
+    );
+    assert_eq!(look(&tree).0.findings, []);
+}
+
+#[test]
+fn hostile_manifests_are_survived() {
+    let mut tree = Tree::new();
+    let odd = [
+        "apiVersion: v1\nkind: Service\nmetadata: []\nspec: 7\n",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: {spec: {containers: [7, null, {name: 3}], volumes: x}}}\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: \"::error::x\\n::y\"}\nspec: {selector: {a: 1}, ports: [{port: -1, targetPort: []}]}\n",
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: b}\nspec: {rules: [{http: {paths: 3}}, 4], defaultBackend: []}\n",
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: c}\nspec: {scaleTargetRef: []}\n",
+        "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: d}\nspec: {selector: 9, minAvailable: 99999999999999999999%}\n",
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: e}\nroleRef: 1\nsubjects: {a: b}\n",
+    ];
+    for (i, text) in odd.iter().enumerate() {
+        tree.insert(format!("odd\n::{i}.yaml"), (*text).to_owned());
+    }
+    let (report, scan) = look(&tree);
+    assert!(report.findings.len() > 5);
+    let commands = kubemend::annotations::commands(&report);
+    assert!(
+        commands
+            .lines()
+            .all(|l| l.starts_with("::error file=odd%0A%3A%3A")
+                || l.starts_with("::warning ")
+                || l.starts_with("::notice ")),
+        "{commands}"
+    );
+    let files = kubemend::files::Files::default();
+    let log = kubemend::sarif::log(&report, &scan, &files).to_string();
+    assert!(log.contains("odd%0A%3A%3A1.yaml"));
+}
+
+/// Row 64: ten of a level, and a last line that says how many more.
+#[test]
+fn annotations_are_ten_of_a_level_and_a_count() {
+    let mut tree = Tree::new();
+    for i in 0..13 {
+        let text =
+            format!("apiVersion: v1\nkind: Service\nmetadata:\n  name: s{i}\nspec:\n  prots: []\n");
+        tree.insert(format!("s{i:02}.yaml"), text);
+    }
+    let (report, _) = look(&tree);
+    let commands = kubemend::annotations::commands(&report);
+    let count = |start: &str| commands.lines().filter(|l| l.starts_with(start)).count();
+    assert_eq!((count("::error "), count("::warning ")), (10, 0));
+    let last = commands.lines().last().unwrap();
+    assert_eq!(
+        last,
+        "::notice title=kubemend scan::3 more findings are not annotated; they are in the report of kubemend scan"
+    );
+}
+
+fn scanned(dir: &Path, args: &[&str]) -> (i32, String) {
+    let repo = dir.to_string_lossy().into_owned();
+    let all: Vec<&str> = ["scan", "--repo", &repo]
+        .iter()
+        .chain(args)
+        .copied()
+        .collect();
+    let output = kubemend(&all);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap(), stdout(&output) + &error)
+}
+
+#[test]
+fn the_text_for_people() {
+    let tree = app(&[
+        TYPO,
+        (
+            "access.yaml",
+            "kind: Role\n  name: basket-reader",
+            "kind: Role\n  name: basket-raeder",
+        ),
+        ("network.yaml", "number: 80", "number: 8081"),
+    ]);
+    let dir = write(&tree);
+    let (code, text) = scanned(dir.path(), &[]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(text);
+    let (_, github) = scanned(dir.path(), &["-o", "github"]);
+    insta::assert_snapshot!(github);
+}
+
+#[test]
+fn exit_codes_say_what_was_found() {
+    let bad = write(&app(&[TYPO]));
+    let low = write(&app(&[(
+        "scaling.yaml",
+        "maxUnavailable: 1",
+        "maxUnavailable: 0",
+    )]));
+    let codes = |dir: &Path| {
+        ["never", "low", "medium", "high", "critical"].map(|s| scanned(dir, &["--fail-on", s]).0)
+    };
+    assert_eq!(codes(bad.path()), [0, 1, 1, 1, 0]);
+    assert_eq!(codes(low.path()), [0, 1, 0, 0, 0]);
+    let (code, text) = scanned(bad.path(), &["--target-version", "latest"]);
+    assert_eq!(code, 2, "{text}");
+    assert_eq!(scanned(Path::new("/nowhere/at/all"), &[]).0, 2);
+}
+
+#[test]
+fn a_folder_without_manifests_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(
+        scanned(dir.path(), &[]),
+        (
+            0,
+            "No Kubernetes manifests here (0 files looked at).\n".to_owned()
+        )
+    );
+    std::fs::write(dir.path().join("package.json"), "{\"name\": \"x\"}\n").unwrap();
+    std::fs::write(dir.path().join("settings.yaml"), "a: [1\n").unwrap();
+    assert_eq!(
+        scanned(dir.path(), &[]),
+        (
+            0,
+            "No Kubernetes manifests here (2 files looked at).\n".to_owned()
+        )
+    );
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(dir)
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn fixes_are_a_patch_that_git_takes_or_branches() {
+    let port = ("network.yaml", "number: 80", "number: 8081");
+    let dir = write(&app(&[TYPO, port]));
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    git(dir.path(), &["add", "-A"]);
+    git(
+        dir.path(),
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "commit",
+            "-qm",
+            "one",
+        ],
+    );
+    let head = git(dir.path(), &["rev-parse", "HEAD"]);
+    let (code, patch) = scanned(dir.path(), &["--fix", "patch"]);
+    assert_eq!(code, 0);
+    std::fs::write(dir.path().join(".git/p.diff"), patch).unwrap();
+    git(dir.path(), &["apply", ".git/p.diff"]);
+    for (path, text) in app(&[]) {
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join(&path)).unwrap(),
+            text,
+            "{path}"
+        );
+    }
+    git(dir.path(), &["checkout", "-q", "--", "."]);
+    let (code, text) = scanned(dir.path(), &["--fix", "commit"]);
+    assert_eq!(code, 0, "{text}");
+    let branches = git(
+        dir.path(),
+        &[
+            "for-each-ref",
+            "--format=%(refname:short)",
+            "refs/heads/kubemend",
+        ],
+    );
+    assert_eq!(branches.lines().count(), 2, "{branches}");
+    assert_eq!(git(dir.path(), &["rev-parse", "HEAD"]), head);
+    assert_eq!(git(dir.path(), &["status", "--porcelain"]), "");
+    assert_eq!(
+        scanned(dir.path(), &["--fix", "commit"]).0,
+        0,
+        "the same branches again"
+    );
+}
+
+#[test]
+fn explain_knows_every_rule() {
+    for rule in RULES {
+        for word in [rule.id, rule.name] {
+            let text = stdout(&kubemend(&["explain", word]));
+            assert!(
+                text.contains(rule.about) && text.contains(rule.name),
+                "{word}: {text}"
+            );
+        }
+    }
+    let output = kubemend(&["explain", "unknown-feild"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown-field"));
+}
+
+/// The table of rules in the documentation is generated; KUBEMEND_BLESS=1 writes it.
+#[test]
+fn the_table_of_rules_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let text = format!(
+        "# Rules of kubemend scan\n\nGenerated from `src/scan/rules.rs`; `kubemend explain RULE` prints the same.\n\n{}",
+        kubemend::scan::rules::table()
+    );
+    if std::env::var_os("KUBEMEND_BLESS").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(
+        committed, text,
+        "docs/rules.md is out of date: run KUBEMEND_BLESS=1 cargo test table_of_rules"
     );
 }

@@ -67,7 +67,8 @@ fn asked_again(view: &View<'_>, wanted: &Wanted, same: &[&Known<'_>]) -> bool {
         .iter()
         .filter(|q| q.marker.key == wanted.key)
         .map(|q| q.issue.number);
-    view.asked_again(pulls.chain(questions))
+    view.observed.asked.approve.contains(&wanted.fingerprint)
+        || view.asked_again(pulls.chain(questions))
 }
 
 /// An open pull request for this very finding.

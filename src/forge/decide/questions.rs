@@ -29,7 +29,7 @@ pub(super) fn judge(
         fingerprint: wanted.fingerprint.clone(),
         number,
     };
-    let known = latest(view, wanted);
+    let known = latest(view, wanted, query);
     if let Some(open) = known.filter(|q| q.issue.open) {
         return Some(match kept(view, query, open) {
             Some(why) => leave(wanted, why),
@@ -39,7 +39,8 @@ pub(super) fn judge(
     if !view.observed.complete {
         return Some(leave(wanted, Why::Unreadable));
     }
-    let again = view.asked_again(known.iter().map(|q| q.issue.number));
+    let again = view.observed.asked.approve.contains(&wanted.fingerprint)
+        || view.asked_again(known.iter().map(|q| q.issue.number));
     if !again {
         let closed = known.filter(|q| still_no(view, q));
         let why = closed.map(|q| Why::ClosedByHuman(q.issue.number));
@@ -51,13 +52,17 @@ pub(super) fn judge(
     Some(ask(known.map(|q| q.issue.number)))
 }
 
-/// The open issue of a finding, else the one that was closed last.
-fn latest<'v, 'a>(view: &'v View<'a>, wanted: &Wanted) -> Option<&'v KnownIssue<'a>> {
-    let mut all: Vec<&KnownIssue<'_>> = view
-        .questions
-        .iter()
-        .filter(|q| q.marker.key == wanted.key)
-        .collect();
+/// The open issue of a finding, else the one that was closed last. One whose marker was thrown away
+/// is known by its title.
+fn latest<'v, 'a>(
+    view: &'v View<'a>,
+    wanted: &Wanted,
+    query: &Query,
+) -> Option<&'v KnownIssue<'a>> {
+    let same = |q: &&KnownIssue<'_>| {
+        q.marker.key == wanted.key || q.marker.key.is_empty() && q.issue.title == query.title
+    };
+    let mut all: Vec<&KnownIssue<'_>> = view.questions.iter().filter(same).collect();
     all.sort_by_key(|q| (q.issue.open, q.issue.closed_at, q.issue.number));
     all.last().copied()
 }

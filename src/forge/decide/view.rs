@@ -8,7 +8,7 @@ use super::{Observed, OurPull, Topic, Wanted, WantedEnding};
 use crate::config::Rules;
 use crate::cycle::Analysis;
 use crate::forge::identity;
-use crate::forge::marker::{ClosedBecause, Marker};
+use crate::forge::marker::{ClosedBecause, Marker, What};
 use crate::forge::{Issue, Pull, PullState};
 
 /// Everything that is compared.
@@ -50,6 +50,8 @@ impl<'a> View<'a> {
             marker: marker(our.pull.number),
             mine: our.pull.author.id == observed.me.id,
         });
+        // a revert takes a fix back; it is none
+        let pulls = pulls.filter(|p| p.marker.what != What::Revert);
         let mine = |i: &&Issue| i.author.id == observed.me.id;
         let questions = observed.questions.iter().filter(mine);
         let questions = questions.map(|issue| KnownIssue {

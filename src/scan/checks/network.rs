@@ -14,7 +14,7 @@ use crate::near;
 use crate::object::{Container, Object, at, list};
 use crate::path::FieldPath;
 use crate::propose::Unlock;
-use crate::scan::draft::{Draft, Look};
+use crate::scan::draft::{Draft, Look, is_literal};
 use crate::scan::rules;
 
 pub(super) fn services(look: &Look<'_>) -> Vec<Draft> {
@@ -34,7 +34,7 @@ pub(super) fn services(look: &Look<'_>) -> Vec<Draft> {
 /// A Service whose selector no pod template of the repository matches.
 fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
     let (ns, selector) = (service.namespace(), service.map("spec.selector")?);
-    let templated = |v: &Value| v.as_str().is_none_or(|t| t.contains(['$', '{']));
+    let templated = |v: &Value| !v.as_str().is_some_and(is_literal);
     if look.world.has_pods(ns, selector) || selector.values().any(templated) {
         return None;
     }
@@ -57,8 +57,9 @@ fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
             "{reference}: no pod matches the selector {text}; {}",
             miss_text(near)
         );
-        let mut draft =
-            Draft::new(&rules::SERVICE_SELECTOR, service, at.key(&key), message).play(&[]);
+        let mut draft = Draft::new(&rules::SERVICE_SELECTOR, service, at.key(&key), message)
+            .because(near.workload)
+            .play(&[]);
         draft.only_fixed = true;
         return Some(draft);
     }
@@ -79,7 +80,8 @@ fn ports(service: &Object, workloads: &[&Object]) -> Vec<Draft> {
     let faults = port_faults(service, workloads);
     let told = faults
         .iter()
-        .filter(|f| nobody(&f.target) && (f.target.is_string() || !headless));
+        .filter(|f| nobody(&f.target) && (f.target.is_string() || !headless))
+        .filter(|f| f.target.as_str().is_none_or(is_literal));
     told.map(|fault| {
         let path = FieldPath::keys(["spec", "ports"])
             .index(fault.index)
@@ -92,6 +94,7 @@ fn ports(service: &Object, workloads: &[&Object]) -> Vec<Draft> {
         };
         Draft::new(&rules::SERVICE_PORT, service, path, message)
             .severity(severity)
+            .because(fault.workload)
             .play(&[])
     })
     .collect()
@@ -189,7 +192,7 @@ struct Wanted<'o> {
 
 impl Wanted<'_> {
     fn judge(&self, look: &Look<'_>) -> Option<Draft> {
-        if self.service.contains(['$', '{']) {
+        if !is_literal(self.service) || !self.port.as_str().is_none_or(is_literal) {
             return None;
         }
         match look.known.find("Service", self.namespace, self.service) {
@@ -217,7 +220,12 @@ impl Wanted<'_> {
         let path = self.name_path.clone();
         if let Some(right) = near.filter(|_| !world.mentions(self.service)) {
             let why = format!("no Service has that name; {right} is one slip away");
-            return Some(self.draft(path, &why));
+            let draft = self.draft(path, &why);
+            let basis = format!("Service {right} exists");
+            return Some(match self.playable {
+                true => draft.respell(Value::from(right), Unlock::BackendMissing, &basis),
+                false => draft,
+            });
         }
         let why = "no Service of the repository has that name";
         world
@@ -322,6 +330,7 @@ fn probe(object: &Object, container: &Container<'_>, field: &str, class: Class) 
     );
     let mut draft = Draft::new(&rules::PROBE_PORT, object, path, message)
         .container(Some(container.name))
+        .because(object)
         .play(&[]);
     if let Some(right) = near::misspelled(port, names()) {
         let basis = format!("container {} declares port {right}", container.name);

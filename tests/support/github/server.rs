@@ -166,9 +166,13 @@ fn settle(answer: Answer) -> Reply {
     answer.unwrap_or_else(|refused| refused)
 }
 
-/// Tokens are made, not written; of GraphQL only mutations are known.
+/// Tokens are made, not written; a query of GraphQL reads.
 fn is_write(call: &Call) -> bool {
-    call.method != "GET" && !call.path.ends_with("/access_tokens")
+    let query = call
+        .text("query")
+        .is_some_and(|q| q.trim_start().starts_with("query"));
+    let reads = call.method == "GET" || call.path.ends_with("/access_tokens");
+    !reads && !(call.path == "/graphql" && query)
 }
 
 struct Raw {
@@ -224,6 +228,13 @@ async fn read(request: Request<Body>) -> Raw {
 }
 
 impl World {
+    /// Answers as GitHub would, and fails the test in the end.
+    fn violation(&mut self, what: String, status: u16) -> Reply {
+        eprintln!("contract: {what}");
+        self.violations.push(what.clone());
+        Reply::error(status, &what)
+    }
+
     /// Everything between a request and its answer.
     fn answer(&mut self, call: &mut Call, route: Option<&routes::Route>) -> Answer {
         if !call.headers.contains_key("user-agent") {
@@ -242,11 +253,15 @@ impl World {
                 "API rate limit exceeded for installation ID 100.",
             ));
         }
-        let route = route.ok_or_else(Reply::not_found)?;
-        if let Some(violation) = contract::check(route.template, call) {
-            eprintln!("contract: {violation}");
-            self.violations.push(violation.clone());
-            return Err(Reply::error(422, &violation));
+        let Some(route) = route else {
+            let what = format!(
+                "{} {}: no operation that the tests' GitHub knows",
+                call.method, call.path
+            );
+            return Err(self.violation(what, 404));
+        };
+        if let Some(what) = contract::check(route.template, call) {
+            return Err(self.violation(what, 422));
         }
         access::check(&self.state, call, route)?;
         (route.handler)(&mut self.state, call)

@@ -1,0 +1,350 @@
+//! What stands behind the server: the forge, Git, the cluster's dump, and the pass over one
+//! repository.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::case::Answers;
+use crate::cli::Serve;
+use crate::commands::pass::{MANIFESTS, Pass};
+use crate::commands::proposer::{self, Chosen};
+use crate::commands::session::Session;
+use crate::commands::{Failure, forge};
+use crate::config::Config;
+use crate::cycle::{self, Analysis, Report, Work};
+use crate::dump;
+use crate::files::Files;
+use crate::forge::RepositoryFacts;
+use crate::forge::marker::Key;
+use crate::github::{self, Credentials, Endpoint, GitHub, Observer, Transport};
+use crate::metrics::Metrics;
+use crate::repo::gateway::{self, Gateway, Upstream};
+use crate::repo::mirror::{self, Mirror, MirrorError};
+use crate::repo::{Checkout, RepoError};
+use crate::serve::missed::missed;
+use crate::serve::seen::Seen;
+use crate::serve::{Failed, Pending, Place, Runner};
+use crate::snapshot::Snapshot;
+
+/// How long the forge may be silent during a fetch.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How far back failed deliveries are asked for again; older news are no news.
+const NEWS: SignedDuration = SignedDuration::from_hours(2);
+
+/// What a pass is made with, the same for all repositories.
+pub(super) struct Office {
+    args: Serve,
+    metrics: Arc<Metrics>,
+    transport: Transport,
+    is_app: bool,
+    /// The repositories that were named; all of the App's when none was.
+    names: Vec<String>,
+    /// The App's installations, each with limits of its own.
+    installations: Mutex<BTreeMap<u64, Transport>>,
+    asked_again: Mutex<Seen>,
+    key: Option<Key>,
+    cache: PathBuf,
+    server: String,
+    me: OnceLock<u64>,
+    _lock: mirror::Lock,
+}
+
+impl Office {
+    /// Checks what the operator gave; nothing is sent yet.
+    pub(super) fn open(args: Serve, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+        let endpoint = forge::endpoint(&args.forge);
+        let credentials = forge::needed_credentials(&args.forge)?;
+        let is_app = matches!(credentials, Credentials::App { .. });
+        let names = forge::repositories(&args.forge)?;
+        if names.is_empty() && !is_app {
+            let message =
+                "--github-repo OWNER/NAME is missing; only a GitHub App knows its repositories";
+            return Err(Failure::Input(message.to_owned()));
+        }
+        if let Some(path) = &args.operator.config {
+            Config::load(Some(path), &Files::default())?;
+        }
+        let cache = cache_folder(args.cache.as_deref())?;
+        let settings = github::Settings {
+            observer: Some(Arc::new(Counting(Arc::clone(&metrics)))),
+            ..github::Settings::for_endpoint(&endpoint)
+        };
+        Ok(Self {
+            key: forge::marker_key(&args.forge)?,
+            server: server(&args, &endpoint),
+            transport: Transport::with(endpoint, credentials, settings)?,
+            _lock: mirror::take(&cache)?,
+            installations: Mutex::default(),
+            asked_again: Mutex::new(Seen::new(10_000)),
+            me: OnceLock::new(),
+            is_app,
+            names,
+            cache,
+            metrics,
+            args,
+        })
+    }
+
+    async fn all(&self) -> github::Result<Vec<Place>> {
+        let me = self.transport.me().await?;
+        let _ = self.me.set(me.id);
+        let places = if self.names.is_empty() {
+            self.installed().await?
+        } else {
+            self.named().await?
+        };
+        Ok(places)
+    }
+
+    async fn named(&self) -> github::Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for name in &self.names {
+            match GitHub::new(self.transport.clone(), name)?.facts().await {
+                Ok(facts) => places.push(place(facts, None)),
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => tracing::warn!(repository = name, %error, "repository left out"),
+            }
+        }
+        Ok(places)
+    }
+
+    /// All repositories of the App, or of the one installation that was given.
+    async fn installed(&self) -> github::Result<Vec<Place>> {
+        let only = forge::installation(&self.args.forge).ok().flatten();
+        let installations = self.transport.installations().await?;
+        let mut places = Vec::new();
+        for installation in installations {
+            if installation.suspended || only.is_some_and(|id| id != installation.id) {
+                continue;
+            }
+            let transport = self.transport_of(Some(installation.id));
+            match transport.repositories().await {
+                Ok(all) => {
+                    let usable = all.into_iter().filter(|r| !r.archived);
+                    places.extend(usable.map(|r| place(r, Some(installation.id))));
+                }
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => {
+                    let account = installation.account;
+                    tracing::warn!(account, %error, "installation left out");
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    fn transport_of(&self, installation: Option<u64>) -> Transport {
+        let Some(id) = installation else {
+            return self.transport.clone();
+        };
+        let mut known = lock(&self.installations);
+        let new = || self.transport.installation(id);
+        known.entry(id).or_insert_with(new).clone()
+    }
+
+    async fn again(&self) -> github::Result<usize> {
+        if !self.is_app || self.args.poll.is_some() {
+            return Ok(0);
+        }
+        let now = Timestamp::now();
+        let all = self.transport.deliveries(now - NEWS).await?;
+        let lost = missed(&all, &mut lock(&self.asked_again), now);
+        for id in &lost {
+            self.transport.redeliver(*id).await?;
+        }
+        Ok(lost.len())
+    }
+
+    async fn one(&self, place: &Place) -> Result<Report, Failed> {
+        let transport = self.transport_of(place.installation);
+        let github = GitHub::new(transport.clone(), &place.full_name)?;
+        let facts = github.facts().await?;
+        if facts.id != place.id {
+            return Err(Failed::Renamed(place.full_name.clone()));
+        }
+        if facts.archived {
+            return Ok(Report::default());
+        }
+        let pass = self.read(&transport.of(&facts.full_name), &facts).await?;
+        let rules = pass.session.config.pull_requests.clone();
+        let pass = Mutex::new(pass); // a Git repository is for one thread at a time
+        let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
+        let work = Work {
+            github: &github,
+            rules: &rules,
+            key: self.key.as_ref(),
+            now: Timestamp::now(),
+            dry_run: self.args.dry_run,
+            workflow_token: false,
+            analyse: &analyse,
+        };
+        Ok(cycle::run(&work).await)
+    }
+
+    /// Everything that the run works on: Git as of now, the settings in it, the cluster.
+    async fn read(&self, transport: &Transport, facts: &RepositoryFacts) -> Result<Pass, Failed> {
+        let default = &facts.default_branch;
+        let mut session = self.session(self.checkout(transport, facts, default).await?)?;
+        let base = session.config.pull_requests.base_branch.clone();
+        if let Some(base) = base.filter(|b| b != default) {
+            // the settings are those of the default branch, the files those of the base
+            session.checkout = self.checkout(transport, facts, &base).await?;
+        }
+        let (snapshot, now, scope) = self.cluster().await?;
+        let chosen = Chosen::from_fix(&self.args.proposer);
+        Ok(Pass {
+            proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
+            session,
+            snapshot,
+            report: None,
+            now,
+            namespace: self.args.namespace.clone(),
+            scope,
+        })
+    }
+
+    fn session(&self, checkout: Checkout) -> Result<Session, Failed> {
+        let operator = &self.args.operator;
+        let (config, renderer) = (operator.config.as_deref(), operator.renderer.as_deref());
+        Session::of(checkout, config, renderer).map_err(input)
+    }
+
+    /// The cluster as it was dumped last, and the moment of that.
+    async fn cluster(&self) -> Result<(Snapshot, Timestamp, String), Failed> {
+        let now = Timestamp::now();
+        let Some(path) = self.args.snapshot.clone() else {
+            return Ok((Snapshot::default(), now, MANIFESTS.to_owned()));
+        };
+        let logs = self.args.logs.clone();
+        let dump = blocking(move || dump::read(&path, logs.as_deref())).await?;
+        let dump = dump.map_err(|e| Failed::Input(e.to_string()))?;
+        let scope = format!("cluster {}", self.args.cluster);
+        Ok((dump.snapshot, dump.newest.unwrap_or(now), scope))
+    }
+
+    /// The files of a branch, as the forge has them now.
+    async fn checkout(
+        &self,
+        transport: &Transport,
+        facts: &RepositoryFacts,
+        branch: &str,
+    ) -> Result<Checkout, Failed> {
+        let origin = format!("{}/{}.git", self.server, facts.full_name);
+        let bounds = mirror::Bounds {
+            depth: self.args.history,
+            bytes: u64::from(self.args.max_repository) << 20,
+            ..mirror::Bounds::default()
+        };
+        let upstream = Upstream {
+            url: origin.clone(),
+            token: transport.reading_token().await?,
+        };
+        let door = gateway::Bounds {
+            bytes: bounds.bytes,
+            time: bounds.time,
+            silence: SILENCE,
+        };
+        let gateway = Gateway::open(upstream, door).await;
+        let gateway = gateway.map_err(|e| Failed::Git(e.to_string()))?;
+        let folder = mirror::folder(&self.cache, &self.server, facts.id);
+        let copy = Mirror::new(folder, &origin, bounds);
+        let (branch, url) = (branch.to_owned(), gateway.url().to_owned());
+        let updated = blocking(move || copy.update(&branch, &url)).await?;
+        self.metrics
+            .fetch(if updated.is_ok() { "done" } else { "failed" });
+        updated.map_err(|error| match (gateway.trouble(), error) {
+            (Some(trouble), _) => Failed::Git(trouble.to_string()),
+            (None, MirrorError::Repository(e @ RepoError::SymlinkEscape { .. })) => {
+                Failed::Input(e.to_string())
+            }
+            (None, error) => Failed::Git(error.to_string()),
+        })
+    }
+}
+
+impl Runner for Office {
+    fn repositories(&self) -> Pending<'_, Result<Vec<Place>, github::Error>> {
+        Box::pin(self.all())
+    }
+
+    fn serves(&self, full_name: &str) -> bool {
+        let is_named = |n: &String| n.eq_ignore_ascii_case(full_name);
+        self.names.is_empty() || self.names.iter().any(is_named)
+    }
+
+    fn pass(&self, place: Place) -> Pending<'_, Result<Report, Failed>> {
+        Box::pin(async move { self.one(&place).await })
+    }
+
+    fn redeliver(&self) -> Pending<'_, Result<usize, github::Error>> {
+        Box::pin(self.again())
+    }
+
+    fn me(&self) -> Option<u64> {
+        self.me.get().copied()
+    }
+}
+
+/// Counts what is asked of the forge.
+struct Counting(Arc<Metrics>);
+
+impl Observer for Counting {
+    fn request(&self, method: &str, status: Option<u16>, _took: Duration) {
+        self.0.forge_request(method, status);
+    }
+
+    fn remaining(&self, resource: &str, remaining: u64) {
+        self.0.forge_remaining(resource, remaining);
+    }
+}
+
+fn place(facts: RepositoryFacts, installation: Option<u64>) -> Place {
+    Place {
+        id: facts.id,
+        full_name: facts.full_name,
+        installation,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn input(failure: Failure) -> Failed {
+    Failed::Input(failure.to_string())
+}
+
+/// Work that computes or waits for the disk, away from those who answer requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failed> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Failed::Input(format!("internal: {e}")))
+}
+
+/// Where repositories are cloned from: the API's host, without what belongs to the API.
+fn server(args: &Serve, endpoint: &Endpoint) -> String {
+    let given = args.github_server_url.as_deref().map(str::trim);
+    let url = match given.filter(|u| !u.is_empty()) {
+        Some(url) => url,
+        None if endpoint.rest == "https://api.github.com" => "https://github.com",
+        None => endpoint
+            .rest
+            .strip_suffix("/api/v3")
+            .unwrap_or(&endpoint.rest),
+    };
+    url.trim_end_matches('/').to_owned()
+}
+
+fn cache_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    let named = |variable: &str| std::env::var_os(variable).filter(|v| !v.is_empty());
+    let usual = || named("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || named("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = given.map(Path::to_owned);
+    let folder = folder.or_else(|| usual().or_else(home).map(|cache| cache.join("kubemend")));
+    folder.ok_or_else(|| Failure::Input("--cache DIR is missing".to_owned()))
+}

@@ -1,0 +1,112 @@
+//! The dashboard: the one issue that lists everything, and the heartbeat.
+
+use super::Outcome;
+use super::writer::same_text;
+use crate::cycle::{Analysis, Work};
+use crate::forge::dashboard::{Dashboard, HEARTBEAT, TITLE, render, without_heartbeat};
+use crate::forge::decide::{Action, DASHBOARD, Observed};
+use crate::forge::marker::{self, Marker, What};
+use crate::forge::{Issue, identity};
+use crate::github::{Error, Result};
+use crate::message::forge::with_marker;
+
+/// Writes the dashboard when it says something else than before, or when its heartbeat is old. An
+/// idle pass writes nothing.
+pub async fn tell(
+    work: &Work<'_>,
+    observed: &Observed,
+    analysis: &Analysis,
+    actions: &[Action],
+    outcome: &Outcome,
+) -> Result<()> {
+    let rules = work.rules;
+    let facts = &observed.facts;
+    if work.dry_run || !rules.enabled || !rules.dashboard || facts.archived || !facts.has_issues {
+        return Ok(());
+    }
+    // somebody who closed it does not want it
+    if observed.dashboard.as_ref().is_some_and(|d| !d.open) {
+        return Ok(());
+    }
+    let text = render(&Dashboard {
+        wanted: &analysis.wanted,
+        actions,
+        observed,
+        opened: &outcome.numbers,
+        rules,
+        listed: &analysis.listed,
+        problems: &analysis.problems,
+        now: work.now,
+    });
+    let hash = identity::text_hash(TITLE, &without_heartbeat(&text));
+    match &observed.dashboard {
+        Some(issue) => update(work, observed, issue, &text, hash).await,
+        None => create(work, observed, &text, hash).await,
+    }
+}
+
+async fn update(
+    work: &Work<'_>,
+    observed: &Observed,
+    issue: &Issue,
+    text: &str,
+    hash: String,
+) -> Result<()> {
+    let known = observed.markers.get(&issue.number);
+    let fresh = known
+        .and_then(|m| m.beat)
+        .is_some_and(|beat| work.now.duration_since(beat) < HEARTBEAT && beat <= work.now);
+    let sound = !observed.unsound.contains(&issue.number);
+    if fresh && sound && known.is_some_and(|m| m.body == hash) {
+        return Ok(());
+    }
+    let now = work.github.issue(issue.number).await?;
+    // somebody just ticked a box: that is heard first
+    if !now.open || !same_text(&now.body, &issue.body) {
+        return Ok(());
+    }
+    let marker = beat(work, observed, known.cloned().unwrap_or_default(), hash);
+    let body = with_marker(text, &marker::write(&marker, work.key));
+    work.github.edit_issue(issue.number, TITLE, &body).await
+}
+
+fn beat(work: &Work<'_>, observed: &Observed, before: Marker, hash: String) -> Marker {
+    Marker {
+        what: What::Dashboard,
+        repo: observed.repo_id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        body: hash,
+        beat: Some(work.now),
+        ..before
+    }
+}
+
+async fn create(work: &Work<'_>, observed: &Observed, text: &str, hash: String) -> Result<()> {
+    // another process of ours may have made it since the observation
+    if there(work, observed).await? {
+        return Ok(());
+    }
+    let marker = beat(work, observed, Marker::default(), hash);
+    let body = with_marker(text, &marker::write(&marker, work.key));
+    let opened = work
+        .github
+        .open_issue(TITLE, &body, &[DASHBOARD.to_owned()])
+        .await;
+    match opened {
+        Ok(_) => Ok(()),
+        Err(Error::Gone(_)) => Ok(()),
+        // it may be there all the same
+        Err(error @ (Error::Unavailable(_) | Error::Unexpected(_))) => {
+            match there(work, observed).await? {
+                true => Ok(()),
+                false => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn there(work: &Work<'_>, observed: &Observed) -> Result<bool> {
+    let all = work.github.issues(DASHBOARD, "all").await?;
+    Ok(all.iter().any(|i| i.author.id == observed.me.id))
+}

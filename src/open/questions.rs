@@ -1,0 +1,141 @@
+//! Questions: one issue for one finding, found again by its marker.
+
+use super::writer::{Writer, same_text};
+use crate::forge::decide::{QUESTION, Query, Wanted};
+use crate::forge::marker::{self, Marker, What};
+use crate::forge::{Issue, identity};
+use crate::github::{Error, Result};
+use crate::message::forge::question_body;
+
+impl Writer<'_> {
+    pub(super) async fn ask(
+        &mut self,
+        wanted: &Wanted,
+        query: &Query,
+        number: Option<u64>,
+    ) -> Result<()> {
+        if let Some(number) = number {
+            return self.ask_again(wanted, query, number).await;
+        }
+        // another process of ours may have asked since the observation
+        if let Some(known) = self.asked_already(wanted).await? {
+            self.asked(known, "none", &wanted.fingerprint);
+            return Ok(());
+        }
+        let marker = self.question_marker(Marker::default(), wanted, query);
+        let body = question_body(
+            query,
+            wanted.unheard.as_deref(),
+            &marker::write(&marker, self.work.key),
+        );
+        let labels = [QUESTION.to_owned()];
+        let opened = self
+            .work
+            .github
+            .open_issue(&query.title, &body, &labels)
+            .await;
+        let number = match opened {
+            Ok(issue) => issue.number,
+            Err(error @ (Error::Unavailable(_) | Error::Unexpected(_))) => {
+                // it may be there all the same
+                self.asked_already(wanted).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        self.asked(number, "created", &wanted.fingerprint);
+        Ok(())
+    }
+
+    async fn asked_already(&self, wanted: &Wanted) -> Result<Option<u64>> {
+        let all = self.work.github.issues(QUESTION, "open").await?;
+        let same = |issue: &&Issue| {
+            let read = marker::read(&issue.body, self.work.key);
+            issue.author.id == self.observed.me.id
+                && read.marker().is_some_and(|m| {
+                    m.key == wanted.key && marker::fits(m, self.observed.repo_id, "")
+                })
+        };
+        Ok(all.iter().find(same).map(|i| i.number))
+    }
+
+    async fn ask_again(&mut self, wanted: &Wanted, query: &Query, number: u64) -> Result<()> {
+        let Some(now) = self.unchanged_issue(number).await? else {
+            return Ok(());
+        };
+        let marker = self.question_marker(self.marker(number), wanted, query);
+        let body = question_body(
+            query,
+            wanted.unheard.as_deref(),
+            &marker::write(&marker, self.work.key),
+        );
+        if now.title != query.title || !same_text(&now.body, &body) {
+            self.work
+                .github
+                .edit_issue(number, &query.title, &body)
+                .await?;
+        }
+        if !now.open {
+            self.work
+                .github
+                .set_issue_open(number, true, "reopened")
+                .await?;
+        }
+        self.remember(number, &query.title, body, &marker);
+        self.asked(number, "updated", &wanted.fingerprint);
+        Ok(())
+    }
+
+    fn question_marker(&self, before: Marker, wanted: &Wanted, query: &Query) -> Marker {
+        let titles = query.options.iter().map(|(title, _)| title.as_str());
+        Marker {
+            what: What::Question,
+            repo: self.observed.repo_id,
+            key: wanted.key.clone(),
+            scope: self.analysis.scope.clone(),
+            object: wanted
+                .object
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            evidence: query.evidence.clone(),
+            body: identity::text_hash(&query.title, &query.body),
+            options: identity::options_key(titles),
+            labels: vec![QUESTION.to_owned()],
+            closed: None,
+            healthy: None,
+            ..before
+        }
+    }
+
+    /// A question as it is now; `None` when it changed since it was observed.
+    pub(super) async fn unchanged_issue(&mut self, number: u64) -> Result<Option<Issue>> {
+        let now = self.work.github.issue(number).await?;
+        let known = self.observed.questions.iter().find(|q| q.number == number);
+        let text = self.texts.get(&number);
+        let seen = known.is_some_and(|q| q.open == now.open)
+            && text.is_some_and(|t| same_text(&t.body, &now.body));
+        if !seen {
+            self.note(format!(
+                "#{number} changed during this pass; left to the next one"
+            ));
+        }
+        Ok(Some(now).filter(|_| seen))
+    }
+
+    /// Writes another marker into a question, and nothing else of it.
+    pub(super) async fn mark_issue(&mut self, number: u64, marker: &Marker) -> Result<()> {
+        let Some(text) = self.texts.get(&number).cloned() else {
+            return Ok(());
+        };
+        let body = self.with(&marker::strip(&text.body), marker);
+        if !same_text(&text.body, &body) {
+            self.work
+                .github
+                .edit_issue(number, &text.title, &body)
+                .await?;
+        }
+        self.remember(number, &text.title, body, marker);
+        Ok(())
+    }
+}

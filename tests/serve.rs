@@ -1,0 +1,39 @@
+//! The server against what is not always there: `git http-backend`, and GitHub's own example
+//! deliveries. What is missing is reported as ignored, by name.
+#![allow(clippy::unwrap_used)]
+
+use libtest_mimic::{Arguments, Trial};
+
+#[path = "serve/corpus.rs"]
+mod corpus;
+#[path = "serve/git_server.rs"]
+mod git_server;
+#[path = "serve/mirror.rs"]
+mod mirror;
+#[path = "serve/program.rs"]
+mod program;
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "integration/serve_stub.rs"]
+mod serve_stub;
+#[path = "support/mod.rs"]
+mod support;
+
+fn main() {
+    let mut trials: Vec<Trial> = mirror::trials();
+    trials.extend(corpus::trials());
+    trials.extend(program::trials());
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A trial that is ignored, with the reason in its name, when something is missing.
+fn trial(name: &str, missing: Option<&str>, test: fn()) -> Trial {
+    let named = match missing {
+        Some(what) => format!("{name} [missing: {what}]"),
+        None => name.to_owned(),
+    };
+    Trial::test(named, move || {
+        test();
+        Ok(())
+    })
+    .with_ignored_flag(missing.is_some())
+}
