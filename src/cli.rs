@@ -41,10 +41,10 @@ pub enum Color {
 pub enum Command {
     /// One pass: diagnosis, proven diff and pull-request text from a cluster dump and a repository.
     Fix(Box<Fix>),
-    /// Look after repositories on GitHub: at each webhook delivery, and again and again.
-    Serve(Box<Serve>),
     /// Findings in manifests alone, without a cluster; each that can be mended with its proven fix.
     Scan(Scan),
+    /// Look after repositories on GitHub: at each webhook delivery, and again and again.
+    Serve(Box<Serve>),
     /// Where in Git a field of an object is written, with the decision trail.
     Locate(Locate),
     /// Run cases with a known answer and print how they ended.
@@ -156,9 +156,22 @@ pub struct Fix {
     /// Write each fix as a commit on a branch of its own. HEAD, index and work tree stay as they are.
     #[arg(long)]
     pub commit: bool,
+    /// Open pull requests and questions on GitHub, bring those that are there up to date, and answer
+    /// commands. The commit that is read (HEAD) must be on GitHub.
+    #[arg(long, conflicts_with_all = ["commit", "output"])]
+    pub open: bool,
+    /// With --open: say what would be done, and write nothing.
+    #[arg(long, requires = "open")]
+    pub dry_run: bool,
+    /// With --open: the cluster's name; tells its findings from those of another one.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster: String,
     /// The lowest severity that makes the exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Never)]
     pub fail_on: FailOn,
+    /// Settings of the forge, for --open.
+    #[command(flatten, next_help_heading = "GitHub, for --open")]
+    pub forge: ForgeArgs,
     /// Settings shared with other commands.
     #[command(flatten)]
     pub operator: Operator,
@@ -293,6 +306,97 @@ pub struct ForgeArgs {
     pub marker_key_file: Option<String>,
 }
 
+const ACTION_HELP: &str = "Everything comes from the environment, as action.yml sets it; an empty variable is an absent one.
+Files and outputs: GITHUB_EVENT_PATH, GITHUB_OUTPUT, GITHUB_STEP_SUMMARY.
+
+Exit codes: 0 fine, or nothing to do; 1 findings at or above fail-on; 2 usage or configuration;
+3 GitHub or the model does not answer.";
+
+/// `kubemend action`. Texts, so that an input which a workflow leaves out (an empty variable) is
+/// told apart from a wrong one.
+#[derive(Debug, Args)]
+#[command(after_long_help = ACTION_HELP, after_help = ACTION_HELP)]
+pub struct Action {
+    /// `propose`, `validate` or `review`.
+    #[arg(long, env = "KUBEMEND_MODE")]
+    pub mode: Option<String>,
+    /// Where the repository is, below the workspace.
+    #[arg(long, env = "KUBEMEND_PATH")]
+    pub path: Option<String>,
+    /// Only these files: globs, one a line or separated by commas.
+    #[arg(long, env = "KUBEMEND_PATHS")]
+    pub paths: Option<String>,
+    /// Open pull requests at most; the operator's cap still counts.
+    #[arg(long, env = "KUBEMEND_MAX_PRS")]
+    pub max_prs: Option<String>,
+    /// `auto`, `always` or `never`.
+    #[arg(long, env = "KUBEMEND_DRAFT")]
+    pub draft: Option<String>,
+    /// `never`, `error`, `warning`, or a severity.
+    #[arg(long, env = "KUBEMEND_FAIL_ON")]
+    pub fail_on: Option<String>,
+    /// `true`: look only.
+    #[arg(long, env = "KUBEMEND_DRY_RUN")]
+    pub dry_run: Option<String>,
+    /// Where to write SARIF (validate and review).
+    #[arg(long, env = "KUBEMEND_SARIF")]
+    pub sarif: Option<String>,
+    /// A dump of the cluster.
+    #[arg(long, env = "KUBEMEND_SNAPSHOT")]
+    pub snapshot: Option<String>,
+    /// Its logs.
+    #[arg(long, env = "KUBEMEND_LOGS")]
+    pub logs: Option<String>,
+    /// The name of the dump's cluster.
+    #[arg(long, env = "KUBEMEND_CLUSTER")]
+    pub cluster: Option<String>,
+    /// Namespace of manifests that name none.
+    #[arg(long, env = "KUBEMEND_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// What a person reports (workflow_dispatch).
+    #[arg(long, env = "KUBEMEND_REPORT")]
+    pub report: Option<String>,
+    /// The operator's configuration.
+    #[arg(long, env = "KUBEMEND_CONFIG")]
+    pub config: Option<String>,
+    /// kustomize or kubectl.
+    #[arg(long, env = "KUBEMEND_RENDERER")]
+    pub renderer: Option<String>,
+    /// The model's name.
+    #[arg(long, env = "KUBEMEND_MODEL")]
+    pub model: Option<String>,
+    /// Base URL of an OpenAI-compatible endpoint.
+    #[arg(long, env = "OPENAI_BASE_URL")]
+    pub base_url: Option<String>,
+    /// `true`: the token is the workflow's own, so its pull requests start no workflow.
+    #[arg(long, env = "KUBEMEND_DEFAULT_TOKEN")]
+    pub default_token: Option<String>,
+    /// The event's name.
+    #[arg(long, env = "GITHUB_EVENT_NAME")]
+    pub event_name: Option<String>,
+    /// A file with the event.
+    #[arg(long, env = "GITHUB_EVENT_PATH")]
+    pub event_path: Option<String>,
+    /// The ref that started the workflow.
+    #[arg(long = "ref", env = "GITHUB_REF")]
+    pub reference: Option<String>,
+    /// The checkout.
+    #[arg(long, env = "GITHUB_WORKSPACE")]
+    pub workspace: Option<String>,
+    /// Base URL of the website.
+    #[arg(long, env = "GITHUB_SERVER_URL")]
+    pub server_url: Option<String>,
+    /// The file that takes outputs.
+    #[arg(long, env = "GITHUB_OUTPUT")]
+    pub output: Option<String>,
+    /// The file that takes the job summary.
+    #[arg(long, env = "GITHUB_STEP_SUMMARY")]
+    pub step_summary: Option<String>,
+    /// The repository, and as whom.
+    #[command(flatten)]
+    pub forge: ForgeArgs,
+}
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -395,97 +499,6 @@ fn interval(text: &str) -> Result<std::time::Duration, String> {
         return Err("between one second and a week".to_owned());
     }
     Ok(parsed.unsigned_abs())
-}
-
-const ACTION_HELP: &str = "Everything comes from the environment, as action.yml sets it; an empty variable is an absent one.
-Files and outputs: GITHUB_EVENT_PATH, GITHUB_OUTPUT, GITHUB_STEP_SUMMARY.
-
-Exit codes: 0 fine, or nothing to do; 1 findings at or above fail-on; 2 usage or configuration;
-3 GitHub or the model does not answer.";
-
-/// `kubemend action`. Texts, so that an input which a workflow leaves out (an empty variable) is
-/// told apart from a wrong one.
-#[derive(Debug, Args)]
-#[command(after_long_help = ACTION_HELP, after_help = ACTION_HELP)]
-pub struct Action {
-    /// `propose`, `validate` or `review`.
-    #[arg(long, env = "KUBEMEND_MODE")]
-    pub mode: Option<String>,
-    /// Where the repository is, below the workspace.
-    #[arg(long, env = "KUBEMEND_PATH")]
-    pub path: Option<String>,
-    /// Only these files: globs, one a line or separated by commas.
-    #[arg(long, env = "KUBEMEND_PATHS")]
-    pub paths: Option<String>,
-    /// Open pull requests at most; the operator's cap still counts.
-    #[arg(long, env = "KUBEMEND_MAX_PRS")]
-    pub max_prs: Option<String>,
-    /// `auto`, `always` or `never`.
-    #[arg(long, env = "KUBEMEND_DRAFT")]
-    pub draft: Option<String>,
-    /// `never`, `error`, `warning`, or a severity.
-    #[arg(long, env = "KUBEMEND_FAIL_ON")]
-    pub fail_on: Option<String>,
-    /// `true`: look only.
-    #[arg(long, env = "KUBEMEND_DRY_RUN")]
-    pub dry_run: Option<String>,
-    /// Where to write SARIF (validate and review).
-    #[arg(long, env = "KUBEMEND_SARIF")]
-    pub sarif: Option<String>,
-    /// A dump of the cluster.
-    #[arg(long, env = "KUBEMEND_SNAPSHOT")]
-    pub snapshot: Option<String>,
-    /// Its logs.
-    #[arg(long, env = "KUBEMEND_LOGS")]
-    pub logs: Option<String>,
-    /// The name of the dump's cluster.
-    #[arg(long, env = "KUBEMEND_CLUSTER")]
-    pub cluster: Option<String>,
-    /// Namespace of manifests that name none.
-    #[arg(long, env = "KUBEMEND_NAMESPACE")]
-    pub namespace: Option<String>,
-    /// What a person reports (workflow_dispatch).
-    #[arg(long, env = "KUBEMEND_REPORT")]
-    pub report: Option<String>,
-    /// The operator's configuration.
-    #[arg(long, env = "KUBEMEND_CONFIG")]
-    pub config: Option<String>,
-    /// kustomize or kubectl.
-    #[arg(long, env = "KUBEMEND_RENDERER")]
-    pub renderer: Option<String>,
-    /// The model's name.
-    #[arg(long, env = "KUBEMEND_MODEL")]
-    pub model: Option<String>,
-    /// Base URL of an OpenAI-compatible endpoint.
-    #[arg(long, env = "OPENAI_BASE_URL")]
-    pub base_url: Option<String>,
-    /// `true`: the token is the workflow's own, so its pull requests start no workflow.
-    #[arg(long, env = "KUBEMEND_DEFAULT_TOKEN")]
-    pub default_token: Option<String>,
-    /// The event's name.
-    #[arg(long, env = "GITHUB_EVENT_NAME")]
-    pub event_name: Option<String>,
-    /// A file with the event.
-    #[arg(long, env = "GITHUB_EVENT_PATH")]
-    pub event_path: Option<String>,
-    /// The ref that started the workflow.
-    #[arg(long = "ref", env = "GITHUB_REF")]
-    pub reference: Option<String>,
-    /// The checkout.
-    #[arg(long, env = "GITHUB_WORKSPACE")]
-    pub workspace: Option<String>,
-    /// Base URL of the website.
-    #[arg(long, env = "GITHUB_SERVER_URL")]
-    pub server_url: Option<String>,
-    /// The file that takes outputs.
-    #[arg(long, env = "GITHUB_OUTPUT")]
-    pub output: Option<String>,
-    /// The file that takes the job summary.
-    #[arg(long, env = "GITHUB_STEP_SUMMARY")]
-    pub step_summary: Option<String>,
-    /// The repository, and as whom.
-    #[command(flatten)]
-    pub forge: ForgeArgs,
 }
 
 /// `kubemend locate`.

@@ -58,9 +58,9 @@ pub fn main(cli: Cli) -> ExitCode {
     let progress = terminal::Progress::new(cli.quiet);
     let done = match cli.command {
         Command::Fix(args) => fix::run(&args, progress),
-        Command::Serve(args) => serve::run(args),
         Command::Scan(args) => scan::run(&args, progress),
         Command::Action(args) => action::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

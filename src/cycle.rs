@@ -90,6 +90,17 @@ pub async fn run(work: &Work<'_>) -> Report {
     report
 }
 
+/// Shows on the dashboard why there was no pass (a configuration that cannot be used). Nothing else
+/// is written.
+pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(), Error> {
+    let observed = open::observe(work).await?;
+    let analysis = Analysis {
+        problems,
+        ..Analysis::default()
+    };
+    open::tell(work, &observed, &analysis, &[], &open::Outcome::default()).await
+}
+
 async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let mut observed = open::observe(work).await?;
     // without what people said, the run would propose something else: any error ends the pass

@@ -56,8 +56,8 @@ fn section(body: &mut String, heading: &str) {
 }
 
 /// The statements of a diagnosis, with what they cite.
-fn claims(body: &mut String, claims: &[Claim], voice: Voice<'_>) {
-    for claim in claims.iter().take(12) {
+fn claims<'c>(body: &mut String, claims: impl Iterator<Item = &'c Claim>, voice: Voice<'_>) {
+    for claim in claims.take(12) {
         let cites = pull_request::cites(claim, voice);
         let _ = writeln!(body, "- {}{cites}", voice.brief(&claim.text, 600));
     }

@@ -170,6 +170,8 @@ pub struct Scan {
     pub silenced: Vec<Silenced>,
     /// The fixes; several findings of one object may share one.
     pub fixes: Vec<Ended>,
+    /// Questions and refusals, for whoever tells them on a forge.
+    pub open: Vec<Ended>,
     /// What was not looked at and is no fault: remote bases, charts, a missing renderer.
     pub unseen: Vec<String>,
     /// What was looked at.
@@ -266,37 +268,40 @@ fn of_scope(input: &Input<'_>, scope: &Scope, i: usize, world: &World) -> Vec<Pl
         true => Form::Plain,
         false => Form::Rendered,
     };
-    let mut drafts: Vec<Draft> = members
+    let mut drafts: Vec<(Draft, &Desired)> = members
         .iter()
-        .flat_map(|d| checks::schema::check(d, form, input.target, world))
+        .flat_map(|d| {
+            let drafts = checks::schema::check(d, form, input.target, world);
+            drafts.into_iter().map(move |draft| (draft, d))
+        })
         .collect();
     let look = Look {
         members,
         known: &known,
         world,
     };
-    let invalid = drafts.clone();
-    let more = checks::references(&look);
+    let invalid: Vec<Draft> = drafts.iter().map(|(draft, _)| draft.clone()).collect();
     // what does not arrive in the cluster has no other faults there
-    drafts.extend(more.into_iter().filter(|d| !explained(d, &invalid)));
+    let more = checks::references(&look)
+        .into_iter()
+        .filter(|d| !explained(d, &invalid));
+    drafts.extend(more.filter_map(|draft| {
+        let of = |d: &&Desired| d.object.reference() == draft.object;
+        let desired = members.iter().find(of)?;
+        Some((draft, desired))
+    }));
     if drafts.is_empty() {
         return Vec::new();
     }
     let narrow = mend::narrowed(input, scope, input.places);
-    let at = |draft: Draft| {
-        let desired = members
-            .iter()
-            .find(|d| d.object.reference() == draft.object)?;
-        let place = place::place(&narrow, desired, &draft.path, draft.on_key);
-        Some(Placed {
-            draft,
-            place,
-            scope: Some(i),
-            roots: scope.root.iter().cloned().collect(),
-            options: None,
-        })
+    let at = |(draft, desired): (Draft, &Desired)| Placed {
+        place: place::place(&narrow, desired, &draft.path, draft.on_key),
+        draft,
+        scope: Some(i),
+        roots: scope.root.iter().cloned().collect(),
+        options: None,
     };
-    drafts.into_iter().filter_map(at).collect()
+    drafts.into_iter().map(at).collect()
 }
 
 /// Whether a fault of the object itself at the same field, or of what it looks at, is told already.
@@ -411,7 +416,7 @@ fn settle(input: &Input<'_>, scopes: &[Scope], placed: Vec<Placed>, scan: &mut S
         let scope = one.scope.and_then(|i| scopes.get(i));
         let outcome = match &one.options {
             Some(fault) => mender.source(&one.draft, fault),
-            None => mender.outcome(&one.draft, scope, &one.roots, &one.place),
+            None => mender.outcome(&one.draft, one.scope.zip(scope), &one.roots, &one.place),
         };
         if one.draft.only_fixed && !matches!(outcome, Outcome::Fixed(_)) {
             continue;
@@ -430,7 +435,7 @@ fn settle(input: &Input<'_>, scopes: &[Scope], placed: Vec<Placed>, scan: &mut S
             outcome,
         });
     }
-    scan.fixes = mender.fixes;
+    (scan.fixes, scan.open) = (mender.fixes, mender.open);
     scan.findings
         .sort_by(|a, b| (&a.place, a.rule.id).cmp(&(&b.place, b.rule.id)));
 }

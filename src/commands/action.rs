@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::action::outcome::{Ended, Outputs, plain};
-use crate::action::{Inputs, Surroundings, Task, inputs, summary, task};
+use crate::action::{Inputs, Mode, Surroundings, Task, inputs, summary, task};
 use crate::cli::{Action as Args, ForgeArgs};
 use crate::commands::Failure;
-use crate::commands::forge;
+use crate::commands::forge::{self, Online};
 use crate::config::{ConfigError, Loaded};
 use crate::repo::Checkout;
 use crate::terminal;
@@ -155,7 +155,7 @@ fn event(path: &Option<String>) -> Result<Value, Failure> {
 }
 
 fn act(workflow: &Workflow<'_>) -> Result<Done, Stop> {
-    let loaded = pulls::configuration(workflow)?;
+    let loaded = pulls::configuration(workflow).inspect_err(|stop| shown(workflow, stop))?;
     for note in &loaded.notes {
         say(note);
     }
@@ -185,6 +185,18 @@ fn act(workflow: &Workflow<'_>) -> Result<Done, Stop> {
     };
     done.outputs.head.clone_from(&workflow.checkout.head);
     Ok(done)
+}
+
+/// A pass whose configuration cannot be used says so on the dashboard, where it writes at all.
+fn shown(workflow: &Workflow<'_>, stop: &Stop) {
+    let passes =
+        workflow.inputs.mode == Mode::Propose && workflow.event.pointer("/pull_request").is_none();
+    let Stop::Config(error) = stop else {
+        return;
+    };
+    if let (true, Err(failure)) = (passes, pass::tell(workflow, error)) {
+        say(&format!("the dashboard does not show it: {failure}"));
+    }
 }
 
 /// One line of the log.
@@ -219,19 +231,7 @@ impl Workflow<'_> {
 
     /// A runtime, and GitHub; `None` where there are no credentials.
     fn github(&self) -> Result<Option<Online>, Failure> {
-        let Some(credentials) = forge::credentials(self.forge())? else {
-            return Ok(None);
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|e| Failure::Infrastructure(e.to_string()))?;
-        let entered = runtime.enter();
-        let transport = crate::github::Transport::new(forge::endpoint(self.forge()), credentials)?;
-        let github = forge::repository(self.forge(), transport)?;
-        drop(entered);
-        Ok(Some(Online { runtime, github }))
+        forge::online(self.forge())
     }
 
     /// Where pull requests of this repository are.
@@ -257,12 +257,6 @@ impl Workflow<'_> {
         }
         Some(path)
     }
-}
-
-/// GitHub, with what waits for it.
-struct Online {
-    runtime: tokio::runtime::Runtime,
-    github: crate::github::GitHub,
 }
 
 fn inside(path: &Path, root: &Path) -> bool {

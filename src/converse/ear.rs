@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, Permitted, permitted};
-use crate::converse::effect::{Change, IGNORED, apply};
+use crate::converse::effect::{Change, apply};
 use crate::converse::judge::{self, Effect, Place, Refused, Scene, Verdict, Wish};
 use crate::converse::people::{About, People};
 use crate::converse::threads::{self, Thread, Unanswered};
 use crate::converse::ticks::{Tick, ticked, unticked};
 use crate::converse::{Heard, Item, Request, What, hidden, said};
 use crate::cycle::Work;
-use crate::forge::decide::Observed;
+use crate::forge::decide::{IGNORED, Observed, PAUSED};
 use crate::forge::{Comment, CommentKind, Permission, PullState};
 use crate::github::Result;
 
@@ -56,6 +56,16 @@ enum Head {
     Ours,
     /// Somebody's commit of that time.
     Theirs(jiff::Timestamp),
+}
+
+/// What has become of an `ignore`.
+enum Ignored {
+    /// Nothing new.
+    AsItWas,
+    /// Its time is over, or people took the label off.
+    Over,
+    /// What is left of one that is over.
+    Stale,
 }
 
 impl<'a, 'w> Ear<'a, 'w> {
@@ -484,10 +494,11 @@ impl<'a, 'w> Ear<'a, 'w> {
         };
         let labels = thread.labels.clone();
         match change {
-            Change::Ignore(_) if !labels.iter().any(|l| l == IGNORED) => {
+            Change::Ignore(_) if !has(&labels, IGNORED) => {
                 thread.labels.push(IGNORED.to_owned());
             }
-            Change::Unignore => thread.labels.retain(|l| l != IGNORED),
+            Change::Unignore | Change::Allow => without(&mut thread.labels, IGNORED),
+            Change::Resume => without(&mut thread.labels, PAUSED),
             _ => {}
         }
         let before = thread.marker.clone();
@@ -499,18 +510,34 @@ impl<'a, 'w> Ear<'a, 'w> {
         }
     }
 
-    /// An `ignore 7d` whose days are over.
+    /// An `ignore 7d` whose days are over, and a label that people took off: both end it.
     fn end_periods(&mut self) {
-        let now = self.work.now;
         for at in 0..self.threads.len() {
-            let thread = self.threads.get(at);
-            let until = thread.and_then(|t| t.marker.as_ref()?.ignored_until);
-            if until.is_some_and(|until| until <= now) {
-                self.carry_out(
-                    at,
-                    vec![Effect::Here(Change::Unignore), Effect::Ask(Wish::Unignore)],
-                );
-            }
+            let Some(scene) = self.scene(at, false, "", self.work.now) else {
+                continue;
+            };
+            let effects = match self.threads.get(at).map(|t| self.ignored(t)) {
+                Some(Ignored::Over) => judge::comes_back(&scene).to_vec(),
+                Some(Ignored::Stale) => vec![Effect::Here(Change::Unignore)],
+                Some(Ignored::AsItWas) | None => continue,
+            };
+            self.carry_out(at, effects);
+        }
+    }
+
+    fn ignored(&self, thread: &Thread) -> Ignored {
+        let Some(marker) = &thread.marker else {
+            return Ignored::AsItWas;
+        };
+        let taken_off = has(&marker.labels, IGNORED) && !has(&thread.labels, IGNORED);
+        let ended = |until| until <= self.work.now || taken_off;
+        if marker.ignored_until.is_some_and(ended) {
+            return Ignored::Over;
+        }
+        // on what is open, the label that is gone has nothing more to say
+        match taken_off && thread.place == Place::OpenPull {
+            true => Ignored::Stale,
+            false => Ignored::AsItWas,
         }
     }
 
@@ -673,21 +700,29 @@ fn changed(body: &str, thread: &Thread, todo: &Todo, work: &Work<'_>) -> String 
 async fn write(work: &Work<'_>, thread: &Thread, todo: &Todo) -> Result<String> {
     let github = work.github;
     let number = thread.number;
-    if todo.changes.iter().any(|c| matches!(c, Change::Ignore(_))) && ignored(thread) {
+    let did = |wanted: fn(&Change) -> bool| todo.changes.iter().any(wanted);
+    if did(|c| matches!(c, Change::Ignore(_))) && has(&thread.labels, IGNORED) {
         github.add_labels(number, &[IGNORED.to_owned()]).await?;
     }
     let body = edit(work, number, thread.place.is_pull(), |b| {
         changed(b, thread, todo, work)
     })
     .await?;
-    if todo.changes.contains(&Change::Unignore) && !ignored(thread) {
+    if did(|c| matches!(c, Change::Unignore | Change::Allow)) && !has(&thread.labels, IGNORED) {
         github.remove_label(number, IGNORED).await?;
+    }
+    if did(|c| *c == Change::Resume) {
+        github.remove_label(number, PAUSED).await?;
     }
     Ok(body)
 }
 
-fn ignored(thread: &Thread) -> bool {
-    thread.labels.iter().any(|l| l == IGNORED)
+fn has(labels: &[String], label: &str) -> bool {
+    labels.iter().any(|l| l.eq_ignore_ascii_case(label))
+}
+
+fn without(labels: &mut Vec<String>, label: &str) {
+    labels.retain(|l| !l.eq_ignore_ascii_case(label));
 }
 
 /// Changes a body as it is now; writes nothing where nothing differs.

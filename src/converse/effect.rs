@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::command::{MAX_TEXT, MAX_VALUES};
 use crate::evidence::redact;
+use crate::forge::decide::IGNORED;
 use crate::forge::marker::{Marker, Paused};
 use crate::message;
 
@@ -24,8 +25,11 @@ pub enum Change {
     Hint(String),
     /// Ignored until then.
     Ignore(Timestamp),
-    /// Not ignored any more.
+    /// Not ignored any more; what is open goes on.
     Unignore,
+    /// Not ignored any more; what people closed may come back, now or later. The marker says that
+    /// the label was set, and the label is not there: this is how the life cycle knows.
+    Allow,
     /// `recreate@<head>`, `approve=<fingerprint>@`.
     Pending(String),
     /// What was pending is done.
@@ -35,9 +39,6 @@ pub enum Change {
     /// The dashboard: not paused any more.
     Resume,
 }
-
-/// The label of what is ignored.
-pub const IGNORED: &str = "kubemend/ignored";
 
 /// Makes one change.
 pub fn apply(marker: &mut Marker, change: &Change) {
@@ -61,6 +62,10 @@ pub fn apply(marker: &mut Marker, change: &Change) {
         Change::Unignore => {
             marker.ignored_until = None;
             marker.labels.retain(|l| l != IGNORED);
+        }
+        Change::Allow => {
+            marker.ignored_until = None;
+            add(&mut marker.labels, IGNORED);
         }
         Change::Pending(what) => pending(marker, what),
         Change::Settled => marker.pending.clear(),
@@ -157,6 +162,7 @@ mod tests {
             Change::Hint("more".into()),
             Change::Ignore(Timestamp::MAX),
             Change::Unignore,
+            Change::Allow,
             Change::Pending("retry@abc".into()),
             Change::Settled,
             Change::Pause(Paused {

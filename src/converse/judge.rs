@@ -204,7 +204,7 @@ fn retry(hint: Option<&str>, scene: &Scene<'_>) -> Judged {
     }
     match scene.place {
         Place::OpenPull | Place::OpenQuestion => {}
-        Place::ClosedPull | Place::ClosedQuestion => effects.extend(comes_back()),
+        Place::ClosedPull | Place::ClosedQuestion => effects.extend(comes_back(scene)),
         Place::MergedPull => return no(Refused::Merged),
         Place::Dashboard => return no(Refused::NotHere),
     }
@@ -215,8 +215,13 @@ fn retry(hint: Option<&str>, scene: &Scene<'_>) -> Judged {
     stored(effects, scene)
 }
 
-fn comes_back() -> [Effect; 2] {
-    [Effect::Ask(Wish::Unignore), Effect::Here(Change::Unignore)]
+/// Not ignored any more.
+pub fn comes_back(scene: &Scene<'_>) -> [Effect; 2] {
+    let change = match scene.place {
+        Place::ClosedPull | Place::ClosedQuestion => Change::Allow,
+        _ => Change::Unignore,
+    };
+    [Effect::Ask(Wish::Unignore), Effect::Here(change)]
 }
 
 fn choose(option: usize, scene: &Scene<'_>) -> Judged {
@@ -254,7 +259,7 @@ fn recreate(scene: &Scene<'_>) -> Judged {
     let wish = Effect::Ask(Wish::Recreate);
     match scene.place {
         Place::OpenPull => heard(vec![wish]),
-        Place::ClosedPull => heard([vec![wish], comes_back().to_vec()].concat()),
+        Place::ClosedPull => heard([vec![wish], comes_back(scene).to_vec()].concat()),
         Place::MergedPull => no(Refused::Merged),
         _ => no(Refused::NotHere),
     }
@@ -274,7 +279,7 @@ fn unignore(scene: &Scene<'_>) -> Judged {
     match scene.place {
         Place::Dashboard => no(Refused::NotHere),
         Place::MergedPull => no(Refused::Merged),
-        _ => heard(comes_back().to_vec()),
+        _ => heard(comes_back(scene).to_vec()),
     }
 }
 

@@ -48,7 +48,10 @@ pub(super) struct Unanswered {
 /// Everything of ours: pull requests, questions, the dashboard.
 pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
     let since = work.now.checked_sub(LISTENS).unwrap_or(work.now);
-    let mut all: Vec<Thread> = observed.pulls.iter().map(of_pull).collect();
+    // somebody else may open a pull request on a branch with our prefix
+    let ours = |p: &&OurPull| p.pull.author.id == observed.me.id;
+    let pulls: Vec<&OurPull> = observed.pulls.iter().filter(ours).collect();
+    let mut all: Vec<Thread> = pulls.iter().map(|p| of_pull(p)).collect();
     all.extend(
         observed
             .questions
@@ -61,12 +64,15 @@ pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
             .iter()
             .map(|d| of_issue(d, Place::Dashboard)),
     );
-    let times = observed.pulls.iter().map(|p| p.pull.updated_at);
+    let times = pulls.iter().map(|p| p.pull.updated_at);
     let times = times.chain(observed.questions.iter().map(|q| q.updated_at));
     let times = times.chain(observed.dashboard.iter().map(|d| d.updated_at));
     for (thread, updated) in all.iter_mut().zip(times) {
         let known = observed.markers.get(&thread.number).cloned();
-        thread.marker = known.or_else(|| hidden::read(&thread.body, work.key));
+        let known = known.or_else(|| hidden::read(&thread.body, work.key));
+        // a lost marker names no finding: what is stored there would be lost too
+        let lost = |m: &Marker| m.key.is_empty() && observed.unsound.contains(&thread.number);
+        thread.marker = known.filter(|m| thread.place == Place::Dashboard || !lost(m));
         thread.ours |= thread.unread && is_written(thread);
         let open = matches!(
             thread.place,

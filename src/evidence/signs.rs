@@ -11,7 +11,7 @@ use crate::object::{Object, ObjectRef, at, list};
 /// The most rows.
 const MAX_SIGNS: usize = 6;
 /// The most characters of a detail.
-const MAX_DETAIL: usize = 240;
+const MAX_DETAIL: usize = 400;
 
 /// One sign of what is broken. Foreign text, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,12 +135,7 @@ fn conditions(object: &Object, cites: Option<&str>) -> Vec<Sign> {
     bad.map(|c| Sign {
         object: object.reference(),
         reason: text(c, "reason").to_owned(),
-        detail: capped(&format!(
-            "{}={}: {}",
-            text(c, "type"),
-            text(c, "status"),
-            text(c, "message")
-        )),
+        detail: capped(&condition(c)),
         count: None,
         first: text(c, "lastTransitionTime").parse().ok(),
         last: None,
@@ -148,6 +143,14 @@ fn conditions(object: &Object, cites: Option<&str>) -> Vec<Sign> {
     })
     .take(2)
     .collect()
+}
+
+fn condition(c: &Value) -> String {
+    let state = format!("{}={}", text(c, "type"), text(c, "status"));
+    match text(c, "message") {
+        "" => state,
+        message => format!("{state}: {message}"),
+    }
 }
 
 fn is_bad(condition: &Value) -> bool {

@@ -45,6 +45,34 @@ pub struct Dashboard<'a> {
 
 /// The body without its marker.
 pub fn render(dashboard: &Dashboard<'_>) -> String {
+    let mut out = lists(dashboard);
+    controls(&mut out, dashboard.observed.paused.is_some());
+    out
+}
+
+/// The same for the summary of a workflow's job, where a box cannot be ticked. Also for
+/// repositories without issues.
+pub fn job_summary(dashboard: &Dashboard<'_>) -> String {
+    let mut out = String::from("## kubemend\n\n");
+    for line in lists(dashboard).lines() {
+        if line.starts_with("Tick a box") {
+            continue;
+        }
+        let line = line.replace(HEARTBEAT_MARK, "");
+        let text = line.strip_prefix("- [ ] <!-- kubemend:");
+        match text.and_then(|t| t.split_once("-->")) {
+            Some((_, text)) => {
+                let _ = writeln!(out, "- {text}");
+            }
+            None => {
+                let _ = writeln!(out, "{}", line.trim_end());
+            }
+        }
+    }
+    out
+}
+
+fn lists(dashboard: &Dashboard<'_>) -> String {
     let mut out = String::new();
     head(&mut out, dashboard);
     let mut sections = sections(dashboard);
@@ -53,7 +81,6 @@ pub fn render(dashboard: &Dashboard<'_>) -> String {
         section(&mut out, heading, &rows);
     }
     listed(&mut out, dashboard.listed);
-    controls(&mut out, dashboard.observed.paused.is_some());
     out
 }
 
@@ -81,7 +108,7 @@ fn hint(heading: &str) -> &'static str {
     match heading {
         WAITING => "Tick a box to open the pull request now, whatever the limits say.",
         CLOSED => "Tick a box to have it proposed again.",
-        FAILED => "`kubemend explain CODE` says more. Tick a box to try again.",
+        FAILED => "Tick a box to try again. `kubemend explain CODE` says more about a code.",
         PROBLEMS => "What cannot be read is not mended.",
         _ => "",
     }
@@ -188,6 +215,9 @@ fn sections(dashboard: &Dashboard<'_>) -> Sections {
         .collect();
     let mut told = BTreeSet::new();
     for action in dashboard.actions {
+        if let Action::Ask { fingerprint, .. } = action {
+            told.insert(fingerprint.as_str());
+        }
         if let Action::Leave { fingerprint, why } = action
             && let Some(wanted) = by_fingerprint.get(fingerprint.as_str())
         {
@@ -384,7 +414,11 @@ fn without_action(wanted: &Wanted, all: &mut Sections) {
     let why = match &wanted.ending {
         WantedEnding::Refused { code, .. } => refused(wanted, code),
         WantedEnding::Unknown => "no answer in the last run; it is tried again".to_owned(),
-        _ => return,
+        WantedEnding::Question(query) => {
+            let text = format!("- {} ({})", prose(&query.title), summary(wanted));
+            return add(all, QUESTIONS, wanted.severity, text);
+        }
+        WantedEnding::Fix(_) | WantedEnding::Settled => return,
     };
     let text = ticket("retry", &wanted.fingerprint, &summary(wanted), &why);
     add(all, FAILED, wanted.severity, text);

@@ -43,7 +43,7 @@ pub fn pull_body(body: &str, controls: &Controls, marker: &str) -> String {
     }
     let recreate = "throw away what people pushed here, and make it again";
     tick(&mut below, "recreate", recreate);
-    let ignore = "close this, and do not propose it again";
+    let ignore = "do not propose this again";
     tick(&mut below, "ignore", ignore);
     below.push_str(PULL_COMMANDS);
     assembled(body, &below, marker)
@@ -78,6 +78,7 @@ pub fn question_body(query: &Query, unheard: Option<&str>, marker: &str) -> Stri
     for line in ways_to_answer(query, &proven) {
         let _ = writeln!(below, "\n{line}");
     }
+    below.push('\n');
     tick(&mut below, "ignore", "do not ask this again");
     below.push_str(QUESTION_COMMANDS);
     assembled(&query.body, &below, marker)

@@ -113,7 +113,7 @@ fn push_word(out: &mut String, word: &str) {
     }
     let body = word.trim_start_matches(['(', '"', '\'']);
     let core = body.trim_end_matches(['.', ',', ';', ':', ')', '"', '\'', '!', '?']);
-    if is_harmless(core) && !is_shortcode(word) {
+    if is_harmless(core) && !is_shortcode(word) && !has_a_scheme(word) {
         out.push_str(word);
         return;
     }
@@ -147,10 +147,15 @@ fn is_harmless(word: &str) -> bool {
         && !lower.contains("://")
         && !looks_like_a_host(word)
         && !lower.contains("www.")
-        && !lower.contains("mailto:")
         && underscores_are_inside(word)
         && !refers_to_an_issue(&lower)
         && !has_a_commit_id(word)
+}
+
+/// Schemes that are linked without `//`.
+fn has_a_scheme(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    lower.contains("mailto:") || lower.contains("xmpp:")
 }
 
 /// `:name:` is an emoji.
@@ -283,6 +288,7 @@ pub(crate) fn cut_at_line(text: &str, most: usize) -> &str {
 /// What is open at a place of a body.
 #[derive(Default)]
 struct Open {
+    /// The fence, moved in as it is.
     fence: Option<String>,
     /// Inside a block of HTML, which ends with an empty line and knows no fences.
     html: bool,
@@ -292,14 +298,19 @@ struct Open {
 impl Open {
     fn read(&mut self, line: &str) {
         let inner = line.trim_start();
+        let indent = line.len() - inner.len();
         let run: String = inner.chars().take_while(|c| *c == '`').collect();
         let html = ["<details>", "</details>"]
             .iter()
             .any(|t| inner.starts_with(t));
         match &self.fence {
-            Some(fence) if run.len() >= fence.len() && inner.trim_end() == run => self.fence = None,
+            Some(fence) if run.len() >= fence.trim().len() && inner.trim_end() == run => {
+                self.fence = None;
+            }
             Some(_) => {}
-            None if run.len() >= 3 && !self.html => self.fence = Some(run),
+            None if run.len() >= 3 && !self.html => {
+                self.fence = Some(format!("{}{run}", " ".repeat(indent)));
+            }
             None => {
                 self.html = (self.html || html) && !inner.trim().is_empty();
                 self.details += inner.matches("<details>").count();

@@ -244,7 +244,7 @@ fn blamed(culprit: &Culprit, voice: Voice<'_>) -> String {
         voice.code(&id),
         voice.brief(&commit.author, 80),
         voice.code(&commit.subject),
-        voice.code(&culprit.path.to_string()),
+        voice.code(&short_path(&culprit.path.to_string())),
         voice.value(culprit.before.as_ref()),
         voice.value(culprit.after.as_ref()),
     )
@@ -260,12 +260,11 @@ fn changes(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
     if let (true, Some(object)) = (one, objects.first()) {
         let _ = writeln!(out, "In {}:\n", voice.code(&object.to_string()));
     }
-    out.push_str(
-        "| field | before | after | where the value comes from | place |\n|---|---|---|---|---|\n",
-    );
+    out.push_str("| field | before | after |\n|---|---|---|\n");
+    let mut origins = Vec::new();
     for (change, site) in changes.iter().zip(&mended.sites) {
         let object = voice.code(&change.edit.object.to_string());
-        let field = voice.code(&change.edit.path.to_string());
+        let field = voice.code(&short_path(&change.edit.path.to_string()));
         out.push_str(&row(&[
             if one {
                 field
@@ -274,12 +273,28 @@ fn changes(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
             },
             voice.value(change.before.as_ref()),
             voice.value(change.after.as_ref()),
-            voice.brief(&change.edit.basis, 300),
-            voice.code(&format!("{}:{}", site.file, site.line)),
         ]));
+        let place = voice.code(&format!("{}:{}", site.file, site.line));
+        let basis = voice.brief(&change.edit.basis, 300);
+        let origin = match basis.as_str() {
+            "" => format!("- {place}"),
+            basis => format!("- {place}: the value comes from {basis}"),
+        };
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
     }
+    let _ = writeln!(out, "\n{}", origins.join("\n"));
     let _ = writeln!(out, "\n{}", voice.block("diff", &mended.patch, MAX_DIFF));
     out
+}
+
+/// A path that fits into a table: everybody knows where a pod template is.
+fn short_path(path: &str) -> String {
+    match path.strip_prefix("spec.template.spec.") {
+        Some(rest) => format!("…{rest}"),
+        None => path.to_owned(),
+    }
 }
 
 /// What the change does to what is applied, where a rendering stands between file and cluster.
@@ -313,19 +328,17 @@ fn rendered_diff(changed: &ChangedObject, evidence: &Evidence) -> String {
 fn why(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
     let mut out = String::new();
     section(&mut out, "Why this fixes it");
-    for claim in parts.proposal.diagnosis.iter().take(MAX_CLAIMS) {
-        if told.is_new(&claim.text) {
-            let _ = writeln!(
-                out,
-                "- {}{}",
-                voice.brief(&claim.text, 600),
-                cites(claim, voice)
-            );
-        }
+    let claims = parts.proposal.diagnosis.iter().take(MAX_CLAIMS);
+    let mut new: Vec<String> = claims
+        .filter(|c| told.is_new(&c.text))
+        .map(|c| format!("- {}{}", voice.brief(&c.text, 600), cites(c, voice)))
+        .collect();
+    if !new.is_empty() {
+        new.push(String::new());
     }
-    if told.is_new(&parts.proposal.reason) {
-        let _ = writeln!(out, "\n{}", voice.brief(&parts.proposal.reason, 1_000));
-    }
+    let reason = voice.brief(&parts.proposal.reason, 1_000);
+    new.push(format!("**In short**: {reason}"));
+    let _ = writeln!(out, "{}", new.join("\n"));
     out
 }
 
@@ -341,7 +354,7 @@ fn not_changed(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
     let kept = unchanged(parts.mended);
     if !kept.is_empty() {
         section(&mut out, "What does not change");
-        let marks: Vec<String> = kept.iter().map(|k| format!("✅ {k}")).collect();
+        let marks: Vec<String> = kept.iter().map(|k| format!("✅\u{a0}{k}")).collect();
         let _ = writeln!(out, "{}", marks.join(" · "));
     }
     blocked_list(&mut out, parts.mended.plan.blocked(), voice);

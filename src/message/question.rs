@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::pull_request::Told;
 use super::voice::Voice;
 use super::{Text, claims, evidence_details, footer, redacted, section};
 use crate::evidence::Evidence;
@@ -17,29 +18,56 @@ pub fn question(
     fingerprint: &str,
 ) -> Text {
     let voice = Voice::of(evidence);
-    let mut body = String::new();
-    let _ = writeln!(body, "**{}**", voice.prose(&finding.summary));
+    let mut told = Told::default();
+    told.is_new(&finding.summary);
+    let mut body = format!("**{}**\n", voice.prose(&finding.summary));
     section(&mut body, "What is known");
-    claims(&mut body, &question.diagnosis, voice);
+    let new = question.diagnosis.iter().filter(|c| told.is_new(&c.text));
+    claims(&mut body, new, voice);
     section(&mut body, "The question");
     let _ = writeln!(
         body,
-        "{} ({}: {})\n",
-        voice.prose(&question.title),
+        "**{}**\n\n{}: {}\n",
+        voice.brief(&question.title, 500),
         voice.code(question.code.as_str()),
         question.code.sentence()
     );
-    for (i, option) in question.options.iter().enumerate() {
-        let _ = writeln!(body, "{}. {}", i + 1, voice.prose(&option.title));
-        if let Some(Some(patch)) = patches.get(i) {
-            let _ = writeln!(body, "\n{}\n", voice.block("diff", patch, 8_000));
-        }
-    }
+    options(&mut body, question, patches, voice);
     let _ = writeln!(
         body,
-        "\nNothing was changed. Answer by making one of these changes, or by a change of your own."
+        "Nothing was changed. Answer by making one of these changes, or by a change of your own."
     );
     evidence_details(&mut body, evidence, voice);
     footer(&mut body, None, fingerprint, None, voice);
     redacted(evidence, &question.title, &body)
+}
+
+/// The most options that are shown.
+const MAX_OPTIONS: usize = 20;
+/// The most bytes of all options' diffs.
+const MAX_DIFFS: usize = 24_000;
+
+fn options(body: &mut String, question: &Question, patches: &[Option<String>], voice: Voice<'_>) {
+    let proven = patches.iter().flatten().count().max(1);
+    let shown = question.options.iter().take(MAX_OPTIONS);
+    for (i, option) in shown.enumerate() {
+        let patch = patches.get(i).and_then(Option::as_ref);
+        let mark = match patch {
+            Some(_) => " — ✅ proven change",
+            None => "",
+        };
+        let _ = writeln!(
+            body,
+            "{}. {}{mark}\n",
+            i + 1,
+            voice.brief(&option.title, 500)
+        );
+        if let Some(patch) = patch {
+            // moved in: the number stays the item's
+            let block = voice.block("diff", patch, MAX_DIFFS / proven);
+            let indent = " ".repeat(format!("{}. ", i + 1).len());
+            let moved: String = block.lines().map(|l| format!("{indent}{l}\n")).collect();
+            let _ = writeln!(body, "{moved}");
+        }
+    }
 }

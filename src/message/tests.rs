@@ -176,6 +176,7 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         Topic::Retargeted,
         Topic::Loop,
         Topic::Resolved,
+        Topic::Superseded,
     ] {
         all.push(("notice", forge::notice(topic, &about, MARKER)));
     }
@@ -310,6 +311,82 @@ fn long_text_is_cut_between_characters() {
 fn commands_in_code_do_not_start_a_line() {
     let shown = fenced("text", "x\n/lgtm\n/kubemend pause", 100);
     assert!(shown.lines().all(|l| !l.starts_with('/')), "{shown}");
+}
+
+/// Scorecard 27 and 38: each text as a whole.
+#[test]
+fn texts_are_complete() {
+    let show = |name: &str, text: Text| {
+        let body = text.body.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        insta::assert_snapshot!(name, format!("{}\n\n{body}", text.title));
+    };
+    show("pull_request", pull_request_of("some words of others"));
+    show("question", question_of("some words of others"));
+    show("refusal", refusal_of("some words of others"));
+}
+
+/// Every variant of what stands below a text.
+#[test]
+fn controls_are_shown() {
+    let body = "**x is broken**\n";
+    let all = forge::Controls {
+        workflow_token: true,
+        also: vec!["Deployment shop/web: image not found".to_owned(); 25],
+        replaces: Some(12),
+        hints: vec!["use the value of staging".to_owned()],
+        frozen: false,
+    };
+    let frozen = forge::Controls {
+        frozen: true,
+        ..forge::Controls::default()
+    };
+    insta::assert_snapshot!("pull_controls", forge::pull_body(body, &all, MARKER));
+    insta::assert_snapshot!(
+        "pull_controls_frozen",
+        forge::pull_body(body, &frozen, MARKER)
+    );
+    let query = Query {
+        title: "Which image?".to_owned(),
+        body: body.to_owned(),
+        options: vec![
+            ("set the image to web:2.3.1".to_owned(), true),
+            ("by hand: another tag".to_owned(), false),
+            ("set the image to web:2.3.0".to_owned(), true),
+        ],
+        keys: vec!["image".to_owned(), "db_password".to_owned()],
+        evidence: String::new(),
+    };
+    let unheard = Some("the tag latest is not pinned (OutOfBounds)");
+    insta::assert_snapshot!(
+        "question_controls",
+        forge::question_body(&query, unheard, MARKER)
+    );
+}
+
+/// One text for each topic.
+#[test]
+fn notices_say_what_happens_and_how_to_go_on() {
+    let about = forge::About {
+        fingerprint: "3f9c1a2b7d10",
+        by: Some("mara"),
+        suppress_days: Some(30),
+        base: "release-1",
+        head: "0123456789abcdef0123",
+        earlier: Some(9),
+        healthy_since: Some("2026-05-01T12:00:00Z".parse().unwrap()),
+        keep_branch_days: 7,
+        ..forge::About::default()
+    };
+    let topics = [
+        Topic::Closed,
+        Topic::HandsOff,
+        Topic::Retargeted,
+        Topic::Loop,
+        Topic::Resolved,
+        Topic::Superseded,
+    ];
+    let all = topics.map(|t| format!("== {t:?}\n{}\n", forge::notice(t, &about, MARKER)));
+    insta::assert_snapshot!("notices", all.join("\n"));
 }
 
 /// No key that names a secret is asked for in a comment.

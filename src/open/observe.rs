@@ -198,11 +198,16 @@ async fn issues(work: &Work<'_>, observed: &mut Observed) -> Result<()> {
     if !observed.facts.has_issues {
         return Ok(());
     }
-    let Some(questions) = ours(work, observed, QUESTION).await? else {
+    let Some(mut questions) = ours(work, observed, QUESTION).await? else {
         return Ok(());
     };
-    for issue in &questions {
+    for issue in &mut questions {
         let (marker, sound) = believed_issue(work, observed, issue, What::Question);
+        // lists do not say who closed it
+        if !issue.open && marker.closed.is_some() && issue.closed_by.is_none() {
+            let closer = tolerated(observed, work.github.issue(issue.number).await)?;
+            issue.closed_by = closer.and_then(|i| i.closed_by);
+        }
         if !sound {
             observed.unsound.insert(issue.number);
         }

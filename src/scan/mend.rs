@@ -1,6 +1,6 @@
 //! From a draft to its proven fix, or to the reason why there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub(super) fn narrowed<'r>(
     scope: &Scope,
     places: locate::Policy,
 ) -> Repository<'r> {
-    input.repository.narrowed(places, &|i, _| {
-        scope.members.contains(&i) || scope.neighbours.contains(&i)
-    })
+    let all = scope.members.iter().chain(&scope.neighbours);
+    let kept: HashSet<usize> = all.copied().collect();
+    input.repository.narrowed(places, &|i, _| kept.contains(&i))
 }
 
 /// One proposal that follows from the finding alone.
@@ -58,7 +58,10 @@ pub(super) struct Mender<'s, 'r> {
     /// What was asked and how it ended.
     known: BTreeMap<String, Outcome>,
     tried: usize,
+    /// The scope that was looked at last.
+    last: Option<(usize, locate::Policy, Repository<'r>)>,
     pub(super) fixes: Vec<Ended>,
+    pub(super) open: Vec<Ended>,
 }
 
 impl<'s, 'r> Mender<'s, 'r> {
@@ -68,7 +71,9 @@ impl<'s, 'r> Mender<'s, 'r> {
             nothing: Snapshot::default(),
             known: BTreeMap::new(),
             tried: 0,
+            last: None,
             fixes: Vec::new(),
+            open: Vec::new(),
         }
     }
 
@@ -76,7 +81,7 @@ impl<'s, 'r> Mender<'s, 'r> {
     pub(super) fn outcome(
         &mut self,
         draft: &Draft,
-        scope: Option<&Scope>,
+        scope: Option<(usize, &Scope)>,
         roots: &[String],
         place: &Place,
     ) -> Outcome {
@@ -138,7 +143,7 @@ impl<'s, 'r> Mender<'s, 'r> {
         &mut self,
         finding: &Finding,
         proposal: Option<&Proposal>,
-        scope: &Scope,
+        (number, scope): (usize, &Scope),
         places: locate::Policy,
     ) -> Outcome {
         self.tried += 1;
@@ -147,7 +152,14 @@ impl<'s, 'r> Mender<'s, 'r> {
                 format!("a scan looks for at most {MAX_TRIED} fixes; run it again after these");
             return open(Code::InputTooLarge, &why);
         }
-        let repository = narrowed(self.input, scope, places);
+        let known = self
+            .last
+            .take()
+            .filter(|(n, p, _)| (*n, *p) == (number, places));
+        let repository = match known {
+            Some((.., repository)) => repository,
+            None => narrowed(self.input, scope, places),
+        };
         let prepared = proposal.map(Prepared);
         let proposer: &dyn Proposer = match &prepared {
             Some(prepared) => prepared,
@@ -155,6 +167,7 @@ impl<'s, 'r> Mender<'s, 'r> {
         };
         let ctx = self.context(&repository, proposer);
         let healed = catch_unwind(AssertUnwindSafe(|| heal(&ctx, finding, &[])));
+        self.last = Some((number, places, repository));
         match healed {
             Ok(Ok((ended, _))) => self.ended(ended),
             Ok(Err(error)) => open(Code::NoSafeFix, &error.to_string()),
@@ -181,17 +194,19 @@ impl<'s, 'r> Mender<'s, 'r> {
     }
 
     fn ended(&mut self, ended: Ended) -> Outcome {
-        match &ended.ending {
+        let outcome = match &ended.ending {
             Ending::PullRequest(_) => {
                 self.fixes.push(ended);
-                Outcome::Fixed(self.fixes.len() - 1)
+                return Outcome::Fixed(self.fixes.len() - 1);
             }
             Ending::Question(asked) => question(asked),
             Ending::Refused { refusal, .. } | Ending::Nothing { refusal, .. } => Outcome::Open {
                 refusal: refusal.clone(),
                 options: Vec::new(),
             },
-        }
+        };
+        self.open.push(ended);
+        outcome
     }
 
     /// A source that does not render: a repair is an option, never a fix of its own.

@@ -2,13 +2,17 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::evidence::redact;
 use crate::finding::{Class, Severity};
-use crate::lock::Plan;
+use crate::lock::{self, Change, Plan};
 use crate::message;
 use crate::object::ObjectRef;
 use crate::output::{ChangedEntry, OptionEntry};
+use crate::path::FieldPath;
+use crate::pipeline::PullRequest;
+use crate::propose::Op;
 use crate::scan::{Found, Input, Outcome, Rule, Scan, rules};
 
 /// The result of one run of `kubemend scan`.
@@ -185,7 +189,7 @@ fn finding(scan: &Scan, found: &Found) -> FindingEntry {
     }
 }
 
-fn fix(pull_request: &crate::pipeline::PullRequest) -> FixEntry {
+fn fix(pull_request: &PullRequest) -> FixEntry {
     let mended = &pull_request.mended;
     let plan: &Plan = &mended.plan;
     let changes = plan.changes().iter().zip(&mended.sites);
@@ -197,13 +201,63 @@ fn fix(pull_request: &crate::pipeline::PullRequest) -> FixEntry {
         new: change.after.clone().unwrap_or_default(),
     });
     FixEntry {
-        title: pull_request.text.title.clone(),
+        title: title(pull_request),
         branch: pull_request.branch.clone(),
         patch: mended.patch.clone(),
         changed: changed.collect(),
         confirmations: plan.confirmations().to_vec(),
         checks: mended.checks.clone(),
     }
+}
+
+/// `rename imagePullPolcy to imagePullPolicy in Deployment shop/web`
+fn title(pull_request: &PullRequest) -> String {
+    let changes = pull_request.mended.plan.changes();
+    let mut words: Vec<String> = changes.iter().filter_map(|c| told(c, changes)).collect();
+    let more = words.len().saturating_sub(MOST_CHANGES);
+    words.truncate(MOST_CHANGES);
+    let object = changes.first().map(|c| c.edit.object.to_string());
+    let rest = match more {
+        0 => String::new(),
+        n => format!(", and {n} more"),
+    };
+    let text = words.join(", ") + &rest;
+    shown(&format!("{text} in {}", object.unwrap_or_default()))
+}
+
+/// The most changes that a title names.
+const MOST_CHANGES: usize = 3;
+
+/// One change in words; none for the part of a rename that the other part tells.
+fn told(change: &Change, all: &[Change]) -> Option<String> {
+    let path = &change.edit.path;
+    let value = |v: &Option<Value>| v.as_ref().map(lock::short).unwrap_or_default();
+    let partner = all.iter().find(|other| {
+        let beside =
+            path.split_last().map(|(p, _)| p) == other.edit.path.split_last().map(|(p, _)| p);
+        let renamed = |gone: &Change, new: &Change| {
+            gone.edit.op == Op::Remove
+                && matches!(&new.edit.op, Op::Add(v) if Some(v) == gone.before.as_ref())
+        };
+        beside && (renamed(change, other) || renamed(other, change))
+    });
+    match (&change.edit.op, partner) {
+        (Op::Add(_), Some(_)) => None,
+        (Op::Remove, Some(new)) => Some(format!(
+            "rename {} to {}",
+            end(path, 1),
+            end(&new.edit.path, 1)
+        )),
+        (Op::Remove, None) => Some(format!("remove {}", end(path, 3))),
+        (Op::Add(_), None) => Some(format!("add {} {}", end(path, 3), value(&change.after))),
+        (Op::Set(_), _) => Some(format!("set {} to {}", end(path, 3), value(&change.after))),
+    }
+}
+
+/// The last parts of a path.
+fn end(path: &FieldPath, parts: usize) -> FieldPath {
+    let from = path.0.len().saturating_sub(parts);
+    FieldPath(path.0.iter().skip(from).cloned().collect())
 }
 
 fn open(outcome: &Outcome) -> Option<OpenEntry> {

@@ -241,68 +241,100 @@ impl Scope {
     }
 }
 
-/// All scopes of a repository.
+/// Root, namespace and folder.
+type Group<'d> = (Option<&'d str>, Option<&'d str>, &'d str);
+
+/// What tells plain objects apart.
+type Identity = (String, Option<String>, String);
+
+/// All scopes of a repository: one a root, one for the plain objects of each namespace, and one
+/// for each folder whose objects name no namespace or are defined elsewhere as well.
 pub(super) fn scopes(repository: &Repository<'_>) -> Vec<Scope> {
     let broken: BTreeSet<&str> = repository
         .roots()
         .filter_map(|(root, why)| why.map(|_| root))
         .collect();
-    let mut groups: BTreeMap<(Option<String>, String), Vec<usize>> = BTreeMap::new();
+    let plain = Plain::new(&repository.desired);
+    let mut groups: BTreeMap<Group<'_>, Vec<usize>> = BTreeMap::new();
     for (i, desired) in repository.desired.iter().enumerate() {
-        match &desired.root {
-            Some(root) if broken.contains(root.as_str()) => {}
-            Some(root) => groups
-                .entry((Some(root.clone()), String::new()))
-                .or_default()
-                .push(i),
+        let key = match desired.root.as_deref() {
+            Some(root) if broken.contains(root) => continue,
+            Some(root) => (Some(root), None, ""),
             None => {
-                let dir = desired.file.rsplit_once('/').map_or("", |(dir, _)| dir);
-                groups.entry((None, dir.to_owned())).or_default().push(i);
+                let (namespace, dir) = home(desired);
+                match namespace {
+                    Some(_) if !plain.repeated.contains(&(namespace, dir)) => (None, namespace, ""),
+                    _ => (None, namespace, dir),
+                }
             }
-        }
+        };
+        groups.entry(key).or_default().push(i);
     }
     let groups = groups.into_iter();
     groups
-        .map(|((root, _), members)| {
-            let neighbours = match root {
-                Some(_) => Vec::new(),
-                None => neighbours(&repository.desired, &members),
-            };
-            Scope {
-                root,
-                members,
-                neighbours,
-            }
+        .map(|((root, namespace, _), members)| Scope {
+            neighbours: plain.neighbours(namespace, &members),
+            root: root.map(str::to_owned),
+            members,
         })
         .collect()
 }
 
-/// Plain objects elsewhere in the namespaces that the members name, where only one place has them.
-fn neighbours(desired: &[Desired], members: &[usize]) -> Vec<usize> {
-    let of = |i: &usize| desired.get(*i).map(|d| &d.object);
-    let namespaces: BTreeSet<&str> = members
-        .iter()
-        .filter_map(of)
-        .filter_map(Object::namespace)
-        .collect();
-    if namespaces.is_empty() {
-        return Vec::new();
-    }
-    let identity = |o: &Object| {
-        let ns = o.namespace().map(str::to_owned);
-        (o.kind().to_owned(), ns, o.name().to_owned())
-    };
-    let own: HashSet<_> = members.iter().filter_map(of).map(identity).collect();
-    let mut found: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (i, other) in desired.iter().enumerate() {
-        let near = other
-            .object
-            .namespace()
-            .is_some_and(|n| namespaces.contains(n));
-        if other.root.is_none() && near && !own.contains(&identity(&other.object)) {
-            found.entry(identity(&other.object)).or_default().push(i);
+/// Where a plain object belongs: its namespace, and the folder of its file.
+fn home(desired: &Desired) -> (Option<&str>, &str) {
+    let dir = desired.file.rsplit_once('/').map_or("", |(dir, _)| dir);
+    (desired.object.namespace(), dir)
+}
+
+fn identity(object: &Object) -> Identity {
+    let namespace = object.namespace().map(str::to_owned);
+    (
+        object.kind().to_owned(),
+        namespace,
+        object.name().to_owned(),
+    )
+}
+
+/// The plain objects that name a namespace.
+struct Plain<'d> {
+    /// Namespaces and folders that hold an object which is defined elsewhere as well.
+    repeated: BTreeSet<(Option<&'d str>, &'d str)>,
+    /// What only one place defines, by namespace.
+    unique: BTreeMap<&'d str, Vec<usize>>,
+}
+
+impl<'d> Plain<'d> {
+    fn new(desired: &'d [Desired]) -> Self {
+        let mut all: HashMap<Identity, Vec<usize>> = HashMap::new();
+        for (i, one) in desired.iter().enumerate().filter(|(_, d)| d.root.is_none()) {
+            all.entry(identity(&one.object)).or_default().push(i);
         }
+        let mut plain = Self {
+            repeated: BTreeSet::new(),
+            unique: BTreeMap::new(),
+        };
+        for hits in all.into_values() {
+            let several = hits.len() > 1;
+            for (i, one) in hits.iter().filter_map(|i| Some((*i, desired.get(*i)?))) {
+                let (namespace, dir) = home(one);
+                match namespace {
+                    _ if several => drop(plain.repeated.insert((namespace, dir))),
+                    Some(namespace) => plain.unique.entry(namespace).or_default().push(i),
+                    None => {}
+                }
+            }
+        }
+        plain
     }
-    let unique = found.into_values().filter(|hits| hits.len() == 1);
-    unique.flatten().collect()
+
+    /// What else only one place defines in a namespace.
+    fn neighbours(&self, namespace: Option<&str>, members: &[usize]) -> Vec<usize> {
+        let Some(all) = namespace.and_then(|n| self.unique.get(n)) else {
+            return Vec::new();
+        };
+        let own: HashSet<usize> = members.iter().copied().collect();
+        let mut out: Vec<usize> = all.iter().copied().filter(|i| !own.contains(i)).collect();
+        out.sort_unstable();
+        out
+    }
 }

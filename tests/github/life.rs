@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Assets;
 use crate::shim::{ALICE, Hub, MACHINE, MALLORY, blob_id};
 
-type Done = Result<(), String>;
+pub type Done = Result<(), String>;
 
 /// Name and body of each.
 pub const TRIALS: &[(&str, fn(&Assets) -> Done)] = &[
@@ -19,7 +19,11 @@ pub const TRIALS: &[(&str, fn(&Assets) -> Done)] = &[
         run(life(a))
     }),
     ("what_github_refuses_is_refused", |a| run(refusals(a))),
+    ("a_conflict_and_a_lost_branch", |a| run(conflict(a))),
     ("git_and_the_api_hold_one_truth", |a| run(one_truth(a))),
+    ("the_app_opens_answers_and_rests", |a| {
+        run(crate::pass::story(a))
+    }),
     ("a_wrong_token_ends_a_push", |a| run(wrong_token(a))),
 ];
 
@@ -216,6 +220,51 @@ async fn refusals(assets: &Assets) -> Done {
     ));
     github.delete_branch("kubemend/none").await.map_err(said)?;
     same!(hub.count("POST", "/repos/{owner}/{repo}/pulls"), 1);
+    same!(hub.problems(), Vec::<String>::new());
+    Ok(())
+}
+
+/// A base that moved, and a branch that went.
+async fn conflict(assets: &Assets) -> Done {
+    let hub = Hub::start(assets).await?;
+    let github = client(&hub, MACHINE)?;
+    branch(&github, "seed", "image: web:0\nreplicas: 1\n").await?;
+    let open = async |head: &str| {
+        github
+            .open_pull(head, "main", head, "", false)
+            .await
+            .map_err(said)
+    };
+    let merge = |n: u64| format!("/repos/acme/gitops/pulls/{n}/merge");
+    let seeded = open("seed").await?;
+    let order = json!({"merge_method": "rebase"});
+    hub.must(ALICE, "PUT", &merge(seeded.number), Some(order))
+        .await?;
+    branch(&github, "kubemend/a", "image: web:1\nreplicas: 1\n").await?;
+    branch(&github, "kubemend/b", "image: web:2\nreplicas: 1\n").await?;
+    let (a, b) = (open("kubemend/a").await?, open("kubemend/b").await?);
+    let order = json!({"merge_method": "merge"});
+    hub.must(ALICE, "PUT", &merge(a.number), Some(order))
+        .await?;
+    same!(
+        github.pull(b.number).await.map_err(said)?.mergeable,
+        Some(false)
+    );
+    for number in [a.number, b.number] {
+        let refused = hub
+            .ask(ALICE, "PUT", &merge(number), Some(json!({})))
+            .await?;
+        same!(refused.status, 405);
+    }
+    github.delete_branch("kubemend/b").await.map_err(said)?;
+    same!(
+        github.pull(b.number).await.map_err(said)?.state,
+        PullState::Closed
+    );
+    match github.reopen_pull(b.number).await {
+        Err(Error::Invalid(m)) if m.contains("has been deleted") => {}
+        other => return Err(format!("{other:?}")),
+    }
     same!(hub.problems(), Vec::<String>::new());
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::truth::{ADMIN, Truth};
 use crate::upstream::{Answer, Upstream};
 
 mod lacking;
+mod pulls;
 
 /// The machine user's token.
 pub const MACHINE: &str = "ghp_machine";
@@ -36,6 +37,10 @@ pub struct Memory {
     pub problems: Vec<String>,
     pub reactions: Vec<(String, Value)>,
     pub tokens: BTreeSet<String>,
+    pub merged: BTreeMap<u64, pulls::Merged>,
+    /// Where the branch of each pull request was when it was seen last.
+    pub heads: BTreeMap<u64, String>,
+    pub closed_by: BTreeMap<u64, Value>,
 }
 
 pub struct Shared {
@@ -186,6 +191,12 @@ impl Hub {
         ours.map(|e| e.effects).sum()
     }
 
+    /// How many requests changed something.
+    pub fn writes(&self) -> usize {
+        let memory = self.shared.memory();
+        memory.journal.iter().filter(|e| e.changed()).count()
+    }
+
     /// Requests outside the contract, and stores that disagree.
     pub fn problems(&self) -> Vec<String> {
         self.shared.memory().problems.clone()
@@ -271,6 +282,7 @@ async fn serve_git(
     let response = served.await.map_err(|e| e.to_string())??;
     if push {
         shared.truth.from_git(&token).await?;
+        pulls::close_orphans(shared, &token).await?;
     }
     Ok(response)
 }
@@ -300,16 +312,26 @@ async fn api(
     if let Some(violation) = contract::check(&route, &call) {
         return Err(format!("contract: {violation}"));
     }
-    let write = method != "GET" && !route.ends_with("/access_tokens");
+    let query = call
+        .text("query")
+        .is_some_and(|q| q.trim_start().starts_with("query"));
+    let reads = method == "GET" || route.ends_with("/access_tokens") || query;
+    let write = !reads;
     let _turn = if write {
         Some(shared.turn.lock().await)
     } else {
         None
     };
+    let token = lacking::token(&call).to_owned();
     let mut answer = match lacking::answer(shared, &route, &call).await? {
         Some(answer) => answer,
         None => forward(shared, &call, target, bytes).await?,
     };
+    let moves = ["/git/refs", "/contents/", "update-branch"];
+    if write && answer.status < 300 && moves.iter().any(|r| route.contains(r)) {
+        shared.truth.from_api().await?;
+        pulls::close_orphans(shared, &token).await?;
+    }
     lacking::correct(shared, &route, &call, &mut answer)?;
     let effects = usize::from(answer.status < 300 && answer.json().get("errors").is_none());
     shared.memory().journal.push(Entry {
@@ -322,14 +344,6 @@ async fn api(
         write,
         actor: 0,
     });
-    if write
-        && effects > 0
-        && ["/git/refs", "/merge", "/contents/", "update-branch"]
-            .iter()
-            .any(|r| route.contains(r))
-    {
-        shared.truth.from_api().await?;
-    }
     Ok(finish(answer))
 }
 

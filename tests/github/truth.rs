@@ -42,7 +42,7 @@ impl Truth {
         format!("/repos/{}{rest}", self.repo)
     }
 
-    fn git(&self) -> Done<Repository> {
+    pub fn git(&self) -> Done<Repository> {
         Repository::open(&self.folder).map_err(said)
     }
 

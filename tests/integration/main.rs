@@ -10,6 +10,8 @@ mod converse;
 mod fix;
 mod github;
 mod github_wire;
+mod lifecycle;
+mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
@@ -18,3 +20,5 @@ mod serve_flood;
 mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
+mod transport;
+mod transport_script;

@@ -521,6 +521,26 @@ fn a_secret_is_missed_only_where_one_is_nearly_called_so() {
 }
 
 #[test]
+fn a_route_of_the_gateway_api_is_told_and_left_to_people() {
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: basket\n  namespace: market\nspec:\n  rules:\n    - backendRefs:\n        - name: basket\n          port: 80\n";
+    let told = |route: &str| {
+        let mut tree = app(&[]);
+        tree.insert("basket/route.yaml".to_owned(), route.to_owned());
+        let found = look(&tree).0.findings;
+        found
+            .iter()
+            .map(|f| (f.name.clone(), f.location.line, f.fix.is_some()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(route), []);
+    let wrong = route.replace("port: 80", "port: 8080");
+    assert_eq!(told(&wrong), [("route-backend".to_owned(), 10, false)]);
+    let wrong = route.replace("- name: basket", "- name: basktet");
+    // the route is a custom resource: whatever it names may be made by something
+    assert_eq!(told(&wrong), []);
+}
+
+#[test]
 fn what_something_else_may_make_is_not_missing() {
     let typo = (
         "workload.yaml",

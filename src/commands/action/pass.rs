@@ -11,7 +11,7 @@ use crate::commands::forge;
 use crate::commands::pass::{MANIFESTS, Pass};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, ConfigError, Loaded, Rules};
 use crate::cycle::{self, Analysis, Work};
 use crate::dump;
 use crate::render::Renderer;
@@ -50,7 +50,7 @@ pub(super) fn run(
         workflow_token: super::known(&workflow.args.default_token) == "true",
         analyse: &analyse,
     };
-    let report = runtime.block_on(cycle(&work));
+    let report = runtime.block_on(cycle::run(&work));
     let analysis = seen.into_inner().unwrap_or_default();
     Ok(done(workflow, &report, &analysis, &about))
 }
@@ -78,6 +78,27 @@ fn done(workflow: &Workflow<'_>, report: &cycle::Report, analysis: &Analysis, ab
         summary: summary::of_pass(report, analysis, &url, about),
         annotations: String::new(),
     }
+}
+
+/// Shows on the dashboard that the configuration cannot be used; nothing else is written. Which
+/// branches and limits are ours is unknown then, so the defaults count.
+pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), Failure> {
+    let Some(Online { runtime, github }) = workflow.github()? else {
+        return Ok(());
+    };
+    let key = forge::marker_key(workflow.forge())?;
+    let work = Work {
+        github: &github,
+        rules: &Rules::default(),
+        key: key.as_ref(),
+        now: jiff::Timestamp::now(),
+        dry_run: workflow.inputs.dry_run,
+        workflow_token: false,
+        analyse: &|_| Analysis::default(),
+    };
+    let problems = error.to_string().lines().map(str::to_owned).collect();
+    runtime.block_on(cycle::tell_problems(&work, problems))?;
+    Ok(())
 }
 
 /// Everything that a pass is made of, as plain values.
@@ -164,14 +185,6 @@ fn chosen(workflow: &Workflow<'_>) -> Chosen {
     }
 }
 
-/// The pass. Until it is there, nothing is written.
-async fn cycle(work: &Work<'_>) -> cycle::Report {
-    (work.analyse)(&Answers::new());
-    cycle::Report {
-        notes: vec!["this build looks only: it cannot write pull requests yet".to_owned()],
-        ..cycle::Report::default()
-    }
-}
 
 /// What the summary says about the report that started the pass.
 pub(super) fn told_of(revision: Option<&str>, head: Option<&str>) -> String {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::finding::Class;
-use crate::forge::decide::OurPull;
+use crate::forge::decide::{OurPull, Query};
 use crate::forge::marker::Paused;
 use crate::forge::{Actor, Issue};
 use crate::message::MAX_BODY;
@@ -238,7 +238,11 @@ impl Day {
     }
 
     fn render(&self) -> String {
-        render(&Dashboard {
+        render(&self.dashboard())
+    }
+
+    fn dashboard(&self) -> Dashboard<'_> {
+        Dashboard {
             wanted: &self.wanted,
             actions: &self.actions,
             observed: &self.observed,
@@ -247,7 +251,7 @@ impl Day {
             listed: &self.listed,
             problems: &self.problems,
             now: now(),
-        })
+        }
     }
 }
 
@@ -269,6 +273,36 @@ fn a_bad_day_is_listed_completely() {
             w.summary
         );
     }
+}
+
+/// A question that gets no issue is listed.
+#[test]
+fn a_question_without_an_issue_is_listed() {
+    let mut day = Day::quiet();
+    let mut asked = wanted(
+        "aaaa01",
+        Severity::High,
+        "Deployment shop/mail: MissingSecret",
+    );
+    asked.ending = WantedEnding::Question(Box::new(Query {
+        title: "Who supplies it?".to_owned(),
+        body: String::new(),
+        options: Vec::new(),
+        keys: Vec::new(),
+        evidence: String::new(),
+    }));
+    day.wanted.push(asked);
+    let row = "- Who supplies it? (Deployment shop/mail: MissingSecret)";
+    assert!(day.render().contains(row));
+}
+
+#[test]
+fn a_job_summary_lists_the_same_without_boxes() {
+    let summary = job_summary(&Day::bad().dashboard());
+    assert!(!summary.contains("[ ]") && !summary.contains("<!--") && !summary.contains("Tick"));
+    assert!(summary.contains("- **critical** Deployment pay/api: image not found (quiet hours)"));
+    let rows = |text: &str| text.lines().filter(|l| l.starts_with("- ")).count();
+    assert_eq!(rows(&summary) + 1, rows(&Day::bad().render())); // the box that pauses
 }
 
 #[test]

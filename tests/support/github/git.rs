@@ -71,7 +71,7 @@ impl Difference {
 }
 
 /// The objects of a repository.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Store {
     objects: BTreeMap<String, Object>,
 }

@@ -139,7 +139,7 @@ pub struct Check {
 }
 
 /// A repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repo {
     pub id: u64,
     pub owner: String,
@@ -167,6 +167,7 @@ pub struct Repo {
 }
 
 /// Everything.
+#[derive(Clone)]
 pub struct State {
     pub now: Timestamp,
     /// How far tests moved the clock.
@@ -177,6 +178,8 @@ pub struct State {
     pub apps: Vec<App>,
     pub repos: BTreeMap<String, Repo>,
     pub ids: u64,
+    /// What `GET /app/hook/deliveries` lists.
+    pub deliveries: Vec<Value>,
 }
 
 /// Refused as GitHub does.

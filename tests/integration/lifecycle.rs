@@ -1,0 +1,279 @@
+//! The life of pull requests and questions, end to end against the GitHub of the tests: every row
+//! of the scorecard that does not need a cluster, as a story of passes and people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kubemend::case::Answers;
+use kubemend::config::Rules;
+use kubemend::cycle::{self, Analysis, Report, Work};
+use kubemend::finding::{Class, Severity};
+use kubemend::forge::decide::{Fix, Query, Wanted, WantedEnding};
+use kubemend::forge::identity;
+use kubemend::forge::marker::{self, Key, Marker};
+use kubemend::github::{Credentials, GitHub as Client};
+use kubemend::object::ObjectRef;
+use secrecy::SecretString;
+
+use crate::support::github::{GitHub, Seed};
+
+mod noise;
+mod people;
+mod story;
+
+/// What is wanted for one app: a memory limit, as text.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) name: &'static str,
+    pub(crate) namespace: &'static str,
+    /// The file that holds it.
+    pub(crate) file: String,
+    pub(crate) memory: &'static str,
+    pub(crate) class: Class,
+    pub(crate) severity: Severity,
+    pub(crate) draft: bool,
+    pub(crate) evidence: &'static str,
+    pub(crate) asks: bool,
+    pub(crate) failing_since: Option<jiff::Timestamp>,
+}
+
+pub(crate) fn app(name: &'static str) -> App {
+    App {
+        name,
+        namespace: "shop",
+        file: format!("apps/{name}.yaml"),
+        memory: "512Mi",
+        class: Class::OOMKilled,
+        severity: Severity::High,
+        draft: false,
+        evidence: "killed 5 times",
+        asks: false,
+        failing_since: None,
+    }
+}
+
+/// The tests' GitHub, the settings, and what a run would find.
+pub(crate) struct Stage {
+    pub(crate) github: GitHub,
+    pub(crate) rules: Rules,
+    pub(crate) key: Option<Key>,
+    pub(crate) apps: Vec<App>,
+    pub(crate) scope: &'static str,
+    pub(crate) complete: bool,
+    /// A run that reads an older commit than the newest.
+    pub(crate) reads: Option<String>,
+    pub(crate) token: Option<&'static str>,
+}
+
+pub(crate) const APPS: [&str; 6] = ["cart", "pay", "mail", "web", "auth", "search"];
+
+pub(crate) fn seed() -> Seed {
+    let text = |name: &str| format!("name: {name}\nlabel: a\nlabel2: b\nmemory: 256Mi\n");
+    APPS.iter().fold(
+        Seed::new("acme/gitops").at("2026-11-24T12:00:00Z"),
+        |seed, name| seed.file(&format!("apps/{name}.yaml"), text(name)),
+    )
+}
+
+pub(crate) async fn stage(apps: Vec<App>) -> Stage {
+    stage_on(seed(), apps).await
+}
+
+pub(crate) async fn stage_on(seed: Seed, apps: Vec<App>) -> Stage {
+    Stage {
+        github: GitHub::start(seed).await,
+        rules: Rules {
+            dashboard: false,
+            ..Rules::default()
+        },
+        key: marker::key_from(&SecretString::from("s3cret")),
+        apps,
+        scope: "manifests",
+        complete: true,
+        reads: None,
+        token: None,
+    }
+}
+
+impl Stage {
+    pub(crate) fn client(&self) -> Client {
+        match self.token {
+            None => self.github.client(),
+            Some(token) => self
+                .github
+                .client_with(Credentials::Token(SecretString::from(token))),
+        }
+    }
+
+    /// One pass of a fresh process.
+    pub(crate) async fn pass(&self) -> Report {
+        self.pass_with(false).await
+    }
+
+    pub(crate) async fn pass_with(&self, dry_run: bool) -> Report {
+        let client = self.client();
+        let analyse = |answers: &Answers| self.analyse(answers);
+        let work = Work {
+            github: &client,
+            rules: &self.rules,
+            key: self.key.as_ref(),
+            now: self.github.now(),
+            dry_run,
+            workflow_token: self.token.is_some(),
+            analyse: &analyse,
+        };
+        cycle::run(&work).await
+    }
+
+    /// A pass that must go well.
+    pub(crate) async fn clean(&self) -> Report {
+        let report = self.pass().await;
+        assert_eq!(report.frozen, None, "{report:#?}");
+        report
+    }
+
+    /// A pass that must go well and write nothing.
+    pub(crate) async fn idle(&self) -> Report {
+        self.github.forget();
+        let report = self.clean().await;
+        self.github.assert_no_writes();
+        report
+    }
+
+    pub(crate) fn hours(&self, hours: u64) {
+        self.github.advance(Duration::from_secs(hours * 3600));
+    }
+
+    pub(crate) fn minutes(&self, minutes: u64) {
+        self.github.advance(Duration::from_secs(minutes * 60));
+    }
+
+    fn analyse(&self, _: &Answers) -> Analysis {
+        let newest = self.github.branch("main").unwrap();
+        let base = self.reads.clone().unwrap_or(newest);
+        Analysis {
+            wanted: self.apps.iter().map(|a| self.wanted(a, &base)).collect(),
+            listed: Vec::new(),
+            scope: self.scope.to_owned(),
+            complete: self.complete,
+            problems: Vec::new(),
+        }
+    }
+
+    fn wanted(&self, app: &App, base: &str) -> Wanted {
+        let key = identity::digest(&[app.namespace, app.name, &app.class.to_string()]);
+        let ending = match app.asks {
+            true => WantedEnding::Question(Box::new(question(app))),
+            false => self.fix(app, base),
+        };
+        Wanted {
+            fingerprint: match app.asks {
+                true => key.clone(),
+                false => fingerprint(app),
+            },
+            key,
+            severity: app.severity,
+            namespace: Some(app.namespace.to_owned()),
+            object: Some(ObjectRef::new(
+                "apps/v1",
+                "Deployment",
+                Some(app.namespace),
+                app.name,
+            )),
+            class: Some(app.class),
+            summary: format!("{} needs memory", app.name),
+            failing_since: app.failing_since,
+            ending,
+            unheard: None,
+        }
+    }
+
+    fn fix(&self, app: &App, base: &str) -> WantedEnding {
+        let Some(text) = self.github.file(base, &app.file) else {
+            return WantedEnding::Unknown;
+        };
+        let before = text
+            .lines()
+            .find_map(|l| l.strip_prefix("memory: "))
+            .unwrap_or_default()
+            .to_owned();
+        if before == app.memory {
+            return WantedEnding::Settled;
+        }
+        let after = text.replace(
+            &format!("memory: {before}"),
+            &format!("memory: {}", app.memory),
+        );
+        let place = || (app.file.as_str(), "memory".to_owned());
+        let value = |v: &str| (app.file.as_str(), "memory".to_owned(), v.to_owned());
+        let fingerprint = fingerprint(app);
+        WantedEnding::Fix(Box::new(Fix {
+            branch: format!(
+                "kubemend/{}/deployment-{}-{}",
+                app.namespace,
+                app.name,
+                identity::short(&fingerprint)
+            ),
+            target: identity::target_key("r", "main", [place()]),
+            change: identity::change_key([value(&before)]),
+            result: identity::result_key([value(app.memory)]),
+            title: format!("Raise the memory of {}", app.name),
+            body: format!("{}: {}\n\nkubemend · base {base}\n", app.name, app.evidence),
+            commit: format!(
+                "fix(k8s): raise the memory of {0}\n\nKubemend-Fingerprint: {fingerprint}\nKubemend-Target: Deployment/{1}/{0}\n",
+                app.name, app.namespace
+            ),
+            files: BTreeMap::from([(app.file.clone(), after.into_bytes())]),
+            base: base.to_owned(),
+            evidence: identity::digest(&[app.evidence]),
+            draft: app.draft,
+            asked_for: false,
+        }))
+    }
+
+    // ---- what is there
+
+    /// The marker of a pull request or issue.
+    pub(crate) fn marker(&self, number: u64) -> Marker {
+        let body = self.github.item(number).body;
+        let read = marker::read(&body, self.key.as_ref());
+        read.marker().expect("a good marker").clone()
+    }
+
+    pub(crate) fn open(&self) -> Vec<u64> {
+        self.github.open_pulls().iter().map(|p| p.number).collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<u64> {
+        self.github.pulls().iter().map(|p| p.number).collect()
+    }
+
+    pub(crate) fn labels(&self, number: u64) -> Vec<String> {
+        self.github.item(number).labels.iter().cloned().collect()
+    }
+
+    pub(crate) fn branch_of(&self, number: u64) -> String {
+        let item = self.github.item(number);
+        item.pull.as_ref().unwrap().head_ref.clone()
+    }
+
+    pub(crate) fn commits_made(&self) -> usize {
+        self.github
+            .count("POST", "/repos/{owner}/{repo}/git/commits")
+    }
+}
+
+fn question(app: &App) -> Query {
+    Query {
+        title: format!("How much memory does {} need?", app.name),
+        body: format!("{}: {}", app.name, app.evidence),
+        options: vec![("512Mi".to_owned(), true), ("1Gi".to_owned(), true)],
+        keys: vec!["limit.memory".to_owned()],
+        evidence: identity::digest(&[app.evidence]),
+    }
+}
+
+fn fingerprint(app: &App) -> String {
+    let class = app.class.to_string();
+    identity::digest(&["main", &app.file, app.namespace, app.name, &class])
+}
