@@ -17,9 +17,11 @@ fn sources() -> Vec<(String, String)> {
         .flat_map(|(_, text)| test_modules(text))
         .collect();
     let stem = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
-    let production = texts
-        .into_iter()
-        .filter(|(path, _)| !tests.contains(&stem(path)));
+    // also what lies below a test module
+    let below = |path: &Path| path.iter().any(|part| part == "tests");
+    let production = texts.into_iter().filter(|(path, _)| {
+        !tests.contains(&stem(path)) && !below(path.strip_prefix(&root).unwrap())
+    });
     production
         .map(|(path, text)| {
             let name = path

@@ -104,7 +104,7 @@ fn base<'t>(of: &'t Type<'_, String>) -> &'t str {
 }
 
 /// Without the `!`.
-fn bare<'t>(of: &'t Type<'t, String>) -> &'t Type<'t, String> {
+fn bare<'t, 'd>(of: &'t Type<'d, String>) -> &'t Type<'d, String> {
     match of {
         Type::NonNullType(inner) => inner,
         other => other,
