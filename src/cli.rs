@@ -156,9 +156,22 @@ pub struct Fix {
     /// Write each fix as a commit on a branch of its own. HEAD, index and work tree stay as they are.
     #[arg(long)]
     pub commit: bool,
+    /// Open pull requests and questions on GitHub, bring those that are there up to date, and answer
+    /// commands. The commit that is read (HEAD) must be on GitHub.
+    #[arg(long, conflicts_with_all = ["commit", "output"])]
+    pub open: bool,
+    /// With --open: say what would be done, and write nothing.
+    #[arg(long, requires = "open")]
+    pub dry_run: bool,
+    /// With --open: the cluster's name; tells its findings from those of another one.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub cluster: String,
     /// The lowest severity that makes the exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Never)]
     pub fail_on: FailOn,
+    /// Settings of the forge, for --open.
+    #[command(flatten, next_help_heading = "GitHub, for --open")]
+    pub forge: ForgeArgs,
     /// Settings shared with other commands.
     #[command(flatten)]
     pub operator: Operator,

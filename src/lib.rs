@@ -13,6 +13,7 @@
 //! - texts: [`message`], [`patch`], [`output`]
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
+//! - without a cluster: [`scan`], [`sarif`], [`annotations`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 pub mod action;

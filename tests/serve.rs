@@ -10,13 +10,18 @@ mod corpus;
 mod git_server;
 #[path = "serve/mirror.rs"]
 mod mirror;
+#[path = "serve/program.rs"]
+mod program;
 #[allow(dead_code, reason = "shared with the integration tests")]
 #[path = "integration/serve_stub.rs"]
 mod serve_stub;
+#[path = "support/mod.rs"]
+mod support;
 
 fn main() {
     let mut trials: Vec<Trial> = mirror::trials();
     trials.extend(corpus::trials());
+    trials.extend(program::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

@@ -9,7 +9,7 @@ use crate::action::outcome::{Ended, Outputs, plain};
 use crate::action::{Inputs, Mode, Surroundings, Task, inputs, summary, task};
 use crate::cli::{Action as Args, ForgeArgs};
 use crate::commands::Failure;
-use crate::commands::forge;
+use crate::commands::forge::{self, Online};
 use crate::config::{ConfigError, Loaded};
 use crate::repo::Checkout;
 use crate::terminal;
@@ -231,19 +231,7 @@ impl Workflow<'_> {
 
     /// A runtime, and GitHub; `None` where there are no credentials.
     fn github(&self) -> Result<Option<Online>, Failure> {
-        let Some(credentials) = forge::credentials(self.forge())? else {
-            return Ok(None);
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|e| Failure::Infrastructure(e.to_string()))?;
-        let entered = runtime.enter();
-        let transport = crate::github::Transport::new(forge::endpoint(self.forge()), credentials)?;
-        let github = forge::repository(self.forge(), transport)?;
-        drop(entered);
-        Ok(Some(Online { runtime, github }))
+        forge::online(self.forge())
     }
 
     /// Where pull requests of this repository are.
@@ -269,12 +257,6 @@ impl Workflow<'_> {
         }
         Some(path)
     }
-}
-
-/// GitHub, with what waits for it.
-struct Online {
-    runtime: tokio::runtime::Runtime,
-    github: crate::github::GitHub,
 }
 
 fn inside(path: &Path, root: &Path) -> bool {

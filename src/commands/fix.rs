@@ -18,7 +18,12 @@ use crate::repo::Checkout;
 use crate::report::{Mentions, mentions};
 use crate::terminal::{self, Progress, bold, paint};
 
+mod open;
+
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
+    if args.open {
+        return open::run(args, progress);
+    }
     let (pass, mut notes) = read(args, progress)?;
     progress.say("rendering");
     let prepared = pass.prepare();
@@ -62,7 +67,7 @@ fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> 
         report,
         now: now.unwrap_or_else(jiff::Timestamp::now),
         namespace,
-        scope: "cluster".to_owned(),
+        scope: format!("cluster {}", args.cluster),
     };
     Ok((pass, dump.notes))
 }
@@ -134,6 +139,18 @@ fn commit(checkout: &Checkout, run: &Run) -> Result<Vec<String>, Failure> {
 }
 
 fn fails(fail_on: FailOn, run: &Run) -> bool {
+    at_least(fail_on, &severities(run))
+}
+
+/// How bad everything is that was found, handled or not.
+fn severities(run: &Run) -> Vec<Severity> {
+    let handled = run.results.iter().map(|r| r.finding.severity);
+    handled
+        .chain(run.listed.iter().map(|f| f.severity))
+        .collect()
+}
+
+fn at_least(fail_on: FailOn, severities: &[Severity]) -> bool {
     let least = match fail_on {
         FailOn::Never => return false,
         FailOn::Low => Severity::Low,
@@ -141,10 +158,7 @@ fn fails(fail_on: FailOn, run: &Run) -> bool {
         FailOn::High => Severity::High,
         FailOn::Critical => Severity::Critical,
     };
-    let handled = run.results.iter().map(|r| r.finding.severity);
-    handled
-        .chain(run.listed.iter().map(|f| f.severity))
-        .any(|s| s >= least)
+    severities.iter().any(|s| *s >= least)
 }
 
 fn print(

@@ -62,6 +62,28 @@ pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
     Ok(Transport::new(endpoint(args), needed_credentials(args)?)?)
 }
 
+/// GitHub, with what waits for it.
+pub(super) struct Online {
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) github: GitHub,
+}
+
+/// A runtime, and the one repository of a command; `None` where there are no credentials.
+pub(super) fn online(args: &ForgeArgs) -> Result<Option<Online>, Failure> {
+    let Some(credentials) = credentials(args)? else {
+        return Ok(None);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Infrastructure(e.to_string()))?;
+    let entered = runtime.enter();
+    let github = repository(args, Transport::new(endpoint(args), credentials)?)?;
+    drop(entered);
+    Ok(Some(Online { runtime, github }))
+}
+
 /// The names that were given, each checked.
 pub(super) fn repositories(args: &ForgeArgs) -> Result<Vec<String>, Failure> {
     let names = args.github_repo.iter().map(|n| n.trim());

@@ -12,8 +12,9 @@ use crate::destination;
 use crate::forge::wanted;
 use crate::locate::Repository;
 use crate::lock::Policy;
-use crate::pipeline::{self, Context, Run};
+use crate::pipeline::{self, Context, Ending, Run};
 use crate::propose::Proposer;
+use crate::scan::{Input, scan};
 use crate::snapshot::Snapshot;
 
 /// The scope of runs that see no cluster.
@@ -71,10 +72,14 @@ impl Pass {
         }
     }
 
-    /// The run as the forge sees it: from what people said to what is wanted.
+    /// The run as the forge sees it: from what people said to what is wanted. Without a report,
+    /// faults that manifests alone show are added.
     pub(super) fn analyse(&self, answers: &Answers) -> Analysis {
         let prepared = self.prepare();
-        let run = pipeline::run(&prepared.context(answers));
+        let mut run = pipeline::run(&prepared.context(answers));
+        if self.report.is_none() {
+            add_scan(self, &prepared.repository, &mut run);
+        }
         self.wanted(&run)
     }
 
@@ -102,6 +107,37 @@ impl Prepared<'_> {
             policy: &self.policy,
             proposer: self.pass.proposer.as_ref(),
             answers,
+        }
+    }
+}
+
+fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
+    let config = &pass.session.config;
+    let Ok(target) = crate::schema::VERSION.parse() else {
+        return;
+    };
+    let input = Input {
+        checkout: &pass.session.checkout,
+        repository,
+        policy: &config.policy(),
+        places: config.locate_policy(),
+        target,
+        ignore: &config.pull_requests.ignore,
+        paths: &[],
+        now: pass.now,
+    };
+    let scan = scan(&input);
+    for ended in scan.fixes {
+        let known = run
+            .results
+            .iter()
+            .any(|r| r.fingerprint == ended.fingerprint);
+        let files: Vec<&str> = match &ended.ending {
+            Ending::PullRequest(pull) => pull.mended.changed.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if !known && config.ignored(&ended.finding, &files).is_none() {
+            run.results.push(ended);
         }
     }
 }

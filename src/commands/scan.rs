@@ -113,6 +113,9 @@ fn harmless(text: &str) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
+/// How many roots that were not looked at are named.
+const MOST_UNSEEN: usize = 5;
+
 /// The report for people: by file, each finding with its line, its message and its fix.
 fn text(report: &Report, branches: &[String]) -> String {
     let mut out = String::new();
@@ -131,8 +134,12 @@ fn text(report: &Report, branches: &[String]) -> String {
     for branch in branches {
         out += &format!("branch {}\n", bold(branch));
     }
-    for text in &report.unseen {
+    for text in report.unseen.iter().take(MOST_UNSEEN) {
         out += &format!("not looked at: {text}\n");
+    }
+    let more = report.unseen.len().saturating_sub(MOST_UNSEEN);
+    if more > 0 {
+        out += &format!("not looked at: {more} more roots (--output json lists them)\n");
     }
     out + &summary(report)
 }

@@ -58,6 +58,16 @@ enum Head {
     Theirs(jiff::Timestamp),
 }
 
+/// What has become of an `ignore`.
+enum Ignored {
+    /// Nothing new.
+    AsItWas,
+    /// Its time is over, or people took the label off.
+    Over,
+    /// What is left of one that is over.
+    Stale,
+}
+
 impl<'a, 'w> Ear<'a, 'w> {
     fn new(work: &'a Work<'w>, observed: &'a mut Observed) -> Self {
         let threads = threads::threads(work, observed);
@@ -503,29 +513,32 @@ impl<'a, 'w> Ear<'a, 'w> {
     /// An `ignore 7d` whose days are over, and a label that people took off: both end it.
     fn end_periods(&mut self) {
         for at in 0..self.threads.len() {
-            if !self.is_over(at) {
+            let Some(scene) = self.scene(at, false, "", self.work.now) else {
                 continue;
-            }
-            if let Some(scene) = self.scene(at, false, "", self.work.now) {
-                let effects = judge::comes_back(&scene).to_vec();
-                self.carry_out(at, effects);
-            }
+            };
+            let effects = match self.threads.get(at).map(|t| self.ignored(t)) {
+                Some(Ignored::Over) => judge::comes_back(&scene).to_vec(),
+                Some(Ignored::Stale) => vec![Effect::Here(Change::Unignore)],
+                Some(Ignored::AsItWas) | None => continue,
+            };
+            self.carry_out(at, effects);
         }
     }
 
-    fn is_over(&self, at: usize) -> bool {
-        let Some(thread) = self.threads.get(at) else {
-            return false;
-        };
+    fn ignored(&self, thread: &Thread) -> Ignored {
         let Some(marker) = &thread.marker else {
-            return false;
+            return Ignored::AsItWas;
         };
         let taken_off = has(&marker.labels, IGNORED) && !has(&thread.labels, IGNORED);
-        let over = marker
-            .ignored_until
-            .is_some_and(|until| until <= self.work.now);
-        // on what is open the label has nothing more to say
-        over || (taken_off && (marker.ignored_until.is_some() || thread.place == Place::OpenPull))
+        let ended = |until| until <= self.work.now || taken_off;
+        if marker.ignored_until.is_some_and(ended) {
+            return Ignored::Over;
+        }
+        // on what is open, the label that is gone has nothing more to say
+        match taken_off && thread.place == Place::OpenPull {
+            true => Ignored::Stale,
+            false => Ignored::AsItWas,
+        }
     }
 
     // ---- the forge

@@ -1,4 +1,5 @@
-//! A GitHub App's key, and the short-lived tokens (RS256) that it signs. The only user of ring here.
+//! A GitHub App's key, and the short-lived tokens (RS256) that it signs; and who does TLS. The only
+//! user of ring here.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -78,6 +79,14 @@ impl AppKey {
         let before = self.skew.swap(skew, Ordering::Relaxed);
         skew.abs_diff(before) > NOTABLE_SKEW.unsigned_abs()
     }
+}
+
+/// TLS with ring, once a process; another provider that is there already is as good.
+pub(super) fn install_tls() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
 }
 
 enum Format {

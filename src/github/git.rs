@@ -122,24 +122,23 @@ impl GitHub {
         let tree = read::string(&self.post_when_seen("/git/trees", tree).await?, "/sha")?;
         let commit = json!({"message": message, "tree": tree, "parents": [parent]});
         let made = self.post_when_seen("/git/commits", commit).await?;
-        self.with_signature(read::git_commit(&made)?).await
+        let facts = self.with_signature(&made).await?;
+        if !facts.verified {
+            let sha = &facts.sha;
+            tracing::warn!(sha, "not signed: branches that demand signatures refuse it");
+        }
+        Ok(facts)
     }
 
-    /// The signature may come a moment after the commit.
-    async fn with_signature(&self, made: CommitFacts) -> Result<CommitFacts> {
-        if made.verified {
-            return Ok(made);
+    /// Where the answer leaves open whether the signature is good, the commit is read again.
+    async fn with_signature(&self, made: &Value) -> Result<CommitFacts> {
+        let facts = read::git_commit(made)?;
+        let reason = made.pointer("/verification/reason").and_then(Value::as_str);
+        if facts.verified || reason == Some("unsigned") {
+            return Ok(facts);
         }
-        let route = format!("/git/commits/{}", encode(&made.sha));
-        let seen = read::git_commit(&self.get(&route).await?)?;
-        if !seen.verified {
-            let sha = &seen.sha;
-            tracing::warn!(
-                sha,
-                "GitHub did not sign the commit: branches that demand signatures will refuse it"
-            );
-        }
-        Ok(seen)
+        let route = format!("/git/commits/{}", encode(&facts.sha));
+        read::git_commit(&self.get(&route).await?)
     }
 
     /// A creation that names objects which were made a moment ago, and which not every server of

@@ -160,23 +160,27 @@ impl Transport {
         let installation = read::installation(&value)?;
         if installation.suspended {
             let account = installation.account;
-            return Err(Error::Forbidden(format!(
+            return Err(Error::Unauthorized(format!(
                 "the App's installation on {account} is suspended"
             )));
         }
         Ok(installation)
     }
 
-    /// What these errors mean to whoever runs the App.
+    /// What these errors mean to whoever runs the App. Without a token nothing can be concluded
+    /// about anything, so neither is an absence or a refusal of what was asked for.
     fn explained(&self, error: Error) -> Error {
         let place = self.scope.repository.as_deref().unwrap_or("the account");
         match error {
-            Error::NotFound(said) => Error::NotFound(format!(
+            Error::NotFound(said) => Error::Unauthorized(format!(
                 "the App is not installed on {place}, or there is no such repository ({said})"
             )),
-            Error::Invalid(said) => Error::NotFound(format!(
+            Error::Invalid(said) => Error::Unauthorized(format!(
                 "the App's installation does not cover {place}, or the repository has another name now ({said})"
             )),
+            Error::Forbidden(said) => {
+                Error::Unauthorized(format!("the App gets no token for {place} ({said})"))
+            }
             other => other,
         }
     }

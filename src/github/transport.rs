@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use octocrab::Octocrab;
+use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use super::auth::{Credentials, Mode, Scope, Tokens, Who};
 use super::etag::Cache;
 use super::origin::{self, Endpoint};
 use super::pace::{Governor, Load, Pace, Resource, backoff};
-use super::{Error, Result};
+use super::{Error, Result, app};
 use crate::forge::Actor;
 
 /// The largest answer that is read.
@@ -198,7 +198,7 @@ impl Transport {
 
     /// Opens the way with settings of one's own.
     pub fn with(endpoint: Endpoint, credentials: Credentials, settings: Settings) -> Result<Self> {
-        let client = client(&endpoint.origin()?, settings.pace.timeout)?;
+        let client = client(&endpoint, settings.pace.timeout)?;
         Self::over(client, endpoint, credentials, settings)
     }
 
@@ -676,25 +676,48 @@ fn request(
     builder.body(body).map_err(|e| e.to_string())
 }
 
-/// A client for single requests. Its base is only the host: what it is given is a whole URL, and
-/// GraphQL does not live below the base path of a GitHub Enterprise Server.
-fn client(origin: &str, timeout: Duration) -> Result<Octocrab> {
+/// octocrab over a plain HTTP client: its own one names itself as the user agent, and knows no
+/// proxies. Redirects are followed by us or not at all; a local server needs neither proxy nor TLS.
+fn client(endpoint: &Endpoint, timeout: Duration) -> Result<Octocrab> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::Invalid("no tokio runtime is running".to_owned()));
     }
-    Octocrab::builder()
-        .base_uri(origin)
-        .map_err(|e| Error::Invalid(format!("API URL: {}", causes(&e))))?
-        .add_header(header::USER_AGENT, USER_AGENT.to_owned())
-        .set_connect_timeout(Some(timeout.min(Duration::from_secs(10))))
-        .set_read_timeout(Some(timeout))
+    app::install_tls();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .read_timeout(timeout);
+    if endpoint.rest.starts_with("http://") {
+        builder = builder.tls_certs_only([]);
+    }
+    if endpoint.is_local() {
+        builder = builder.no_proxy();
+    }
+    let http = builder
         .build()
-        .map_err(|e| {
-            let why = causes(&e);
-            Error::Unavailable(format!(
-                "no TLS: {why} (are CA certificates installed? SSL_CERT_FILE names others)"
-            ))
-        })
+        .map_err(|e| Error::Unavailable(format!("no HTTP client: {}", causes(&e))))?;
+    let service = tower::service_fn(move |request| carry(http.clone(), request));
+    let built = OctocrabBuilder::new_empty()
+        .with_service(service)
+        .with_auth(AuthState::None)
+        .build();
+    built.map_err(|never| match never {})
+}
+
+async fn carry(
+    http: reqwest::Client,
+    request: http::Request<OctoBody>,
+) -> std::result::Result<http::Response<reqwest::Body>, tower::BoxError> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let request = reqwest::Request::try_from(http::Request::from_parts(parts, body))?;
+    // no address in the error: it is told by the call, without its query
+    let response = http
+        .execute(request)
+        .await
+        .map_err(reqwest::Error::without_url)?;
+    Ok(response.into())
 }
 
 /// Whether a request surely did not arrive: only a refused connection says so.

@@ -113,7 +113,7 @@ fn push_word(out: &mut String, word: &str) {
     }
     let body = word.trim_start_matches(['(', '"', '\'']);
     let core = body.trim_end_matches(['.', ',', ';', ':', ')', '"', '\'', '!', '?']);
-    if is_harmless(core) && !is_shortcode(word) {
+    if is_harmless(core) && !is_shortcode(word) && !has_a_scheme(word) {
         out.push_str(word);
         return;
     }
@@ -147,10 +147,15 @@ fn is_harmless(word: &str) -> bool {
         && !lower.contains("://")
         && !looks_like_a_host(word)
         && !lower.contains("www.")
-        && !lower.contains("mailto:")
         && underscores_are_inside(word)
         && !refers_to_an_issue(&lower)
         && !has_a_commit_id(word)
+}
+
+/// Schemes that are linked without `//`.
+fn has_a_scheme(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    lower.contains("mailto:") || lower.contains("xmpp:")
 }
 
 /// `:name:` is an emoji.

@@ -244,7 +244,7 @@ fn blamed(culprit: &Culprit, voice: Voice<'_>) -> String {
         voice.code(&id),
         voice.brief(&commit.author, 80),
         voice.code(&commit.subject),
-        voice.code(&culprit.path.to_string()),
+        voice.code(&short_path(&culprit.path.to_string())),
         voice.value(culprit.before.as_ref()),
         voice.value(culprit.after.as_ref()),
     )
@@ -328,20 +328,17 @@ fn rendered_diff(changed: &ChangedObject, evidence: &Evidence) -> String {
 fn why(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
     let mut out = String::new();
     section(&mut out, "Why this fixes it");
-    for claim in parts.proposal.diagnosis.iter().take(MAX_CLAIMS) {
-        if told.is_new(&claim.text) {
-            let _ = writeln!(
-                out,
-                "- {}{}",
-                voice.brief(&claim.text, 600),
-                cites(claim, voice)
-            );
-        }
+    let claims = parts.proposal.diagnosis.iter().take(MAX_CLAIMS);
+    let mut new: Vec<String> = claims
+        .filter(|c| told.is_new(&c.text))
+        .map(|c| format!("- {}{}", voice.brief(&c.text, 600), cites(c, voice)))
+        .collect();
+    if !new.is_empty() {
+        new.push(String::new());
     }
-    if told.is_new(&parts.proposal.reason) {
-        let reason = voice.brief(&parts.proposal.reason, 1_000);
-        let _ = writeln!(out, "\n**In short**: {reason}");
-    }
+    let reason = voice.brief(&parts.proposal.reason, 1_000);
+    new.push(format!("**In short**: {reason}"));
+    let _ = writeln!(out, "{}", new.join("\n"));
     out
 }
 

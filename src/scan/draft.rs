@@ -22,6 +22,17 @@ pub(super) struct Look<'a> {
     pub world: &'a World,
 }
 
+/// Whether a text is meant as it stands: no template, no variable, and no word in capitals that
+/// somebody replaces before it is applied (`PROJECT_ID`).
+pub(super) fn is_literal(text: &str) -> bool {
+    let capitals = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let replaced = text
+        .split(['-', '.', '/', ':'])
+        .any(|word| word.contains('_') && word.len() > 2 && word.chars().all(capitals));
+    let marked = text.len() > 1 && text.starts_with('%') && text.ends_with('%');
+    !text.contains(['$', '{', '}', '<', '>']) && !marked && !replaced
+}
+
 /// What is wrong with one field of one object.
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
@@ -148,5 +159,28 @@ impl Draft {
             finding = finding.with_fact(name, *value);
         }
         finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_replaces_is_no_literal() {
+        for text in ["web", "kube-root-ca.crt", "UPPER", "a_b", "v1.2", "A_b"] {
+            assert!(is_literal(text), "{text}");
+        }
+        for text in [
+            "$NAME",
+            "${NAME:-x}",
+            "{{ x }}",
+            "<name>",
+            "PVC_NAME",
+            "app-KSA_NAME",
+            "%NAME%",
+        ] {
+            assert!(!is_literal(text), "{text}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::object::{Container, Object, at, list};
 use crate::path::FieldPath;
+use crate::scan::draft::is_literal;
 
 /// One name that a pod spec refers to.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +29,13 @@ pub(super) fn references(object: &Object) -> Vec<Reference<'_>> {
     for container in object.containers() {
         of_container(&container, &mut out);
     }
-    for volume in list(spec, "volumes") {
+    let claimed = |volume: &&Value| {
+        let name = volume.get("name");
+        let mut templates = object.list("spec.volumeClaimTemplates").iter();
+        !templates.any(|t| at(t, "metadata.name") == name)
+    };
+    // a claim template replaces the volume of its name
+    for volume in list(spec, "volumes").iter().filter(claimed) {
         of_volume(volume, &base.key("volumes"), &mut out);
     }
     for (i, secret) in list(spec, "imagePullSecrets").iter().enumerate() {
@@ -133,7 +140,7 @@ fn named<'o>(
 ) -> Option<Reference<'o>> {
     let optional = source.get("optional").and_then(Value::as_bool) == Some(true);
     let name = source.get(key)?.as_str()?;
-    let literal = !name.is_empty() && !name.contains(['$', '{', '<', '%']);
+    let literal = !name.is_empty() && is_literal(name);
     (literal && !optional).then(|| Reference {
         kind,
         name,

@@ -200,13 +200,13 @@ fn syntax(repository: &Repository<'_>, file: &str) -> Option<Sourced> {
     })
 }
 
+/// The reader's words, without its advice to programmers and its own count of lines.
 fn first_line(text: &str) -> String {
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(300)
-        .collect()
+    let line = text.lines().next().unwrap_or_default();
+    let plain = [", set ", " at line "]
+        .iter()
+        .fold(line, |l, cut| l.split(cut).next().unwrap_or(l));
+    plain.chars().take(300).collect()
 }
 
 /// The number after `line ` in a reader's message.

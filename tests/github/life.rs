@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Assets;
 use crate::shim::{ALICE, Hub, MACHINE, MALLORY, blob_id};
 
-type Done = Result<(), String>;
+pub type Done = Result<(), String>;
 
 /// Name and body of each.
 pub const TRIALS: &[(&str, fn(&Assets) -> Done)] = &[
@@ -21,6 +21,9 @@ pub const TRIALS: &[(&str, fn(&Assets) -> Done)] = &[
     ("what_github_refuses_is_refused", |a| run(refusals(a))),
     ("a_conflict_and_a_lost_branch", |a| run(conflict(a))),
     ("git_and_the_api_hold_one_truth", |a| run(one_truth(a))),
+    ("the_app_opens_answers_and_rests", |a| {
+        run(crate::pass::story(a))
+    }),
     ("a_wrong_token_ends_a_push", |a| run(wrong_token(a))),
 ];
 

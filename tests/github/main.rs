@@ -15,6 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod child;
 mod life;
+mod pass;
 mod server;
 mod shim;
 #[path = "../support/mod.rs"]

@@ -191,6 +191,12 @@ impl Hub {
         ours.map(|e| e.effects).sum()
     }
 
+    /// How many requests changed something.
+    pub fn writes(&self) -> usize {
+        let memory = self.shared.memory();
+        memory.journal.iter().filter(|e| e.changed()).count()
+    }
+
     /// Requests outside the contract, and stores that disagree.
     pub fn problems(&self) -> Vec<String> {
         self.shared.memory().problems.clone()
@@ -306,7 +312,11 @@ async fn api(
     if let Some(violation) = contract::check(&route, &call) {
         return Err(format!("contract: {violation}"));
     }
-    let write = method != "GET" && !route.ends_with("/access_tokens");
+    let query = call
+        .text("query")
+        .is_some_and(|q| q.trim_start().starts_with("query"));
+    let reads = method == "GET" || route.ends_with("/access_tokens") || query;
+    let write = !reads;
     let _turn = if write {
         Some(shared.turn.lock().await)
     } else {

@@ -314,3 +314,36 @@ async fn an_exported_branch_has_the_same_ids() {
     assert_eq!(Some(head.to_string()), github.branch("main"));
     assert!(folder.path().join("apps/web.yaml").exists());
 }
+
+#[tokio::test]
+async fn a_branch_is_replaced_only_where_it_is_expected() {
+    let github = GitHub::start(seed()).await;
+    let client = github.app_client();
+    let head = branch(&client, "kubemend/a", "image: web:1\n").await;
+    let base = client.branch_head("main").await.unwrap().unwrap();
+    let other = client
+        .make_commit(&base, &change("image: web:2\n"), "Again")
+        .await
+        .unwrap();
+    assert!(
+        client
+            .move_branch("kubemend/a", &head, &other)
+            .await
+            .unwrap()
+    );
+    let pushed = github
+        .human("bob")
+        .push("kubemend/a", &[("b.yaml", "b: 1\n")]);
+    let third = client
+        .make_commit(&base, &change("image: web:3\n"), "Third")
+        .await
+        .unwrap();
+    assert!(
+        !client
+            .move_branch("kubemend/a", &other.sha, &third)
+            .await
+            .unwrap()
+    );
+    assert_eq!(github.branch("kubemend/a"), Some(pushed));
+    assert_eq!(client.me().await.unwrap().login, "kubemend[bot]");
+}

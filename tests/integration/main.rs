@@ -20,3 +20,5 @@ mod serve_flood;
 mod serve_stub;
 #[path = "../support/mod.rs"]
 mod support;
+mod transport;
+mod transport_script;

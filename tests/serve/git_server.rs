@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -37,6 +37,8 @@ pub(crate) struct Served {
     pub(crate) fault: std::sync::Mutex<Fault>,
     pub(crate) requests: AtomicUsize,
     pub(crate) unauthorized: AtomicUsize,
+    /// Whether it is not this server's business which token is good.
+    pub(crate) any_token: AtomicBool,
 }
 
 /// Whether `git` and its CGI program are there.
@@ -82,6 +84,7 @@ impl GitServer {
             fault: std::sync::Mutex::new(Fault::None),
             requests: AtomicUsize::new(0),
             unauthorized: AtomicUsize::new(0),
+            any_token: AtomicBool::new(false),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -128,7 +131,8 @@ impl GitServer {
 async fn serve(State(served): State<Arc<Served>>, request: Request) -> Response {
     served.requests.fetch_add(1, Ordering::SeqCst);
     let (parts, body) = request.into_parts();
-    if !is_authorized(&parts.headers) {
+    let any = served.any_token.load(Ordering::SeqCst);
+    if !any && !is_authorized(&parts.headers) {
         served.unauthorized.fetch_add(1, Ordering::SeqCst);
         let challenge = [("www-authenticate", "Basic realm=\"git\"")];
         return (StatusCode::UNAUTHORIZED, challenge).into_response();

@@ -14,11 +14,8 @@ use crate::commands::session::Session;
 use crate::config::{Config, ConfigError, Loaded, Rules};
 use crate::cycle::{self, Analysis, Work};
 use crate::dump;
-use crate::locate::Repository;
-use crate::pipeline::{self, Ending, Run};
 use crate::render::Renderer;
 use crate::repo::Checkout;
-use crate::scan::{Input, scan};
 use crate::snapshot::Snapshot;
 
 pub(super) fn run(
@@ -167,7 +164,7 @@ impl Recipe {
     /// What is wanted; nothing counts as healthy when it cannot be told.
     fn analyse(&self, answers: &Answers) -> Analysis {
         match self.pass() {
-            Ok(pass) => analysed(&pass, answers),
+            Ok(pass) => pass.analyse(answers),
             Err(failure) => Analysis {
                 scope: self.scope.clone(),
                 problems: vec![failure.to_string()],
@@ -185,48 +182,6 @@ fn chosen(workflow: &Workflow<'_>) -> Chosen {
         base_url: text(&workflow.args.base_url),
         record: None,
         replay: None,
-    }
-}
-
-/// What the repository and, where there is one, the cluster want. Without a report, faults that
-/// manifests alone show are added.
-fn analysed(pass: &Pass, answers: &Answers) -> Analysis {
-    let prepared = pass.prepare();
-    let mut run = pipeline::run(&prepared.context(answers));
-    if pass.report.is_none() {
-        add_scan(pass, &prepared.repository, &mut run);
-    }
-    pass.wanted(&run)
-}
-
-fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
-    let config = &pass.session.config;
-    let Ok(target) = crate::schema::VERSION.parse() else {
-        return;
-    };
-    let input = Input {
-        checkout: &pass.session.checkout,
-        repository,
-        policy: &config.policy(),
-        places: config.locate_policy(),
-        target,
-        ignore: &config.pull_requests.ignore,
-        paths: &[],
-        now: pass.now,
-    };
-    let scan = scan(&input);
-    for ended in scan.fixes {
-        let known = run
-            .results
-            .iter()
-            .any(|r| r.fingerprint == ended.fingerprint);
-        let files: Vec<&str> = match &ended.ending {
-            Ending::PullRequest(pull) => pull.mended.changed.keys().map(String::as_str).collect(),
-            _ => Vec::new(),
-        };
-        if !known && config.ignored(&ended.finding, &files).is_none() {
-            run.results.push(ended);
-        }
     }
 }
 

@@ -171,14 +171,13 @@ impl Office {
         }
         let pass = self.read(&transport.of(&facts.full_name), &facts).await?;
         let rules = pass.session.config.pull_requests.clone();
-        let now = pass.now;
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
         let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
         let work = Work {
             github: &github,
             rules: &rules,
             key: self.key.as_ref(),
-            now,
+            now: Timestamp::now(),
             dry_run: self.args.dry_run,
             workflow_token: false,
             analyse: &analyse,
@@ -195,14 +194,14 @@ impl Office {
             // the settings are those of the default branch, the files those of the base
             session.checkout = self.checkout(transport, facts, &base).await?;
         }
-        let (snapshot, scope) = self.cluster().await?;
+        let (snapshot, now, scope) = self.cluster().await?;
         let chosen = Chosen::from_fix(&self.args.proposer);
         Ok(Pass {
             proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
             session,
             snapshot,
             report: None,
-            now: Timestamp::now(),
+            now,
             namespace: self.args.namespace.clone(),
             scope,
         })
@@ -214,14 +213,17 @@ impl Office {
         Session::of(checkout, config, renderer).map_err(input)
     }
 
-    async fn cluster(&self) -> Result<(Snapshot, String), Failed> {
+    /// The cluster as it was dumped last, and the moment of that.
+    async fn cluster(&self) -> Result<(Snapshot, Timestamp, String), Failed> {
+        let now = Timestamp::now();
         let Some(path) = self.args.snapshot.clone() else {
-            return Ok((Snapshot::default(), MANIFESTS.to_owned()));
+            return Ok((Snapshot::default(), now, MANIFESTS.to_owned()));
         };
         let logs = self.args.logs.clone();
         let dump = blocking(move || dump::read(&path, logs.as_deref())).await?;
         let dump = dump.map_err(|e| Failed::Input(e.to_string()))?;
-        Ok((dump.snapshot, format!("cluster {}", self.args.cluster)))
+        let scope = format!("cluster {}", self.args.cluster);
+        Ok((dump.snapshot, dump.newest.unwrap_or(now), scope))
     }
 
     /// The files of a branch, as the forge has them now.

@@ -7,7 +7,7 @@ use crate::finding::Severity;
 use crate::near;
 use crate::object::Object;
 use crate::path::FieldPath;
-use crate::scan::draft::{Draft, Look};
+use crate::scan::draft::{Draft, Look, is_literal};
 use crate::scan::rules::{self, Rule};
 
 const WHY: &str = "Roles and bindings are never changed by kubemend (rules F01, F02)";
@@ -56,7 +56,7 @@ fn missing(
     (kind, ns, name): (&str, Option<&str>, &str),
 ) -> Option<Draft> {
     let world = look.world;
-    if world.defines(kind, ns, name) || world.mentions(name) || name.contains(['$', '{']) {
+    if world.defines(kind, ns, name) || world.mentions(name) || !is_literal(name) {
         return None;
     }
     let all = look.known.all(kind, ns);

@@ -14,7 +14,7 @@ use crate::near;
 use crate::object::{Container, Object, at, list};
 use crate::path::FieldPath;
 use crate::propose::Unlock;
-use crate::scan::draft::{Draft, Look};
+use crate::scan::draft::{Draft, Look, is_literal};
 use crate::scan::rules;
 
 pub(super) fn services(look: &Look<'_>) -> Vec<Draft> {
@@ -34,7 +34,7 @@ pub(super) fn services(look: &Look<'_>) -> Vec<Draft> {
 /// A Service whose selector no pod template of the repository matches.
 fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
     let (ns, selector) = (service.namespace(), service.map("spec.selector")?);
-    let templated = |v: &Value| v.as_str().is_none_or(|t| t.contains(['$', '{']));
+    let templated = |v: &Value| !v.as_str().is_some_and(is_literal);
     if look.world.has_pods(ns, selector) || selector.values().any(templated) {
         return None;
     }
@@ -80,7 +80,8 @@ fn ports(service: &Object, workloads: &[&Object]) -> Vec<Draft> {
     let faults = port_faults(service, workloads);
     let told = faults
         .iter()
-        .filter(|f| nobody(&f.target) && (f.target.is_string() || !headless));
+        .filter(|f| nobody(&f.target) && (f.target.is_string() || !headless))
+        .filter(|f| f.target.as_str().is_none_or(is_literal));
     told.map(|fault| {
         let path = FieldPath::keys(["spec", "ports"])
             .index(fault.index)
@@ -191,7 +192,7 @@ struct Wanted<'o> {
 
 impl Wanted<'_> {
     fn judge(&self, look: &Look<'_>) -> Option<Draft> {
-        if self.service.contains(['$', '{']) {
+        if !is_literal(self.service) || !self.port.as_str().is_none_or(is_literal) {
             return None;
         }
         match look.known.find("Service", self.namespace, self.service) {

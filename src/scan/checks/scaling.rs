@@ -8,7 +8,7 @@ use crate::detect::disruption::rule as budget_rule;
 use crate::near;
 use crate::object::Object;
 use crate::path::FieldPath;
-use crate::scan::draft::{Draft, Look};
+use crate::scan::draft::{Draft, Look, is_literal};
 use crate::scan::rules;
 use crate::snapshot::selector_matches;
 
@@ -28,7 +28,7 @@ pub(super) fn autoscalers(look: &Look<'_>) -> Vec<Draft> {
 fn autoscaler(look: &Look<'_>, hpa: &Object) -> Option<Draft> {
     let kind = hpa.str("spec.scaleTargetRef.kind")?;
     let name = hpa.str("spec.scaleTargetRef.name")?;
-    if !SCALABLE.contains(&kind) || name.contains(['$', '{']) {
+    if !SCALABLE.contains(&kind) || !is_literal(name) {
         return None;
     }
     match look.known.find(kind, hpa.namespace(), name) {

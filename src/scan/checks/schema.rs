@@ -7,7 +7,7 @@ use crate::finding::Severity;
 use crate::object::Object;
 use crate::path::FieldPath;
 use crate::scan::Version;
-use crate::scan::draft::Draft;
+use crate::scan::draft::{Draft, is_literal};
 use crate::scan::rules::{self, Rule};
 use crate::scan::world::World;
 use crate::schema::{self, Issue, IssueKind};
@@ -34,11 +34,15 @@ pub(in crate::scan) fn check(
     if let Some(gone) = schema::deprecated(object.api_version(), object.kind()) {
         return vec![removed(desired, gone, target)];
     }
-    let issues = schema::check(object);
+    let mut issues = schema::check(object);
+    issues.retain(|i| !is_replaced(object, &i.path));
+    if !is_literal(object.name()) || (form == Form::Plain && is_patch(object, &issues, world)) {
+        return Vec::new();
+    }
     let fragment = form != Form::Rendered && is_fragment(object, &issues);
     let kept = issues.iter().filter(|issue| {
         let missing = matches!(issue.kind, IssueKind::MissingRequired);
-        !(missing && (fragment || form == Form::Unrendered || is_patch(desired, form, world)))
+        !(missing && (fragment || form == Form::Unrendered))
     });
     let draft = |issue: &Issue| {
         let draft = of_issue(desired, issue, issues.len());
@@ -61,10 +65,16 @@ fn is_fragment(object: &Object, issues: &[Issue]) -> bool {
     issues.iter().any(missing) && object.pod_spec_path().is_some() && imageless && !selects
 }
 
-/// A plain document whose object another file defines completely.
-fn is_patch(desired: &Desired, form: Form, world: &World) -> bool {
-    let object = &desired.object;
-    form == Form::Plain && world.count(object.kind(), object.name()) > 1
+/// An incomplete document whose object another one defines as well.
+fn is_patch(object: &Object, issues: &[Issue], world: &World) -> bool {
+    let missing = |i: &Issue| matches!(i.kind, IssueKind::MissingRequired);
+    issues.iter().any(missing) && world.count(object.kind(), object.name()) > 1
+}
+
+/// A value that somebody replaces before it is applied.
+fn is_replaced(object: &Object, path: &FieldPath) -> bool {
+    let value = path.get(&object.value).and_then(serde_json::Value::as_str);
+    value.is_some_and(|text| !is_literal(text))
 }
 
 fn of_issue(desired: &Desired, issue: &Issue, all: usize) -> Draft {

@@ -287,17 +287,7 @@ pub async fn issue_of(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
 
 /// Remembers who closes it.
 pub async fn note_closer(shared: &Shared, number: u64, token: &str) -> Done<()> {
-    let who = shared
-        .upstream
-        .ask(token, "GET", "/user", None)
-        .await?
-        .json();
-    // an installation is nobody for /user
-    let who = if who.get("id").is_some() {
-        who
-    } else {
-        super::lacking::bot()
-    };
+    let who = super::lacking::holder(shared, token).await?;
     shared.memory().closed_by.insert(number, who);
     Ok(())
 }

@@ -146,6 +146,7 @@ impl Seed {
             apps: apps(),
             repos: BTreeMap::new(),
             ids: 10_000,
+            deliveries: Vec::new(),
         };
         add_tokens(&mut state);
         self.add_to(&mut state);

@@ -166,9 +166,13 @@ fn settle(answer: Answer) -> Reply {
     answer.unwrap_or_else(|refused| refused)
 }
 
-/// Tokens are made, not written; of GraphQL only mutations are known.
+/// Tokens are made, not written; a query of GraphQL reads.
 fn is_write(call: &Call) -> bool {
-    call.method != "GET" && !call.path.ends_with("/access_tokens")
+    let query = call
+        .text("query")
+        .is_some_and(|q| q.trim_start().starts_with("query"));
+    let reads = call.method == "GET" || call.path.ends_with("/access_tokens");
+    !reads && !(call.path == "/graphql" && query)
 }
 
 struct Raw {

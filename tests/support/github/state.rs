@@ -178,6 +178,8 @@ pub struct State {
     pub apps: Vec<App>,
     pub repos: BTreeMap<String, Repo>,
     pub ids: u64,
+    /// What `GET /app/hook/deliveries` lists.
+    pub deliveries: Vec<Value>,
 }
 
 /// Refused as GitHub does.

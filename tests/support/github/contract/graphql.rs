@@ -46,29 +46,46 @@ pub fn check(body: &Json) -> Result<(), String> {
     let text = body["query"].as_str().ok_or("no query")?;
     let document = query::parse_query::<String>(text).map_err(|e| e.to_string())?;
     for definition in &document.definitions {
-        match definition {
-            Definition::Operation(OperationDefinition::Mutation(m)) => {
-                let mut variables = Variables::new();
-                for variable in &m.variable_definitions {
-                    known_type(&variable.var_type)?;
-                    let given = &body["variables"][&variable.name];
-                    if given.is_null() && matches!(variable.var_type, Type::NonNullType(_)) {
-                        return Err(format!("${} is not given", variable.name));
-                    }
-                    variables.insert(&variable.name, &variable.var_type);
-                }
-                let given = body["variables"].as_object().into_iter().flatten();
-                for (name, _) in given {
-                    variables
-                        .get(name.as_str())
-                        .ok_or(format!("${name} is not declared"))?;
-                }
-                selections("Mutation", &m.selection_set.items, &variables)?;
+        let Definition::Operation(operation) = definition else {
+            return Err("fragments are not known here".to_owned());
+        };
+        let (root, declared, asked) = match operation {
+            OperationDefinition::Mutation(m) => {
+                ("Mutation", &m.variable_definitions, &m.selection_set)
             }
-            other => return Err(format!("only mutations are known here: {other}")),
-        }
+            OperationDefinition::Query(q) => ("Query", &q.variable_definitions, &q.selection_set),
+            other => return Err(format!("not known here: {other}")),
+        };
+        let variables = declare(declared, &body["variables"])?;
+        selections(root, &asked.items, &variables)?;
     }
     Ok(())
+}
+
+/// The variables of an operation, all of them given and none too many.
+fn declare<'d>(
+    declared: &'d [query::VariableDefinition<'d, String>],
+    given: &Json,
+) -> Result<Variables<'d>, String> {
+    let mut variables = Variables::new();
+    for variable in declared {
+        known_type(&variable.var_type)?;
+        if given[&variable.name].is_null() && matches!(variable.var_type, Type::NonNullType(_)) {
+            return Err(format!("${} is not given", variable.name));
+        }
+        variables.insert(&variable.name, &variable.var_type);
+    }
+    for name in given
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+    {
+        variables
+            .get(name.as_str())
+            .ok_or(format!("${name} is not declared"))?;
+    }
+    Ok(variables)
 }
 
 fn known_type(of: &Type<'_, String>) -> Result<(), String> {
@@ -83,6 +100,14 @@ fn base<'t>(of: &'t Type<'_, String>) -> &'t str {
     match of {
         Type::NamedType(name) => name,
         Type::ListType(inner) | Type::NonNullType(inner) => base(inner),
+    }
+}
+
+/// Without the `!`.
+fn bare<'t, 'd>(of: &'t Type<'d, String>) -> &'t Type<'d, String> {
+    match of {
+        Type::NonNullType(inner) => inner,
+        other => other,
     }
 }
 
@@ -178,6 +203,11 @@ fn fits(
             }
             _ => no(),
         },
+        Value::List(all) => match bare(wanted) {
+            Type::ListType(inner) => all.iter().try_for_each(|v| fits(at, inner, v, variables)),
+            _ => no(),
+        },
+        Value::Boolean(_) if base(wanted) == "Boolean" => Ok(()),
         Value::String(_) if ["ID", "String"].contains(&base(wanted)) => Ok(()),
         _ => no(),
     }

@@ -34,6 +34,13 @@ pub static ROUTES: &[Route] = &[
         "jwt",
         installation_of,
     ),
+    route("GET", "/app/hook/deliveries", "jwt", deliveries),
+    route(
+        "POST",
+        "/app/hook/deliveries/{delivery_id}/attempts",
+        "jwt",
+        redeliver,
+    ),
     route("GET", "/installation/repositories", "", repositories),
     route("GET", "/repos/{owner}/{repo}", "metadata:read", repo),
     route(
@@ -206,6 +213,21 @@ pub fn allows(granted: &str, level: &str) -> bool {
             .unwrap_or(0)
     };
     rank(granted) >= rank(level)
+}
+
+/// What a test put there: GitHub's own deliveries are not simulated.
+fn deliveries(state: &mut State, _: &Call) -> Answer {
+    Ok(Reply::list(state.deliveries.clone()))
+}
+
+fn redeliver(state: &mut State, call: &Call) -> Answer {
+    let id = call.number("delivery_id")?;
+    let known = state.deliveries.iter().any(|d| d["id"] == id);
+    let accepted = || Reply {
+        status: 202,
+        ..Reply::ok(json!({}))
+    };
+    known.then(accepted).ok_or_else(Reply::not_found)
 }
 
 fn repositories(state: &mut State, call: &Call) -> Answer {

@@ -113,6 +113,12 @@ pub static ROUTES: &[Route] = &[
         branch,
     ),
     route(
+        "PUT",
+        "/repos/{owner}/{repo}/contents/{path}",
+        "contents:write",
+        put_content,
+    ),
+    route(
         "GET",
         "/repos/{owner}/{repo}/contents/{path}",
         "contents:read",
@@ -344,7 +350,7 @@ fn matching(state: &mut State, call: &Call) -> Answer {
 }
 
 /// An App may touch workflows only with a permission of its own.
-fn guard_workflows(state: &State, call: &Call, sha: &str) -> Result<(), Reply> {
+pub fn guard_workflows(state: &State, call: &Call, sha: &str) -> Result<(), Reply> {
     let super::super::state::Holder::Installation { may, .. } = &call.holder else {
         return Ok(());
     };
@@ -572,6 +578,49 @@ fn content(state: &mut State, call: &Call) -> Answer {
         call.param("path"),
         &sha,
     )?))
+}
+
+/// One file, one commit: an existing file needs the id of what is replaced.
+fn put_content(state: &mut State, call: &Call) -> Answer {
+    let (name, path) = (call.repo(), call.param("path").to_owned());
+    let packed: String = call.required("content")?.split_whitespace().collect();
+    let decoded = base64::engine::general_purpose::STANDARD.decode(packed);
+    let bytes = decoded.map_err(|_| Reply::error(422, "content is not valid Base64"))?;
+    let repo = state.repo(&name)?;
+    let branch = call
+        .text("branch")
+        .unwrap_or(&repo.default_branch)
+        .to_owned();
+    let missing = || Reply::error(404, &format!("Branch {branch} not found"));
+    let parent = repo.branches.get(&branch).cloned().ok_or_else(missing)?;
+    let old = repo.git.files(&parent).get(&path).map(|e| e.sha.clone());
+    match (&old, call.text("sha")) {
+        (Some(_), None) => {
+            return Err(Reply::error(
+                422,
+                "Invalid request.\n\n\"sha\" wasn't supplied.",
+            ));
+        }
+        (Some(old), Some(given)) if old != given => {
+            return Err(Reply::error(409, &format!("{path} does not match {given}")));
+        }
+        _ => {}
+    }
+    let message = call.required("message")?;
+    let files = [(path.as_str(), Some(bytes.as_slice()))];
+    let sha = state.commit_files(&name, &[parent], &files, message, call.actor)?;
+    guard_workflows(state, call, &sha)?;
+    state.set_branch(&name, &branch, Some(&sha), call.actor)?;
+    let repo = state.repo(&name)?;
+    let body = json!({
+        "content": json::content(state, repo, &path, &sha)?,
+        "commit": json::git_commit(state, repo, &sha)?,
+    });
+    Ok(if old.is_some() {
+        Reply::ok(body)
+    } else {
+        Reply::created(body)
+    })
 }
 
 fn compare(state: &mut State, call: &Call) -> Answer {

@@ -1,4 +1,4 @@
-//! The mutations that only GraphQL has.
+//! What only GraphQL has.
 
 use serde_json::{Value, json};
 
@@ -8,27 +8,27 @@ use super::{Route, route};
 
 pub static ROUTES: &[Route] = &[route("POST", "/graphql", "", graphql)];
 
-const KNOWN: [&str; 3] = [
+const KNOWN: [&str; 5] = [
     "convertPullRequestToDraft",
     "markPullRequestReadyForReview",
     "minimizeComment",
+    "updateRefs",
+    "viewer",
 ];
 
 fn graphql(state: &mut State, call: &Call) -> Answer {
     let query = call.text("query").unwrap_or_default();
-    let id = call
-        .body
-        .pointer("/variables/id")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let variable = |name: &str| call.body["variables"][name].as_str().unwrap_or_default();
     let Some(name) = KNOWN.into_iter().find(|k| query.contains(k)) else {
         let message = "Field doesn't exist on type 'Mutation'";
         return Ok(Reply::ok(json!({"errors": [{"message": message}]})));
     };
     let done = match name {
-        "minimizeComment" => minimize(state, call, id),
-        "convertPullRequestToDraft" => draft(state, call, id, true),
-        _ => draft(state, call, id, false),
+        "viewer" => Ok(json!({"login": state.login(call.actor)})),
+        "updateRefs" => swap(state, call, variable),
+        "minimizeComment" => minimize(state, call, variable("id")),
+        "convertPullRequestToDraft" => draft(state, call, variable("id"), true),
+        _ => draft(state, call, variable("id"), false),
     };
     // GraphQL answers 200 whatever went wrong
     Ok(Reply::ok(match done {
@@ -92,6 +92,64 @@ fn draft(state: &mut State, call: &Call, node: &str, draft: bool) -> Result<Valu
         state.event(&name, number, what, call.actor).map_err(gone)?;
     }
     Ok(json!({"pullRequest": {"isDraft": draft}}))
+}
+
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
+/// Compare and swap of one branch: `repository`, `name`, `before`, `after`. No commit stands for no branch.
+fn swap<'c>(
+    state: &mut State,
+    call: &Call,
+    variable: impl Fn(&str) -> &'c str,
+) -> Result<Value, Refused> {
+    let refuse = |message: String| Err(("UNPROCESSABLE", message));
+    let id = variable("repository");
+    let found = state
+        .repos
+        .iter()
+        .find(|(_, r)| format!("R_{}", r.id) == id);
+    let name = found
+        .map(|(name, _)| name.clone())
+        .ok_or_else(|| unknown(id))?;
+    if !call.is_app() && !state.may_write(&name, call.actor) {
+        return Err(forbidden(call, "UpdateRefs"));
+    }
+    let gone = |_: Reply| unknown(id);
+    let repo = state.repo(&name).map_err(gone)?;
+    let Some(branch) = variable("name").strip_prefix("refs/heads/") else {
+        return refuse("Reference name is not valid".to_owned());
+    };
+    let (before, after) = (variable("before"), variable("after"));
+    let now = repo.branches.get(branch).map_or(NO_COMMIT, String::as_str);
+    if now != before {
+        return refuse(format!(
+            "Reference cannot be updated: {branch} is at {now}, not at {before}"
+        ));
+    }
+    if after == NO_COMMIT && branch == repo.default_branch {
+        return refuse("Cannot delete the default branch".to_owned());
+    }
+    if after != NO_COMMIT && repo.git.commit(after).is_none() {
+        return refuse("Object does not exist".to_owned());
+    }
+    if after != NO_COMMIT {
+        let mut named = call.clone();
+        named.params = repo_params(&name);
+        super::code::guard_workflows(state, &named, after)
+            .map_err(|r| ("UNPROCESSABLE", r.body["message"].to_string()))?;
+    }
+    let to = Some(after).filter(|a| *a != NO_COMMIT);
+    state
+        .set_branch(&name, branch, to, call.actor)
+        .map_err(gone)?;
+    Ok(json!({"clientMutationId": null}))
+}
+
+fn repo_params(full_name: &str) -> std::collections::BTreeMap<String, String> {
+    let (owner, repo) = full_name.split_once('/').unwrap_or_default();
+    [("owner", owner), ("repo", repo)]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into()
 }
 
 fn minimize(state: &mut State, call: &Call, node: &str) -> Result<Value, Refused> {

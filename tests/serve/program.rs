@@ -1,0 +1,415 @@
+//! `kubemend serve` as a process, between the tests' GitHub and a Git server: the whole way from a
+//! broken repository to pull requests and answers, with SIGTERM and SIGKILL in between.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::git_server::{self, GitServer, git};
+use crate::serve_stub::{Client, SECRET, head, sign};
+use crate::support::github::{APP_ID, APP_KEY, GitHub, MACHINE_TOKEN, Moment, Seed};
+use crate::trial;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
+/// So long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let missing = git_server::missing();
+    let all: [(&str, fn()); 4] = [
+        (
+            "it_opens_pull_requests_and_answers",
+            it_opens_pull_requests_and_answers,
+        ),
+        (
+            "killed_at_any_request_it_converges",
+            killed_at_any_request_it_converges,
+        ),
+        (
+            "an_app_finds_its_repositories",
+            an_app_finds_its_repositories,
+        ),
+        (
+            "what_is_missing_is_told_at_once",
+            what_is_missing_is_told_at_once,
+        ),
+    ];
+    all.into_iter()
+        .map(|(name, test)| trial(name, missing, test))
+        .collect()
+}
+
+/// The sample of `kubemend demo` on GitHub, and its cluster's dump.
+struct Stage {
+    runtime: tokio::runtime::Runtime,
+    github: GitHub,
+    git: GitServer,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let demo = folder.path().join("demo");
+        let made = Command::new(PROGRAM)
+            .args(["demo", "--keep"])
+            .arg(&demo)
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        std::fs::remove_dir_all(demo.join("repo/.git")).unwrap();
+        let seed = Seed::new("acme/shop").folder(&demo.join("repo"));
+        let github = runtime.block_on(GitHub::start(seed));
+        let git_server = runtime.block_on(GitServer::start());
+        let bare = git_server.root.path().join("acme/shop.git");
+        git(
+            git_server.root.path(),
+            &["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()],
+        );
+        github.export(&bare, "main");
+        git_server.state.any_token.store(true, Ordering::SeqCst);
+        Self {
+            runtime,
+            github,
+            git: git_server,
+            folder,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("GITHUB_API_URL", self.github.url());
+        command.env("GITHUB_SERVER_URL", &self.git.url);
+        command.env("KUBEMEND_CACHE", self.folder.path().join("cache"));
+        command.env("KUBEMEND_MARKER_KEY", "a key for the markers of tests");
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--sweep",
+            "24h",
+        ]);
+        command
+            .arg("--snapshot")
+            .arg(self.folder.path().join("demo/cluster"));
+        command
+    }
+
+    fn start(&self) -> Program {
+        let mut command = self.command();
+        command.env("GITHUB_TOKEN", MACHINE_TOKEN);
+        command.env("KUBEMEND_WEBHOOK_SECRET", SECRET);
+        command.args(["--github-repo", "acme/shop"]);
+        Program::start(&mut command)
+    }
+
+    /// Branches of open pull requests; none twice.
+    fn branches(&self) -> BTreeSet<String> {
+        let pulls = self.github.open_pulls();
+        let branches: Vec<String> = pulls
+            .into_iter()
+            .map(|p| p.pull.unwrap().head_ref)
+            .collect();
+        let once: BTreeSet<String> = branches.iter().cloned().collect();
+        assert_eq!(
+            once.len(),
+            branches.len(),
+            "one pull request for a finding: {branches:?}"
+        );
+        once
+    }
+}
+
+/// The running program and its log.
+struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<Value>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            lines,
+            log: Vec::new(),
+        }
+    }
+
+    /// The next line with this message; every line is a JSON object.
+    fn until(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|e| panic!("no `{message}`: {e}; {:#?}", self.log));
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+            self.log.push(line.clone());
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
+    fn address(&mut self) -> std::net::SocketAddr {
+        self.until("listening")["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Rows 57, 65, 66.
+fn it_opens_pull_requests_and_answers() {
+    let stage = Stage::new();
+    let mut program = stage.start();
+    let address = program.address();
+    let pass = program.until("pass");
+    assert_eq!(pass["outcome"], "done", "{pass}");
+    let branches = stage.branches();
+    assert!(!branches.is_empty());
+    assert_eq!(pass["pulls"], branches.len(), "{pass}");
+    assert!(
+        branches
+            .iter()
+            .all(|b| fingerprints(&stage).iter().any(|f| b.ends_with(f))),
+        "{branches:?}"
+    );
+
+    let number = stage.github.open_pulls()[0].number;
+    stage
+        .github
+        .human("alice")
+        .comment(number, "/kubemend status");
+    let id = stage
+        .runtime
+        .block_on(stage.github.client().facts())
+        .unwrap()
+        .id;
+    let repository = json!({"id": id, "full_name": "acme/shop", "default_branch": "main"});
+    let sender = json!({"id": 7, "type": "User"});
+    let body = json!({"action": "created", "repository": repository, "sender": sender}).to_string();
+    let head = head(
+        "issue_comment",
+        "e-1",
+        &sign(SECRET, body.as_bytes()),
+        body.len(),
+    );
+    let answer = Client::new(address).send(&head, body.as_bytes()).unwrap();
+    assert_eq!(answer, (202, b"queued".to_vec()));
+    let delivery = program.until("delivery");
+    assert_eq!(delivery["outcome"], "queued");
+    let pass = program.until("pass");
+    assert_eq!(
+        (&pass["outcome"], &pass["answered"]),
+        (&json!("done"), &json!(1)),
+        "{pass}"
+    );
+    assert_eq!(stage.branches(), branches);
+    let answers = stage.github.comments(number);
+    let ours = answers.iter().filter(|(who, _)| who == "kubemend-bot");
+    assert!(ours.clone().count() >= 1, "{answers:?}");
+
+    let (_, metrics) = Client::new(address)
+        .send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", b"")
+        .unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    let opened = format!(
+        "kubemend_pull_requests_total{{operation=\"created\"}} {}\n",
+        branches.len()
+    );
+    for expected in [
+        &opened,
+        "kubemend_commands_answered_total 1\n",
+        "kubemend_passes_total{outcome=\"done\"} 2\n",
+    ] {
+        assert!(metrics.contains(expected), "{expected}\n{metrics}");
+    }
+
+    program.signal(rustix::process::Signal::TERM);
+    program.until("stopped");
+    assert!(program.child.wait().unwrap().success());
+    let log = format!("{:?}", program.log);
+    for secret in [SECRET, MACHINE_TOKEN, "a key for the markers"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+/// What `kubemend fix` in a clone calls the same findings, as branches end in it.
+fn fingerprints(stage: &Stage) -> Vec<String> {
+    let clone: PathBuf = stage.folder.path().join("clone");
+    if !clone.exists() {
+        let bare = stage.git.root.path().join("acme/shop.git");
+        git(
+            stage.folder.path(),
+            &["clone", "-q", bare.to_str().unwrap(), "clone"],
+        );
+        let origin = format!("{}/acme/shop.git", stage.git.url);
+        git(&clone, &["remote", "set-url", "origin", &origin]);
+    }
+    let fixed = Command::new(PROGRAM)
+        .args(["fix", "-o", "json", "--repo"])
+        .arg(&clone)
+        .arg("--snapshot")
+        .arg(stage.folder.path().join("demo/cluster"))
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&fixed.stdout).unwrap();
+    let results = report["results"].as_array().unwrap();
+    let all = results
+        .iter()
+        .filter_map(|r| r["finding"]["fingerprint"].as_str());
+    all.map(|f| f.chars().take(8).collect()).collect()
+}
+
+/// Rows 57 and 66: SIGKILL while a request is under way; the next start ends as if nothing had been.
+fn killed_at_any_request_it_converges() {
+    let whole = Stage::new();
+    let mut program = whole.start();
+    program.until("pass");
+    let expected = whole.branches();
+    let requests = whole.github.journal().len();
+    program.kill();
+    let stride = (requests / 6).max(1);
+    for (n, at) in (1..requests).step_by(stride).enumerate() {
+        let moment = [Moment::Before, Moment::After][n % 2];
+        let stage = Stage::new();
+        let told = stage.github.world().faults.kill_at(at, moment);
+        let program = stage.start();
+        stage.runtime.block_on(told.notified());
+        program.kill();
+        stage.github.world().faults.revive();
+        let mut again = stage.start();
+        let pass = again.until("pass");
+        assert_eq!(pass["outcome"], "done", "killed at {at}: {pass}");
+        assert_eq!(
+            stage.branches(),
+            expected,
+            "killed at request {at} of {requests}"
+        );
+        let pulls = stage.github.pulls().len();
+        assert_eq!(
+            pulls,
+            expected.len(),
+            "killed at request {at} of {requests}"
+        );
+    }
+}
+
+fn an_app_finds_its_repositories() {
+    let stage = Stage::new();
+    let key = stage.folder.path().join("app.pem");
+    std::fs::write(&key, APP_KEY).unwrap();
+    let mut command = stage.command();
+    command.env("KUBEMEND_APP_ID", APP_ID.to_string());
+    command.env("KUBEMEND_APP_KEY_FILE", &key);
+    command.args(["--poll", "1h", "--dry-run"]);
+    let mut program = Program::start(&mut command);
+    let address = program.address();
+    assert_eq!(program.until("repositories read")["repositories"], 1);
+    let pass = program.until("pass");
+    assert_eq!(
+        (&pass["outcome"], &pass["repository"]),
+        (&json!("done"), &json!("acme/shop")),
+        "{pass}"
+    );
+    assert!(
+        stage
+            .github
+            .writes()
+            .iter()
+            .all(|e| e.route.contains("access_tokens")),
+        "looks only"
+    );
+    let head = head("push", "e-1", &sign(SECRET, b"{}"), 2);
+    assert_eq!(
+        Client::new(address).send(&head, b"{}").unwrap().0,
+        404,
+        "no webhook"
+    );
+}
+
+fn what_is_missing_is_told_at_once() {
+    let stage = Stage::new();
+    let table: [(&[(&str, &str)], &[&str], &str); 5] = [
+        (
+            &[("GITHUB_TOKEN", "x")],
+            &["--github-repo", "acme/shop"],
+            "KUBEMEND_WEBHOOK_SECRET",
+        ),
+        (
+            &[("GITHUB_TOKEN", "x"), ("KUBEMEND_WEBHOOK_SECRET", "short")],
+            &["--github-repo", "acme/shop"],
+            "fewer than 16",
+        ),
+        (
+            &[("KUBEMEND_WEBHOOK_SECRET", SECRET)],
+            &["--github-repo", "acme/shop"],
+            "GITHUB_TOKEN",
+        ),
+        (
+            &[("KUBEMEND_WEBHOOK_SECRET", SECRET), ("GITHUB_TOKEN", "x")],
+            &[],
+            "--github-repo",
+        ),
+        (
+            &[("GITHUB_TOKEN", "x")],
+            &["--poll", "1h", "--github-repo", "acme"],
+            "OWNER/NAME",
+        ),
+    ];
+    for (environment, flags, expected) in table {
+        let mut command = stage.command();
+        command.envs(environment.iter().copied()).args(flags);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
