@@ -130,9 +130,13 @@ fn block(name: &str, value: &str) -> String {
 /// A line for the log of a run. The runner reads commands out of it, so nothing that could begin
 /// one stays.
 pub fn plain(text: &str) -> String {
-    let kept: String = text
-        .chars()
-        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-        .collect();
-    kept.replace("::", ": :").replace("##[", "## [")
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let splits = (c == ':' && out.ends_with(':')) || (c == '[' && out.ends_with("##"));
+        if splits {
+            out.push(' ');
+        }
+        out.push(if c.is_control() && c != '\n' { ' ' } else { c });
+    }
+    out
 }

@@ -128,14 +128,16 @@ fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
     };
     let scan = scan(&input);
     for ended in scan.fixes {
-        let known = run
-            .results
-            .iter()
-            .any(|r| r.fingerprint == ended.fingerprint);
-        let files: Vec<&str> = match &ended.ending {
-            Ending::PullRequest(pull) => pull.mended.changed.keys().map(String::as_str).collect(),
-            _ => Vec::new(),
+        let Ending::PullRequest(pull) = &ended.ending else {
+            continue;
         };
+        let changed = &pull.mended.changed;
+        // the run may have found the same fault by another way
+        let known = run.results.iter().any(|r| match &r.ending {
+            Ending::PullRequest(other) => other.mended.changed == *changed,
+            _ => r.fingerprint == ended.fingerprint,
+        });
+        let files: Vec<&str> = changed.keys().map(String::as_str).collect();
         if !known && config.ignored(&ended.finding, &files).is_none() {
             run.results.push(ended);
         }

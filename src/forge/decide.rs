@@ -59,6 +59,7 @@ pub fn decide(
     for one in &wanted {
         actions.extend(judge(&view, &mut tally, one));
     }
+    actions.extend(questions::doubled(&view));
     actions.extend(questions::answered(&view, &actions));
     actions.extend(healthy::pulls(&view));
     actions.extend(questions::gone(&view));

@@ -82,6 +82,14 @@ pub fn text_hash(title: &str, body: &str) -> String {
     digest(&[title.trim(), body.join("\n").trim()])
 }
 
+/// The same for a question, with what was not heard of an answer.
+pub fn question_hash(title: &str, body: &str, unheard: Option<&str>) -> String {
+    match unheard {
+        None => text_hash(title, body),
+        Some(unheard) => text_hash(title, &format!("{body}\n{unheard}")),
+    }
+}
+
 /// What a question offers: when its options change, an earlier choice does not count any more.
 pub fn options_key<'a>(titles: impl IntoIterator<Item = &'a str>) -> String {
     digest(&titles.into_iter().collect::<Vec<_>>())

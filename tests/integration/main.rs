@@ -1,6 +1,8 @@
 //! One test binary for everything that crosses module borders.
 #![allow(clippy::unwrap_used)]
 
+mod action;
+mod action_install;
 mod answers;
 mod architecture;
 mod cli;

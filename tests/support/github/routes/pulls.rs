@@ -270,6 +270,13 @@ fn review(state: &mut State, call: &Call) -> Answer {
     };
     let body = call.text("body").unwrap_or_default();
     let id = state.review(&name, number, verdict, body, call.actor)?;
+    let comments = call.body.get("comments").and_then(Value::as_array);
+    for comment in comments.into_iter().flatten() {
+        let text = |key: &str| comment.get(key).and_then(Value::as_str).unwrap_or_default();
+        let line = comment.get("line").and_then(Value::as_u64).unwrap_or(1);
+        let (path, body) = (text("path"), text("body"));
+        state.line_comment(&name, number, path, line, body, None, call.actor)?;
+    }
     Ok(Reply::ok(shown(state, &name, Kind::Review, id)?))
 }
 
