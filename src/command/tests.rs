@@ -418,7 +418,10 @@ proptest! {
         frame in proptest::sample::select(IGNORED),
         before in "[a-z .]{0,20}",
     ) {
-        let body = format!("{before}\n\n{}", frame.replace("{}", &command.to_string()));
+        // text that ends the frame itself leaves a plain line, as GitHub shows it
+        let written = command.to_string();
+        prop_assume!(!written.contains(['[', ']', '(', ')', '<', '>', '`', '*', '_', '~', '|', '$', '\\', '\'', '!']));
+        let body = format!("{before}\n\n{}", frame.replace("{}", &written));
         prop_assert!(parse(&body).commands.is_empty(), "{}", body);
     }
 }

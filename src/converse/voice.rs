@@ -252,13 +252,18 @@ impl Voice<'_, '_> {
         if let Some(touched) = self.report.pulls.iter().find(mine) {
             let before = Some(request.head.clone());
             let before = before.filter(|b| !b.is_empty() && *b != touched.head);
-            if touched.number == request.number && before.is_none() {
-                return Outcome::Left(self.why(wanted).unwrap_or(Why::Current(touched.number)));
+            let same = touched.number == request.number;
+            match self.why(wanted) {
+                Some(why) if same && !matches!(why, Why::Current(_)) => return Outcome::Left(why),
+                _ if same && before.is_none() => {
+                    return Outcome::Left(Why::Current(touched.number));
+                }
+                _ => {}
             }
             return Outcome::Pull {
                 number: touched.number,
                 head: touched.head.clone(),
-                before: before.filter(|_| touched.number == request.number),
+                before: before.filter(|_| same),
             };
         }
         match self.why(wanted) {

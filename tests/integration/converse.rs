@@ -6,3 +6,4 @@ mod commands;
 mod kills;
 mod people;
 mod stage;
+mod whole;

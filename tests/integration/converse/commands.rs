@@ -345,6 +345,7 @@ async fn what_was_closed_comes_back_in_three_ways() {
             !stage.github.item(stage.dashboard).body.contains("[x]"),
             "{way}"
         );
+        stage.pass().await;
         stage.github.forget();
         stage.pass().await;
         stage.github.assert_no_writes();

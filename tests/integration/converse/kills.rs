@@ -108,6 +108,7 @@ async fn five_hundred_kills_lose_no_command_and_answer_none_twice() {
             );
         }
         assert_eq!(answered.len(), keys.len());
+        stage.pass().await;
         stage.github.forget();
         stage.pass().await;
         stage.github.assert_no_writes();
@@ -214,4 +215,49 @@ async fn a_locked_conversation_is_not_heard_for_ever() {
     stage.github.heal();
     let done = stage.pass().await;
     assert!(done.heard.requests.is_empty());
+}
+
+/// The same with whole passes: 500 kills, and everything that was asked for is there in the end:
+/// one pull request for a finding, the value that was set, the option that was chosen.
+#[tokio::test]
+async fn five_hundred_kills_of_whole_passes() {
+    let mut dice = Dice(54_321);
+    let (mut kills, mut commands) = (0, 0);
+    while kills < 500 {
+        let stage = Stage::whole().await;
+        let mut keys = Vec::new();
+        for _ in 0..10 {
+            keys.extend(speak(&stage, &mut dice));
+            let at = usize::try_from(1 + dice.roll(70)).unwrap();
+            let moment = match dice.roll(2) {
+                0 => Moment::Before,
+                _ => Moment::After,
+            };
+            kills += usize::from(
+                stage
+                    .github
+                    .kill_at(at, moment, stage.run())
+                    .await
+                    .is_none(),
+            );
+        }
+        stage.run_well().await;
+        stage.run_well().await;
+        let answered = answers(&stage);
+        for key in &keys {
+            assert_eq!(answered.get(key), Some(&1), "{key}: {answered:?}");
+        }
+        let mut branches: Vec<String> = stage
+            .github
+            .open_pulls()
+            .into_iter()
+            .filter_map(|p| p.pull.map(|p| p.head_ref))
+            .collect();
+        let all = branches.len();
+        branches.sort();
+        branches.dedup();
+        assert_eq!(branches.len(), all, "one pull request for a finding");
+        commands += keys.len();
+    }
+    assert!(commands > 300, "{commands}");
 }

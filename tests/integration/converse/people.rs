@@ -159,7 +159,7 @@ async fn nobody_is_denied_by_an_outage() {
     let route = "/repos/{owner}/{repo}/collaborators/{username}/permission";
     for fault in [
         Fault::status(502, "Server Error"),
-        Fault::status(429, "slow down"),
+        Fault::primary_limit(jiff::Timestamp::now() + std::time::Duration::from_secs(3600)),
     ] {
         let stage = Stage::new().await;
         let id = stage

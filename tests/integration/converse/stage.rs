@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kubemend::case::{Answers, Said};
 use kubemend::config::Rules;
 use kubemend::converse::{self, Heard};
-use kubemend::cycle::{Analysis, Report, Touched, Work};
+use kubemend::cycle::{self, Analysis, Report, Touched, Work};
 use kubemend::finding::Severity;
 use kubemend::forge::decide::{Action, Fix, Observed, OurPull, Query, Wanted, WantedEnding, Why};
 use kubemend::forge::marker::{self, Key, Marker, What};
@@ -17,9 +17,15 @@ use kubemend::github::{GitHub as Client, NewFiles, Result};
 
 use crate::support::github::{GitHub, Seed};
 
-pub const FILE: &str = "apps/web.yaml";
+pub const FILE: &str = "apps/web-open.yaml";
+
+/// The file of a finding.
+fn file(name: &str) -> String {
+    format!("apps/web-{name}.yaml")
+}
+
 /// What Git holds.
-pub const BROKEN: &str = "kind: Deployment\nmemory: 64Mi\n";
+pub const BROKEN: &str = "kind: Deployment\nmemory: 64Mi\nname: web\n";
 
 /// A pull request or question of a test: its number, and what its finding is called.
 pub struct Stage {
@@ -68,24 +74,22 @@ pub fn proposed(said: Option<&Said>) -> String {
             .map(|h| format!("# {}\n", h.replace('\n', " ")))
             .collect();
     }
-    format!("kind: Deployment\nmemory: {memory}\n{text}")
+    format!("kind: Deployment\nmemory: {memory}\nname: web\n{text}")
 }
 
 impl Stage {
-    pub async fn new() -> Self {
-        Self::with(|seed| seed).await
-    }
-
-    pub async fn with(change: impl FnOnce(Seed) -> Seed) -> Self {
+    async fn start(change: impl FnOnce(Seed) -> Seed) -> Self {
         let seed = Seed::new("acme/gitops")
             .at("2026-11-24T10:00:00Z")
             .file(FILE, BROKEN)
+            .file(&file("closed"), BROKEN)
+            .file(&file("merged"), BROKEN)
+            .file(&file("question"), BROKEN)
             .file(".github/CODEOWNERS", "apps/ @owen\n")
             .person("mia", "maintain")
             .person("owen", "write");
-        let github = GitHub::start(change(seed)).await;
-        let mut stage = Self {
-            github,
+        Self {
+            github: GitHub::start(change(seed)).await,
             rules: Rules::default(),
             key: marker::key_from(&secrecy::SecretString::from("a secret of the test")),
             open: 0,
@@ -93,13 +97,20 @@ impl Stage {
             merged: 0,
             question: 0,
             dashboard: 0,
-        };
+        }
+    }
+
+    pub async fn new() -> Self {
+        let mut stage = Self::start(|seed| seed).await;
         stage.open = stage.pull("open").await;
         stage.closed = stage.pull("closed").await;
         stage.merged = stage.pull("merged").await;
         stage.github.human("alice").close(stage.closed);
         stage.github.human("alice").merge(stage.merged, "squash");
-        stage.github.human("alice").push("main", &[(FILE, BROKEN)]);
+        stage
+            .github
+            .human("alice")
+            .push("main", &[(&file("merged"), BROKEN)]);
         stage.question = stage
             .issue("question", "kubemend/question", What::Question, boxes())
             .await;
@@ -117,7 +128,7 @@ impl Stage {
     async fn pull(&self, name: &str) -> u64 {
         let client = self.github.client();
         let base = client.branch_head("main").await.unwrap().unwrap();
-        let files = NewFiles::from([(FILE.to_owned(), proposed(None).into_bytes())]);
+        let files = NewFiles::from([(file(name), proposed(None).into_bytes())]);
         let commit = client.make_commit(&base, &files, "Mend\n").await.unwrap();
         let branch = branch(name);
         client.create_branch(&branch, &commit.sha).await.unwrap();
@@ -282,14 +293,81 @@ impl Stage {
         }
     }
 
+    /// The whole pass as it is.
+    pub async fn run(&self) -> Report {
+        let client = self.github.client();
+        let analyse = |answers: &Answers| self.analyse(answers);
+        let work = Work {
+            github: &client,
+            rules: &self.rules,
+            key: self.key.as_ref(),
+            now: self.github.now(),
+            dry_run: false,
+            workflow_token: false,
+            analyse: &analyse,
+        };
+        cycle::run(&work).await
+    }
+
+    /// A repository in which whole passes made everything: three pull requests and a question.
+    pub async fn whole() -> Self {
+        let mut stage = Self::start(|seed| seed).await;
+        stage.rules.max_open_prs = 50;
+        stage.rules.hard_cap = 50;
+        stage.rules.max_open_per_namespace = 50;
+        stage.rules.max_prs_per_hour = 50;
+        stage.run_well().await;
+        let of = |name: &str| {
+            let pulls = stage.github.pulls().into_iter();
+            let mut of =
+                pulls.filter(|p| p.pull.as_ref().is_some_and(|p| p.head_ref == branch(name)));
+            of.next().unwrap().number
+        };
+        (stage.open, stage.closed, stage.merged) = (of("open"), of("closed"), of("merged"));
+        let label = |label: &str| {
+            let issues = stage.github.issues().into_iter();
+            let mut of = issues.filter(|i| i.labels.iter().any(|l| l == label));
+            of.next().unwrap().number
+        };
+        (stage.question, stage.dashboard) =
+            (label("kubemend/question"), label("kubemend/dashboard"));
+        stage.github.human("alice").close(stage.closed);
+        stage.github.human("alice").merge(stage.merged, "squash");
+        stage.run_well().await;
+        stage.run_well().await;
+        stage.github.forget();
+        stage
+    }
+
+    pub async fn run_well(&self) -> Report {
+        let report = self.run().await;
+        assert_eq!(report.frozen, None);
+        report
+    }
+
     fn analyse(&self, answers: &Answers) -> Analysis {
-        let fix = |name: &str| wanted(name, WantedEnding::Fix(Box::new(fix(name, answers))));
+        let base = self.github.branch("main").unwrap();
+        let fix = |name: &str| {
+            let fix = Fix {
+                base: base.clone(),
+                ..fix(name, answers)
+            };
+            wanted(name, WantedEnding::Fix(Box::new(fix)))
+        };
         let question = match answers.get(&key("question")).and_then(|s| s.chosen) {
             None => wanted("question", WantedEnding::Question(Box::new(query()))),
             Some(_) => fix("question"),
         };
+        let merged = self
+            .github
+            .file("main", &file("merged"))
+            .is_some_and(|f| f.starts_with(BROKEN));
+        let merged = merged.then(|| fix("merged"));
         Analysis {
-            wanted: vec![fix("open"), fix("closed"), question],
+            wanted: [fix("open"), fix("closed"), question]
+                .into_iter()
+                .chain(merged)
+                .collect(),
             scope: "manifests".to_owned(),
             complete: true,
             ..Analysis::default()
@@ -440,11 +518,12 @@ impl Stage {
         pull: &Pull,
         observed: &Observed,
     ) -> Result<&'static str> {
-        let now = client.file(FILE, &pull.head_sha).await?;
+        let path = fix.files.keys().next().unwrap().as_str();
+        let now = client.file(path, &pull.head_sha).await?;
         let recreate = observed.asked.recreate.contains(&pull.number);
         let foreign = observed.pulls.iter().find(|p| p.pull.number == pull.number);
         let foreign = foreign.and_then(|p| p.foreign_commits).unwrap_or(0) > 0;
-        if (foreign && !recreate) || (!foreign && now.as_ref() == fix.files.get(FILE)) {
+        if (foreign && !recreate) || (!foreign && now.as_ref() == fix.files.get(path)) {
             return Ok("none");
         }
         let commit = client
@@ -506,13 +585,13 @@ fn fix(name: &str, answers: &Answers) -> Fix {
     let content = proposed(answers.get(&key(name)));
     Fix {
         branch: branch(name),
-        target: "t".to_owned(),
-        change: "c".to_owned(),
-        result: "r".to_owned(),
+        target: format!("target {name}"),
+        change: format!("change {name}"),
+        result: content.clone(),
         title: "Mend".to_owned(),
         body: "body".to_owned(),
         commit: "Mend\n".to_owned(),
-        files: BTreeMap::from([(FILE.to_owned(), content.into_bytes())]),
+        files: BTreeMap::from([(file(name), content.into_bytes())]),
         base: "main".to_owned(),
         evidence: String::new(),
         draft: false,

@@ -1,0 +1,292 @@
+//! The conversation in whole passes: what was said becomes what is on the forge.
+
+use kubemend::forge::marker;
+
+use super::stage::{BROKEN, FILE, Stage, proposed};
+
+const OPEN: &str = "kubemend/shop/web-open-aaaaaaaa";
+
+/// Scorecard rows 41 and 44: a hint, a value, and the difference in the answer.
+#[tokio::test]
+async fn what_is_said_is_proposed() {
+    let stage = Stage::whole().await;
+    let before = stage.github.branch(OPEN).unwrap();
+    stage
+        .github
+        .human("bob")
+        .comment(stage.open, "/kubemend set limit.memory=512Mi");
+    stage
+        .github
+        .human("bob")
+        .line_comment(stage.open, FILE, 2, "say why");
+    let report = stage.run_well().await;
+    assert_eq!(report.answered, 2, "{:?}", report.notes);
+    let text = stage.github.file(OPEN, FILE).unwrap();
+    assert!(
+        text.contains("memory: 512Mi\nname: web\n# say why\n"),
+        "{text}"
+    );
+    assert_ne!(stage.github.branch(OPEN).unwrap(), before);
+    let answers = stage.answers(stage.open).join("\n");
+    assert!(
+        answers.contains("was made again") && answers.contains("++# say why"),
+        "{answers}"
+    );
+    let marker = stage.marker(stage.open);
+    assert_eq!(
+        (marker.set, marker.hints),
+        (
+            vec!["limit.memory=512Mi".to_owned()],
+            vec!["say why".to_owned()]
+        )
+    );
+    quiet(&stage).await;
+    assert_eq!(stage.github.file(OPEN, FILE).unwrap(), text, "kept");
+}
+
+/// After at most one more pass (for the dashboard), nothing is written any more.
+async fn quiet(stage: &Stage) {
+    stage.run_well().await;
+    stage.run_well().await;
+    stage.github.forget();
+    stage.run_well().await;
+    stage.github.assert_no_writes();
+}
+
+#[tokio::test]
+async fn a_question_is_answered_by_a_pull_request() {
+    for by_box in [false, true] {
+        let stage = Stage::whole().await;
+        match by_box {
+            true => stage
+                .github
+                .human("bob")
+                .tick_box(stage.question, "choose=2"),
+            false => drop(
+                stage
+                    .github
+                    .human("bob")
+                    .comment(stage.question, "/kubemend choose 2"),
+            ),
+        }
+        stage.run_well().await;
+        let pull = stage.github.open_pulls().pop().unwrap();
+        assert!(!stage.github.item(stage.question).open, "answered");
+        if !by_box {
+            let answer = stage.answers(stage.question).join("\n");
+            assert!(
+                answer.contains(&format!("See #{}", pull.number)),
+                "{answer}"
+            );
+        }
+        assert_eq!(
+            stage.marker(pull.number).chosen,
+            Some(2),
+            "kept with the pull request"
+        );
+        quiet(&stage).await;
+        assert_eq!(stage.github.open_pulls().len(), 2);
+    }
+}
+
+/// A choice counts only for the options that were offered.
+#[tokio::test]
+async fn a_choice_names_its_options() {
+    let stage = Stage::whole().await;
+    stage
+        .github
+        .human("bob")
+        .comment(stage.question, "/kubemend choose 1");
+    stage.run_well().await;
+    let offered = kubemend::forge::identity::options_key(["one", "two"]);
+    assert_eq!(stage.marker(stage.question).chosen_of, offered);
+}
+
+/// Scorecard row 5: three ways back, in whole passes.
+#[tokio::test]
+async fn what_people_closed_comes_back_when_they_say_so() {
+    for way in ["retry", "unignore", "recreate", "box", "label"] {
+        let stage = Stage::whole().await;
+        let bob = stage.github.human("bob");
+        assert_eq!(stage.github.open_pulls().len(), 1);
+        match way {
+            "box" => bob.tick_box(stage.dashboard, "kubemend:unignore=bbbbbbbb2222"),
+            "label" => bob.unlabel(stage.closed, "kubemend/ignored"),
+            way => drop(bob.comment(stage.closed, &format!("/kubemend {way}"))),
+        }
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+        if ["retry", "unignore", "recreate"].contains(&way) {
+            let answer = stage.answers(stage.closed).pop().unwrap();
+            let new = stage.github.open_pulls().pop().unwrap().number;
+            assert!(answer.contains(&format!("See #{new}")), "{way}: {answer}");
+        }
+        quiet(&stage).await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+    }
+}
+
+/// What is allowed while the problem is away may come back when the problem does.
+#[tokio::test]
+async fn a_hands_off_branch_is_made_again_when_asked() {
+    let stage = Stage::whole().await;
+    stage.github.human("bob").push(OPEN, &[(FILE, "mine: 1\n")]);
+    stage
+        .github
+        .human("bob")
+        .comment(stage.open, "/kubemend retry");
+    stage.run_well().await;
+    assert_eq!(stage.github.file(OPEN, FILE).unwrap(), "mine: 1\n");
+    let answers = stage.answers(stage.open).join("\n");
+    assert!(answers.contains("A person works on"), "{answers}");
+    stage
+        .github
+        .human("bob")
+        .comment(stage.open, "/kubemend recreate");
+    stage.run_well().await;
+    assert_eq!(stage.github.file(OPEN, FILE).unwrap(), proposed(None));
+    quiet(&stage).await;
+}
+
+/// Scorecard row 68: paused at once, everywhere, and only until somebody resumes.
+#[tokio::test]
+async fn a_pause_stops_everything() {
+    let stage = Stage::whole().await;
+    stage
+        .github
+        .human("bob")
+        .comment(stage.question, "/kubemend pause");
+    stage.run_well().await;
+    stage
+        .github
+        .human("bob")
+        .comment(stage.closed, "/kubemend retry");
+    stage.run_well().await;
+    assert_eq!(stage.github.open_pulls().len(), 1);
+    let body = stage.github.item(stage.dashboard).body;
+    assert!(body.contains("Paused by `bob`"), "{body}");
+    stage
+        .github
+        .human("bob")
+        .tick_box(stage.dashboard, "kubemend:resume");
+    stage.run_well().await;
+    assert!(
+        !stage
+            .github
+            .item(stage.dashboard)
+            .body
+            .contains("Paused by")
+    );
+    // by label, and resumed by command
+    stage
+        .github
+        .human("bob")
+        .label(stage.dashboard, "kubemend/paused");
+    let report = stage.run_well().await;
+    assert!(report.pulls.is_empty() || stage.github.open_pulls().len() == 1);
+    stage
+        .github
+        .human("bob")
+        .comment(stage.dashboard, "/kubemend resume");
+    stage.run_well().await;
+    assert!(
+        !stage
+            .labels(stage.dashboard)
+            .contains(&"kubemend/paused".to_owned())
+    );
+    quiet(&stage).await;
+}
+
+/// Scorecard row 54, by hand: a merged fix is taken back, is not proposed again, and comes back
+/// only when people allow it.
+#[tokio::test]
+async fn a_merged_fix_is_taken_back() {
+    let path = "apps/web-merged.yaml";
+    for how in ["same", "elsewhere"] {
+        let stage = Stage::whole().await;
+        if how == "elsewhere" {
+            let text = format!("{}---\nkind: Other\n", proposed(None));
+            stage.github.human("alice").push("main", &[(path, &text)]);
+        }
+        let id = stage
+            .github
+            .human("mia")
+            .comment(stage.merged, "/kubemend revert");
+        stage.run_well().await;
+        assert_eq!(stage.reactions(id), ["eyes", "rocket"]);
+        let pull = stage.github.open_pulls().pop().unwrap();
+        let branch = "kubemend/revert/cccccccc";
+        assert_eq!(pull.pull.as_ref().unwrap().head_ref, branch);
+        let text = stage.github.file(branch, path).unwrap();
+        match how {
+            "same" => assert_eq!(text, BROKEN, "the same bytes"),
+            _ => assert_eq!(text, format!("{BROKEN}---\nkind: Other\n")),
+        }
+        assert!(pull.labels.contains(&"kubemend/revert".to_owned()));
+        let answer = stage.answers(stage.merged).pop().unwrap();
+        assert!(
+            answer.contains(&format!("#{} takes it back", pull.number)),
+            "{answer}"
+        );
+        quiet(&stage).await;
+        stage.github.human("alice").merge(pull.number, "squash");
+        quiet(&stage).await;
+        assert_eq!(stage.github.open_pulls().len(), 1, "not proposed again");
+        stage
+            .github
+            .human("bob")
+            .tick_box(stage.dashboard, "kubemend:approve=cccccccc3333");
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "allowed again");
+        quiet(&stage).await;
+    }
+}
+
+/// A revert that a person already made is respected, and one that cannot be made says why.
+#[tokio::test]
+async fn a_revert_that_is_not_to_be_made_says_why() {
+    let path = "apps/web-merged.yaml";
+    for (text, why) in [
+        (BROKEN.to_owned(), "is back already"),
+        (proposed(None).replace("128Mi", "1Gi"), "at the same place"),
+    ] {
+        let stage = Stage::whole().await;
+        stage.github.human("alice").push("main", &[(path, &text)]);
+        stage.run_well().await;
+        stage
+            .github
+            .human("mia")
+            .comment(stage.merged, "/kubemend revert");
+        stage.run_well().await;
+        let answer = stage.answers(stage.merged).pop().unwrap();
+        assert!(answer.contains(why), "{answer}");
+        assert!(
+            stage
+                .github
+                .branches()
+                .iter()
+                .all(|b| !b.contains("revert"))
+        );
+        quiet(&stage).await;
+    }
+}
+
+/// A revert that was tampered with is still a revert.
+#[tokio::test]
+async fn a_revert_without_its_marker_still_counts() {
+    let stage = Stage::whole().await;
+    stage
+        .github
+        .human("mia")
+        .comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let pull = stage.github.open_pulls().pop().unwrap();
+    stage
+        .github
+        .human("bob")
+        .edit_body(pull.number, &marker::strip(&pull.body));
+    stage.github.human("alice").merge(pull.number, "squash");
+    stage.run_well().await;
+    stage.run_well().await;
+    assert_eq!(stage.github.open_pulls().len(), 1);
+}
