@@ -67,7 +67,7 @@ impl<K: Ord + Clone> Queue<K> {
     }
 
     /// The key that waits longest; it is worked on from now until [`Queue::done`].
-    pub fn next(&mut self) -> Option<K> {
+    pub fn take(&mut self) -> Option<K> {
         let key = self.waiting.pop_front()?;
         self.known.remove(&key);
         self.running.insert(key.clone(), false);
@@ -110,9 +110,9 @@ mod tests {
         assert_eq!(queue.push("a"), Pushed::Queued);
         assert_eq!(queue.push("b"), Pushed::Queued);
         assert_eq!(queue.push("a"), Pushed::Merged);
-        assert_eq!(queue.next(), Some("a"));
-        assert_eq!(queue.next(), Some("b"));
-        assert_eq!(queue.next(), None);
+        assert_eq!(queue.take(), Some("a"));
+        assert_eq!(queue.take(), Some("b"));
+        assert_eq!(queue.take(), None);
     }
 
     /// Row 57: what arrives while the worker runs is not lost, and is one run, not many.
@@ -120,18 +120,18 @@ mod tests {
     fn a_wake_during_the_run_causes_one_more_run() {
         let mut queue = Queue::new(10);
         queue.push("a");
-        queue.next();
+        queue.take();
         queue.push("b");
         for _ in 0..100 {
             assert_eq!(queue.push("a"), Pushed::Merged);
         }
-        assert_eq!(queue.next(), Some("b"), "never twice at a time");
-        assert_eq!(queue.next(), None);
+        assert_eq!(queue.take(), Some("b"), "never twice at a time");
+        assert_eq!(queue.take(), None);
         queue.done(&"a");
-        assert_eq!(queue.next(), Some("a"));
+        assert_eq!(queue.take(), Some("a"));
         queue.done(&"a");
         queue.done(&"b");
-        assert_eq!((queue.next(), queue.running()), (None, 0));
+        assert_eq!((queue.take(), queue.running()), (None, 0));
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(queue.push("a"), Pushed::Merged);
         assert_eq!(queue.push_known("a"), Pushed::Merged);
         assert_eq!(queue.waiting(), 1);
-        queue.next();
+        queue.take();
         assert_eq!(queue.push("b"), Pushed::Queued);
         assert_eq!(queue.push("a"), Pushed::Merged);
         queue.done(&"a");
@@ -184,7 +184,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push(key) => if queue.push(key) != Pushed::Full { owed.insert(key); },
-                    Step::Next => if let Some(key) = queue.next() {
+                    Step::Next => if let Some(key) = queue.take() {
                         prop_assert!(!running.contains(&key));
                         prop_assert!(owed.remove(&key), "nothing runs unasked");
                         running.push(key);
@@ -200,7 +200,7 @@ mod tests {
             }
             for _ in 0..20 {
                 for key in std::mem::take(&mut running) { queue.done(&key); }
-                while let Some(key) = queue.next() { owed.remove(&key); running.push(key); }
+                while let Some(key) = queue.take() { owed.remove(&key); running.push(key); }
             }
             prop_assert!(owed.is_empty(), "lost: {:?}", owed);
         }

@@ -222,7 +222,7 @@ impl Worker {
     async fn next(&self) -> Job {
         loop {
             let woken = self.wake.notified();
-            if let Some(job) = self.change(Queue::next) {
+            if let Some(job) = self.change(Queue::take) {
                 // another worker may take what else waits
                 self.wake.notify_one();
                 return job;
