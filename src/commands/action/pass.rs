@@ -185,7 +185,6 @@ fn chosen(workflow: &Workflow<'_>) -> Chosen {
     }
 }
 
-
 /// What the summary says about the report that started the pass.
 pub(super) fn told_of(revision: Option<&str>, head: Option<&str>) -> String {
     let short = |sha: &str| sha.chars().take(12).collect::<String>();
