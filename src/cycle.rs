@@ -108,7 +108,11 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
     let actions = decide(&analysis, &observed, work.rules, work.now);
-    let outcome = open::carry_out(work, &observed, &analysis, &actions).await;
+    let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
+    if outcome.frozen.is_none() {
+        let reverted = open::revert(work, &observed, &mut outcome).await;
+        outcome.frozen = reverted.err();
+    }
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);

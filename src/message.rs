@@ -20,6 +20,7 @@ mod plain;
 mod pull_request;
 mod question;
 mod refusal;
+pub mod revert;
 mod voice;
 
 pub use commit::commit;

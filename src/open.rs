@@ -19,11 +19,13 @@ mod observe;
 mod owners;
 mod pulls;
 mod questions;
+mod revert;
 mod trailers;
 mod writer;
 
 pub use dashboard::tell;
 pub use observe::{observe, reread};
+pub use revert::revert;
 
 /// What was carried out.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -53,6 +53,32 @@ pub fn replacements(old: &str, new: &str) -> Vec<(std::ops::Range<usize>, String
         .collect()
 }
 
+/// The change from `base` to `wanted`, made in `now`, which is another child of `base`. `None` where
+/// both change the same lines or lines next to each other.
+pub fn rebased(base: &str, wanted: &str, now: &str) -> Option<String> {
+    let mut all = replacements(base, wanted);
+    let theirs = replacements(base, now);
+    let apart =
+        |a: &std::ops::Range<usize>, b: &std::ops::Range<usize>| a.end < b.start || b.end < a.start;
+    if !all
+        .iter()
+        .all(|(a, _)| theirs.iter().all(|(b, _)| apart(a, b)))
+    {
+        return None;
+    }
+    all.extend(theirs);
+    all.sort_by_key(|(range, _)| range.start);
+    let lines: Vec<&str> = base.split_inclusive('\n').collect();
+    let (mut out, mut at) = (String::new(), 0);
+    for (range, text) in all {
+        out.push_str(&lines.get(at..range.start)?.concat());
+        out.push_str(&text);
+        at = range.end;
+    }
+    out.push_str(&lines.get(at..)?.concat());
+    Some(out)
+}
+
 fn file_diff(out: &mut String, path: &str, old: &str, new: &str) {
     let (a, b) = (quoted("a/", path), quoted("b/", path));
     let diff = TextDiff::from_lines(old, new);

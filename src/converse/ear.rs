@@ -11,6 +11,7 @@ use crate::converse::ticks::{Tick, ticked, unticked};
 use crate::converse::{Heard, Item, Request, What, hidden, said};
 use crate::cycle::Work;
 use crate::forge::decide::{IGNORED, Observed, PAUSED};
+use crate::forge::marker;
 use crate::forge::{Comment, CommentKind, Permission, PullState};
 use crate::github::Result;
 
@@ -169,7 +170,9 @@ impl<'a, 'w> Ear<'a, 'w> {
         }
         let names = |t: &Thread| {
             let marker = t.marker.as_ref();
-            marker.is_some_and(|m| m.fingerprint == tick.of || m.key == tick.of)
+            marker.is_some_and(|m| {
+                m.what != marker::What::Revert && (m.fingerprint == tick.of || m.key == tick.of)
+            })
         };
         // the newest one that carries the finding
         let hits = self.threads.iter().enumerate().filter(|(_, t)| names(t));

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::command::{Command, Who};
 use crate::converse::effect::{Change, is_secret};
-use crate::forge::marker::{Marker, Paused};
+use crate::forge::marker::{Marker, Paused, What};
 
 /// Where a command was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +154,7 @@ pub fn judge(command: &Command, scene: &Scene<'_>) -> Judged {
         Command::Verify => no(Refused::NoCluster),
         Command::Pause => pause(scene),
         Command::Resume => resume(scene),
+        _ if scene.marker.is_some_and(|m| m.what == What::Revert) => no(Refused::NotHere),
         _ if scene.paused.is_some() => no(Refused::Paused),
         _ if command.changes_head() && scene.moved => no(Refused::Moved),
         Command::Retry { hint } => retry(hint.as_deref(), scene),

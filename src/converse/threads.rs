@@ -9,7 +9,7 @@ use crate::converse::judge::Place;
 use crate::converse::{answers, hidden};
 use crate::cycle::Work;
 use crate::forge::decide::{Observed, OurPull};
-use crate::forge::marker::{Marker, fits};
+use crate::forge::marker::{Marker, What, fits};
 use crate::forge::{Comment, CommentKind, Issue, PullState};
 use crate::github::Result;
 
@@ -194,6 +194,7 @@ fn is_heard(comment: &Comment, observed: &Observed) -> bool {
 /// Commands everywhere; free text only in reviews of open pull requests.
 fn matters(thread: &Thread, comment: &Comment, parsed: &Parsed) -> bool {
     let review = comment.kind != CommentKind::Issue;
-    let hint = review && thread.place == Place::OpenPull && !parsed.text.is_empty();
+    let is_fix = thread.marker.as_ref().is_none_or(|m| m.what == What::Fix);
+    let hint = review && is_fix && thread.place == Place::OpenPull && !parsed.text.is_empty();
     !parsed.commands.is_empty() || hint
 }

@@ -12,7 +12,7 @@ use crate::evidence::redact;
 use crate::files::Files;
 use crate::forge::decide::{Action, Fix, Observed, Wanted, WantedEnding, Why};
 use crate::forge::marker::{self, Marker};
-use crate::forge::{Comment, PullState};
+use crate::forge::{Comment, PullState, identity};
 use crate::github::{Error, Result};
 use crate::message::answer::{self as words, Outcome, Part, Status};
 use crate::{message, patch};
@@ -399,7 +399,7 @@ impl Voice<'_, '_> {
 }
 
 fn is_revert(touched: &Touched) -> bool {
-    touched.branch.contains("/revert/")
+    identity::reverted_of_branch(&touched.branch).is_some()
 }
 
 fn proposes_again(what: &What) -> bool {

@@ -369,6 +369,10 @@ fn left(wanted: &Wanted, why: &Why, all: &mut Sections) {
             ticket("approve", fp, &what, "not everything could be read"),
         ),
         Why::Paused => put(PAUSED, format!("- {what}")),
+        Why::Reverted(n) => put(
+            CLOSED,
+            ticket("approve", fp, &what, &format!("taken back: #{n}")),
+        ),
         Why::ClosedByHuman(n) => put(
             CLOSED,
             ticket("unignore", fp, &what, &format!("closed by a person: #{n}")),

@@ -31,6 +31,8 @@ pub const NEEDS_CONFIRMATION: &str = "kubemend/needs-confirmation";
 pub const IGNORED: &str = "kubemend/ignored";
 /// Nothing is changed while it is there.
 pub const STOP_UPDATING: &str = "kubemend/stop-updating";
+/// On a pull request that takes a fix back.
+pub const REVERT: &str = "kubemend/revert";
 /// On questions.
 pub const QUESTION: &str = "kubemend/question";
 /// On the dashboard.
@@ -57,6 +59,7 @@ pub fn decide(
     for one in &wanted {
         actions.extend(judge(&view, &mut tally, one));
     }
+    actions.extend(questions::doubled(&view));
     actions.extend(questions::answered(&view, &actions));
     actions.extend(healthy::pulls(&view));
     actions.extend(questions::gone(&view));
@@ -389,6 +392,8 @@ pub enum Why {
     Frozen(u64),
     /// A merged pull request is waiting to be applied.
     Merged(u64),
+    /// People take it back, or took it back, with this pull request.
+    Reverted(u64),
     /// Over a cap: which one.
     Limited(&'static str),
     /// Not in quiet hours.

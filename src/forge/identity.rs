@@ -52,6 +52,19 @@ pub fn short_of_branch(branch: &str) -> Option<&str> {
     is_short.then_some(last)
 }
 
+/// The branch of the pull request that takes a fix back.
+pub fn revert_branch(prefix: &str, fingerprint: &str) -> String {
+    format!("{prefix}revert/{}", short(fingerprint))
+}
+
+/// The digits of the fingerprint of the fix that a branch takes back.
+pub fn reverted_of_branch(branch: &str) -> Option<&str> {
+    let (before, last) = branch.rsplit_once('/')?;
+    let is_short = last.len() == 8 && last.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let named = before == "revert" || before.ends_with("/revert");
+    (is_short && named).then_some(last)
+}
+
 /// Where a branch of ours belongs: its first part after the prefix, the namespace as a slug.
 pub fn scope_of_branch<'b>(branch: &'b str, prefixes: &[&str]) -> Option<&'b str> {
     let rest = prefixes.iter().find_map(|p| branch.strip_prefix(p))?;
@@ -67,6 +80,14 @@ pub fn text_hash(title: &str, body: &str) -> String {
     });
     let body: Vec<&str> = lines.map(str::trim_end).collect();
     digest(&[title.trim(), body.join("\n").trim()])
+}
+
+/// The same for a question, with what was not heard of an answer.
+pub fn question_hash(title: &str, body: &str, unheard: Option<&str>) -> String {
+    match unheard {
+        None => text_hash(title, body),
+        Some(unheard) => text_hash(title, &format!("{body}\n{unheard}")),
+    }
 }
 
 /// What a question offers: when its options change, an earlier choice does not count any more.
@@ -99,6 +120,16 @@ mod tests {
             Some("shop")
         );
         assert_eq!(scope_of_branch("feature/x", &["kubemend/"]), None);
+    }
+
+    #[test]
+    fn a_branch_tells_what_it_takes_back() {
+        let branch = revert_branch("kubemend/", "3f9c1a2b7d10");
+        assert_eq!(branch, "kubemend/revert/3f9c1a2b");
+        assert_eq!(reverted_of_branch(&branch), Some("3f9c1a2b"));
+        assert_eq!(short_of_branch(&branch), None, "it is no fix");
+        let fix = "kubemend/revert/deployment-cart-oomkilled-3f9c1a2b";
+        assert_eq!(reverted_of_branch(fix), None, "a namespace of that name");
     }
 
     #[test]

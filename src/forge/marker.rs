@@ -16,6 +16,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::forge::identity;
+
 /// How every marker begins; a version, white space and the data follow.
 const OPENING: &str = "<!--";
 const CLOSING: &str = "-->";
@@ -246,7 +248,11 @@ pub fn strip(text: &str) -> String {
 pub fn fits(marker: &Marker, repo_id: u64, head_ref: &str) -> bool {
     let here = marker.repo == repo_id;
     match marker.what {
-        What::Fix | What::Revert => here && names(head_ref, &marker.fingerprint),
+        What::Fix => here && names(head_ref, &marker.fingerprint),
+        What::Revert => {
+            let digits = identity::reverted_of_branch(head_ref);
+            here && digits.is_some() && digits == marker.fingerprint.get(..8)
+        }
         What::Question | What::Dashboard | What::Comment => here && head_ref.is_empty(),
     }
 }

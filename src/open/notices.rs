@@ -61,7 +61,10 @@ impl Writer<'_> {
         let mut ours = self.ours_of(number, topic).await?;
         let Some(last) = ours.pop() else {
             self.work.github.add_comment(number, text).await?;
-            return Ok(());
+            // a proxy may have sent it twice
+            let mut ours = self.ours_of(number, topic).await?;
+            ours.pop();
+            return self.minimize(&ours).await;
         };
         if !same_text(&last.body, text) {
             self.work.github.edit_comment(last.id, text).await?;

@@ -182,8 +182,14 @@ fn believed(
 /// All that is left when the marker cannot be believed.
 fn from_branch(observed: &Observed, ours: &OurPull) -> Marker {
     let pull = &ours.pull;
-    let digits = identity::short_of_branch(&pull.head_ref).unwrap_or_default();
+    let reverted = identity::reverted_of_branch(&pull.head_ref);
+    let digits = reverted.or_else(|| identity::short_of_branch(&pull.head_ref));
+    let digits = digits.unwrap_or_default();
     Marker {
+        what: match reverted {
+            Some(_) => What::Revert,
+            None => What::Fix,
+        },
         repo: observed.repo_id,
         fingerprint: digits.to_owned(),
         labels: pull.labels.clone(),

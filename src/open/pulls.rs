@@ -189,8 +189,10 @@ impl Writer<'_> {
             .collect();
         if !missing.is_empty() {
             let set = self.work.github.add_labels(number, &missing).await;
-            self.tolerate(&format!("labels of #{number}"), set)?;
-            marker.labels.extend(missing);
+            // those that could not be set are tried again in the next pass
+            if self.tolerate(&format!("labels of #{number}"), set)? {
+                marker.labels.extend(missing);
+            }
         }
         if self.assign(wanted, fix, number, &marker).await? {
             marker.told.push(ASSIGNED.to_owned());

@@ -99,7 +99,7 @@ impl Writer<'_> {
                 .unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             evidence: query.evidence.clone(),
-            body: identity::text_hash(&query.title, &query.body),
+            body: identity::question_hash(&query.title, &query.body, wanted.unheard.as_deref()),
             options: identity::options_key(titles),
             labels: vec![QUESTION.to_owned()],
             closed: None,

@@ -149,6 +149,13 @@ impl Mirror {
         let begun = Instant::now();
         let mut stopped = None;
         let mut remote = git.remote_anonymous(through).map_err(RepoError::from)?;
+        // with a depth, each fetch leaves a pack, also when there is nothing new
+        let Some(head) = advertised(&mut remote, name)? else {
+            return Ok(None);
+        };
+        if tip(git, name) == Some(head) {
+            return Ok(Some(head));
+        }
         let fetched = {
             let mut options = self.options(begun, &mut stopped);
             let refspec = format!("+{name}:{name}");
@@ -207,6 +214,22 @@ impl Mirror {
             Err(e) => Err(unreadable(&self.folder, &e).into()),
         }
     }
+}
+
+/// The commit that the branch points to at the forge.
+fn advertised(remote: &mut git2::Remote<'_>, name: &str) -> Result<Option<git2::Oid>, MirrorError> {
+    let connection = remote.connect_auth(git2::Direction::Fetch, None, None);
+    let connection = connection.map_err(remote_or_local)?;
+    let heads = connection.list().map_err(remote_or_local)?;
+    let head = heads.iter().find(|h| h.name() == name);
+    Ok(head.map(git2::RemoteHead::oid))
+}
+
+/// The commit that the branch points to in the copy, if it is there.
+fn tip(git: &Repository, name: &str) -> Option<git2::Oid> {
+    let commit = git.find_reference(name).ok()?.peel_to_commit().ok()?;
+    commit.tree().ok()?;
+    Some(commit.id())
 }
 
 /// Where the copy of a repository lives: `<cache>/<host>/<id>.git`.

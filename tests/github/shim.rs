@@ -76,7 +76,7 @@ fn seed() -> Value {
             MACHINE: token("kubemend-bot"), ALICE: token("alice"), MALLORY: token("mallory"), ADMIN: token("root"),
         },
         "github": {
-            "users": [user("kubemend-bot"), user("alice"), user("mallory"), user("root")],
+            "users": [user("kubemend-bot"), user("alice"), user("mallory"), user("root"), user("kubemend[bot]")],
             "orgs": [{"login": "acme", "name": "Acme", "members": [
                 {"login": "root", "role": "admin"}, {"login": "alice", "role": "admin"},
                 {"login": "kubemend-bot", "role": "admin"},
@@ -191,10 +191,13 @@ impl Hub {
         ours.map(|e| e.effects).sum()
     }
 
-    /// How many requests changed something.
-    pub fn writes(&self) -> usize {
+    /// What changed something, in order.
+    pub fn writes(&self) -> Vec<String> {
         let memory = self.shared.memory();
-        memory.journal.iter().filter(|e| e.changed()).count()
+        let writes = memory.journal.iter().filter(|e| e.changed());
+        writes
+            .map(|e| format!("{} {} {}", e.method, e.path, e.body))
+            .collect()
     }
 
     /// Requests outside the contract, and stores that disagree.
@@ -410,6 +413,13 @@ fn complete(value: &mut Value) {
                     "url",
                 ] {
                     fields.entry(name).or_insert_with(|| json!(""));
+                }
+                // the App's account is seeded: the emulator makes it with the first write only
+                let bot = fields["login"]
+                    .as_str()
+                    .is_some_and(|l| l.ends_with("[bot]"));
+                if bot {
+                    fields.insert("type".to_owned(), json!("Bot"));
                 }
                 fields.entry("type").or_insert_with(|| json!("User"));
                 fields.entry("site_admin").or_insert_with(|| json!(false));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::lifecycle::{App, Stage, app, seed, stage_on};
-use crate::support::github::{Fault, Moment, On, wire::Reply};
+use crate::support::github::{Fault, Moment, On, State, wire::Reply};
 
 /// What is there in the end, without numbers and times.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,7 @@ async fn busy() -> Stage {
         app("g-over"),
         app("h-moved"),
         app("i-branch"),
+        app("o-fresh"),
         asks("k-stale"),
         asks("l-answered"),
         asks("n-gone"),
@@ -65,8 +66,7 @@ async fn busy() -> Stage {
     };
     let (pushed, closed) = (stage.branch_of(of("d-pushed")), of("e-closed"));
     let gone = of("i-branch");
-    let (alice, bob) = (stage.github.human("alice"), stage.github.human("bob"));
-    alice.close(gone);
+    stage.github.human("alice").close(gone);
     // one looks resolved for long, another one for a shorter time
     let without = |stage: &mut Stage, names: &[&str]| {
         stage.apps.retain(|a| !names.contains(&a.name));
@@ -77,8 +77,7 @@ async fn busy() -> Stage {
         stage.minutes(minutes);
     }
     stage.clean().await;
-    let without_resolved = |stage: &mut Stage| stage.apps.retain(|a| a.name != "f-resolved");
-    without_resolved(&mut stage);
+    without(&mut stage, &["f-resolved"]);
     for minutes in [10, 10] {
         stage.minutes(minutes);
         stage.clean().await;
@@ -94,7 +93,7 @@ async fn busy() -> Stage {
             ("new/h-moved.yaml", "name: h-moved\nmemory: 256Mi\n"),
         ],
     );
-    let _ = (alice, bob);
+    without(&mut stage, &["o-fresh"]);
     for one in &mut stage.apps {
         match one.name {
             "b-change" => one.memory = "1Gi",
@@ -119,7 +118,7 @@ async fn busy() -> Stage {
     stage
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "a-new",
     "b-change",
     "c-conflict",
@@ -134,6 +133,7 @@ const NAMES: [&str; 14] = [
     "l-answered",
     "m-asked",
     "n-gone",
+    "o-fresh",
 ];
 
 fn end(stage: &Stage) -> Vec<End> {
@@ -203,15 +203,6 @@ async fn settle(stage: &Stage, context: &str) {
     panic!("{context}: still writing: {writes:#?}");
 }
 
-/// How many requests an undisturbed pass makes, and where it ends.
-async fn undisturbed() -> (usize, Vec<End>) {
-    let stage = busy().await;
-    stage.clean().await;
-    let requests = stage.github.journal().len();
-    settle(&stage, "undisturbed").await;
-    (requests, end(&stage))
-}
-
 #[tokio::test]
 async fn the_busy_pass_does_everything_at_once() {
     let stage = busy().await;
@@ -243,20 +234,6 @@ async fn the_busy_pass_does_everything_at_once() {
     );
 }
 
-fn shards() -> usize {
-    8
-}
-
-/// Runs one case for each number, some at a time.
-async fn for_each<F>(cases: Vec<usize>, run: impl Fn(usize) -> F)
-where
-    F: Future<Output = ()>,
-{
-    for case in cases {
-        run(case).await;
-    }
-}
-
 fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
     vec![
         ("403", |_| {
@@ -285,4 +262,138 @@ fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
             )
         }),
     ]
+}
+
+/// The busy repository, and where it was before the pass: each case starts there.
+struct Lab {
+    stage: Stage,
+    start: State,
+    requests: usize,
+    expected: Vec<End>,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let stage = busy().await;
+        let start = stage.github.world().state.clone();
+        stage.clean().await;
+        let requests = stage.github.journal().len();
+        settle(&stage, "undisturbed").await;
+        let expected = end(&stage);
+        Self {
+            stage,
+            start,
+            requests,
+            expected,
+        }
+    }
+
+    fn reset(&self) {
+        let mut world = self.stage.github.world();
+        world.state = self.start.clone();
+        world.limits.used = 0;
+        world.faults.clear();
+    }
+
+    async fn check(&self, context: &str) {
+        check_sane(&self.stage, context);
+        settle(&self.stage, context).await;
+        check_sane(&self.stage, context);
+        let found = end(&self.stage);
+        for (found, expected) in found.iter().zip(&self.expected) {
+            assert_eq!(found, expected, "{context}");
+        }
+        assert_eq!(found.len(), self.expected.len(), "{context}");
+    }
+}
+
+/// Every fault at every request of the pass. In several tests, so that they run side by side.
+async fn every_fault(shard: usize) {
+    let mut lab = Lab::new().await;
+    lab.stage.impatient = true;
+    let faults = faults();
+    let mut cases = 0;
+    for at in 1..=lab.requests + 5 {
+        for (nth, (name, fault)) in faults.iter().enumerate() {
+            if (at * faults.len() + nth) % SHARDS != shard {
+                continue;
+            }
+            lab.reset();
+            let now = lab.stage.github.now();
+            lab.stage.github.fault(On::all().nth(at), fault(now));
+            lab.stage.pass().await;
+            lab.stage.github.heal();
+            lab.stage.github.world().limits.used = 0;
+            lab.check(&format!("{name} at request {at}")).await;
+            cases += 1;
+        }
+    }
+    assert!(cases > 100, "{cases}");
+}
+
+const SHARDS: usize = 4;
+
+#[tokio::test]
+async fn every_fault_at_every_request_1() {
+    every_fault(0).await;
+}
+
+#[tokio::test]
+async fn every_fault_at_every_request_2() {
+    every_fault(1).await;
+}
+
+#[tokio::test]
+async fn every_fault_at_every_request_3() {
+    every_fault(2).await;
+}
+
+#[tokio::test]
+async fn every_fault_at_every_request_4() {
+    every_fault(3).await;
+}
+
+/// Killed at every request, before and after it took effect.
+#[tokio::test]
+async fn a_kill_at_every_request_converges() {
+    let lab = Lab::new().await;
+    let mut killed = 0;
+    for at in 1..=lab.requests {
+        for moment in [Moment::Before, Moment::After] {
+            lab.reset();
+            let pass = lab.stage.pass();
+            let ended = lab.stage.github.kill_at(at, moment, pass).await;
+            killed += usize::from(ended.is_none());
+            lab.check(&format!("killed at {at}, {moment:?}")).await;
+        }
+    }
+    assert!(killed >= 2 * lab.requests - 2, "{killed}");
+}
+
+/// More than 500 kills at random requests, several in a row, with time passing in between.
+#[tokio::test]
+async fn five_hundred_random_kills_converge() {
+    let lab = Lab::new().await;
+    let mut seed = 20_261_124_u64;
+    let mut random = |most: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % most
+    };
+    let mut kills = 0;
+    while kills < 510 {
+        lab.reset();
+        let mut story = Vec::new();
+        for _ in 0..=random(4) {
+            let at = 1 + random(lab.requests);
+            let moment = [Moment::Before, Moment::After][random(2)];
+            let pass = lab.stage.pass();
+            let ended = lab.stage.github.kill_at(at, moment, pass).await;
+            kills += usize::from(ended.is_none());
+            story.push((at, moment));
+            check_sane(&lab.stage, &format!("{story:?}"));
+        }
+        lab.check(&format!("{story:?}")).await;
+    }
 }

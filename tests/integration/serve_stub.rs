@@ -128,7 +128,7 @@ impl Runner for Script {
     }
 
     fn serves(&self, full_name: &str) -> bool {
-        full_name.starts_with("acme/")
+        !full_name.starts_with("other/")
     }
 
     fn pass(&self, place: Place) -> Pending<'_, Result<Report, Failed>> {

@@ -47,4 +47,6 @@ fn each_example_delivery_is_taken() {
     }
     assert!(number >= 300, "{number}");
     println!("{number} examples: {counts:?}");
+    let woken = ["queued", "merged"].map(|word| counts.get(word).copied().unwrap_or_default());
+    assert!(woken.iter().sum::<usize>() >= 30, "{counts:?}");
 }

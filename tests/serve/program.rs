@@ -227,11 +227,8 @@ fn it_opens_pull_requests_and_answers() {
         .github
         .human("alice")
         .comment(number, "/kubemend status");
-    let id = stage
-        .runtime
-        .block_on(stage.github.client().facts())
-        .unwrap()
-        .id;
+    let facts = async { stage.github.client().facts().await };
+    let id = stage.runtime.block_on(facts).unwrap().id;
     let repository = json!({"id": id, "full_name": "acme/shop", "default_branch": "main"});
     let sender = json!({"id": 7, "type": "User"});
     let body = json!({"action": "created", "repository": repository, "sender": sender}).to_string();

@@ -90,21 +90,30 @@ impl Office {
     }
 
     async fn all(&self) -> github::Result<Vec<Place>> {
-        let me = self.transport.me().await?;
-        let _ = self.me.set(me.id);
-        let places = if self.names.is_empty() {
-            self.installed().await?
+        if self.names.is_empty() {
+            self.installed().await
         } else {
-            self.named().await?
-        };
-        Ok(places)
+            self.named().await
+        }
+    }
+
+    /// Learns our own id, once. Without it our own comments only wake us for nothing.
+    async fn learn(&self, transport: &Transport) {
+        if self.me.get().is_none()
+            && let Ok(me) = transport.me().await
+        {
+            let _ = self.me.set(me.id);
+        }
     }
 
     async fn named(&self) -> github::Result<Vec<Place>> {
         let mut places = Vec::new();
         for name in &self.names {
             match GitHub::new(self.transport.clone(), name)?.facts().await {
-                Ok(facts) => places.push(place(facts, None)),
+                Ok(facts) => {
+                    self.learn(&self.transport.of(&facts.full_name)).await;
+                    places.push(place(facts, None));
+                }
                 Err(error) if error.is_outage() => return Err(error),
                 Err(error) => tracing::warn!(repository = name, %error, "repository left out"),
             }
@@ -124,6 +133,7 @@ impl Office {
             let transport = self.transport_of(Some(installation.id));
             match transport.repositories().await {
                 Ok(all) => {
+                    self.learn(&transport).await;
                     let usable = all.into_iter().filter(|r| !r.archived);
                     places.extend(usable.map(|r| place(r, Some(installation.id))));
                 }

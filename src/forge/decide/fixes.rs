@@ -241,6 +241,9 @@ fn refused_before(
     same: &[&Known<'_>],
 ) -> Option<Vec<Action>> {
     let leave = |why| Some(vec![leave(wanted, why)]);
+    if let Some(revert) = reverted(view, wanted, fix, same) {
+        return leave(Why::Reverted(revert));
+    }
     if same
         .iter()
         .any(|p| p.marker.ignored_until.is_some_and(|t| t > view.now))
@@ -267,6 +270,22 @@ fn refused_before(
         return leave(Why::Merged(last.number()));
     }
     None
+}
+
+/// The pull request with which people take the same change back, or took it back, if nothing was
+/// opened for the finding after it.
+fn reverted(view: &View<'_>, wanted: &Wanted, fix: &Fix, same: &[&Known<'_>]) -> Option<u64> {
+    let short = identity::short(&wanted.fingerprint);
+    let later = |number: u64| same.iter().any(|p| p.number() > number);
+    let counts = |p: &&Known<'_>| {
+        let said = p.marker.change.is_empty() || p.marker.change == fix.change;
+        p.mine
+            && said
+            && p.pull.state != PullState::Closed
+            && identity::reverted_of_branch(&p.pull.head_ref) == Some(short)
+            && !later(p.number())
+    };
+    view.reverts.iter().find(counts).map(Known::number)
 }
 
 /// Whether the run saw the repository with this merge in it.

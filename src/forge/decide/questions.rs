@@ -1,5 +1,7 @@
 //! Questions against the issues that are there.
 
+use std::cmp::Reverse;
+
 use super::fixes::leave;
 use super::gates::{self, Tally};
 use super::view::{Health, KnownIssue, View, has_label};
@@ -31,7 +33,7 @@ pub(super) fn judge(
     };
     let known = latest(view, wanted, query);
     if let Some(open) = known.filter(|q| q.issue.open) {
-        return Some(match kept(view, query, open) {
+        return Some(match kept(view, wanted, query, open) {
             Some(why) => leave(wanted, why),
             None => ask(Some(open.issue.number)),
         });
@@ -63,18 +65,21 @@ fn latest<'v, 'a>(
         q.marker.key == wanted.key || q.marker.key.is_empty() && q.issue.title == query.title
     };
     let mut all: Vec<&KnownIssue<'_>> = view.questions.iter().filter(same).collect();
-    all.sort_by_key(|q| (q.issue.open, q.issue.closed_at, q.issue.number));
+    // of two open ones the older counts
+    let older = |q: &KnownIssue<'_>| Reverse(if q.issue.open { q.issue.number } else { 0 });
+    all.sort_by_key(|q| (q.issue.open, older(q), q.issue.closed_at, q.issue.number));
     all.last().copied()
 }
 
 /// Why an open question stays as it is.
-fn kept(view: &View<'_>, query: &Query, open: &KnownIssue<'_>) -> Option<Why> {
+fn kept(view: &View<'_>, wanted: &Wanted, query: &Query, open: &KnownIssue<'_>) -> Option<Why> {
     let number = open.issue.number;
     if has_label(&open.issue.labels, STOP_UPDATING) {
         return Some(Why::Frozen(number));
     }
     let elsewhere = !open.marker.scope.is_empty() && open.marker.scope != view.analysis.scope;
-    let same = open.marker.body == identity::text_hash(&query.title, &query.body)
+    let unheard = wanted.unheard.as_deref();
+    let same = open.marker.body == identity::question_hash(&query.title, &query.body, unheard)
         && open.marker.closed.is_none()
         && !view.observed.unsound.contains(&number);
     (same || elsewhere).then_some(Why::Current(number))
@@ -136,6 +141,22 @@ fn is_ours_to_close(view: &View<'_>, question: &KnownIssue<'_>) -> bool {
     question.issue.open
         && view.observed.complete
         && !has_label(&question.issue.labels, STOP_UPDATING)
+}
+
+/// One question asked twice (a request that was delivered twice): the older one stays.
+pub(super) fn doubled(view: &View<'_>) -> Vec<Action> {
+    let open = || view.questions.iter().filter(|q| is_ours_to_close(view, q));
+    let is_second = |q: &&KnownIssue<'_>| {
+        let same =
+            |o: &KnownIssue<'_>| o.marker.key == q.marker.key && o.issue.number < q.issue.number;
+        !q.marker.key.is_empty() && open().any(same)
+    };
+    let close = |q: &KnownIssue<'_>| Action::Close {
+        number: q.issue.number,
+        because: ClosedBecause::Superseded,
+        replaced_by: None,
+    };
+    open().filter(is_second).map(close).collect()
 }
 
 /// Questions whose cause is gone are closed after as many observations as pull requests are.

@@ -18,6 +18,8 @@ pub(super) struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) now: Timestamp,
     pub(super) pulls: Vec<Known<'a>>,
+    /// Pull requests that take a fix back.
+    pub(super) reverts: Vec<Known<'a>>,
     pub(super) questions: Vec<KnownIssue<'a>>,
 }
 
@@ -51,7 +53,7 @@ impl<'a> View<'a> {
             mine: our.pull.author.id == observed.me.id,
         });
         // a revert takes a fix back; it is none
-        let pulls = pulls.filter(|p| p.marker.what != What::Revert);
+        let (reverts, pulls): (Vec<_>, Vec<_>) = pulls.partition(|p| p.marker.what == What::Revert);
         let mine = |i: &&Issue| i.author.id == observed.me.id;
         let questions = observed.questions.iter().filter(mine);
         let questions = questions.map(|issue| KnownIssue {
@@ -63,7 +65,8 @@ impl<'a> View<'a> {
             observed,
             rules,
             now,
-            pulls: pulls.collect(),
+            pulls,
+            reverts,
             questions: questions.collect(),
         }
     }

@@ -1,0 +1,57 @@
+//! The pull request that takes a merged fix back. Pure.
+
+use std::fmt::Write as _;
+
+use super::plain::title as plain_title;
+use super::{code, prose};
+
+/// The most files that are named.
+const MAX_FILES: usize = 20;
+
+/// The title.
+pub fn title(fix: &str) -> String {
+    plain_title(&format!("Revert: {fix}"))
+}
+
+/// The commit message.
+pub fn commit(number: u64, fix: &str, fingerprint: &str) -> String {
+    format!(
+        "{}\n\nTakes back pull request {number}, because a person asked for it.\n\nKubemend-Fingerprint: {fingerprint}\nKubemend-Reverts: {number}\n",
+        title(fix)
+    )
+}
+
+/// The body, without marker.
+pub fn body<'a>(number: u64, fix: &str, files: impl Iterator<Item = &'a str>) -> String {
+    let mut out = format!(
+        "**Takes back #{number}: {}.**\n\nA person asked for it with {}. Nothing but the change of that pull request is undone:\n\n",
+        prose(fix).trim_end_matches('.'),
+        code("/kubemend revert")
+    );
+    for file in files.take(MAX_FILES) {
+        let _ = writeln!(out, "- {}", code(file));
+    }
+    out.push_str(
+        "\nThe problem that it mended may come back when this is merged. While this is open or merged, kubemend does not propose the same \
+         change again; its box on the dashboard allows it.\n",
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_texts_of_a_revert() {
+        let fix = "raise the memory limit of Deployment shop/web, fixes #1 @alice";
+        let body = body(12, fix, ["apps/web.yaml", "x`y.yaml"].into_iter());
+        let all = format!(
+            "{}\n===\n{}===\n{body}",
+            title(fix),
+            commit(12, fix, "aaaaaaaa1111")
+        );
+        insta::assert_snapshot!(all);
+    }
+}

@@ -1,0 +1,394 @@
+//! A merged fix, taken back by a pull request of its own because a person asked for it.
+//!
+//! Only what the merge changed is undone. Where the files are still what the merge made of them,
+//! they get their bytes from before back; where somebody changed them since, only the lines of the
+//! fix are undone, if they are still there and nothing else touches them; otherwise it is refused
+//! with the reason. What people took back already is left alone.
+
+use std::collections::BTreeMap;
+
+use super::{Outcome, trailers};
+use crate::cycle::{Touched, Work};
+use crate::forge::decide::{LABEL, Observed, OurPull, REVERT};
+use crate::forge::marker::{self, Marker, What};
+use crate::forge::{PullState, identity};
+use crate::github::{CommitFacts, Error, NewFiles, Result};
+use crate::message::revert as words;
+use crate::patch;
+
+/// The most files of a pull request that is taken back.
+const MAX_FILES: usize = 50;
+
+/// Opens the pull requests that people asked for; what cannot be taken back is a note. An outage
+/// ends it.
+pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome) -> Result<()> {
+    if work.dry_run || observed.paused.is_some() {
+        return Ok(());
+    }
+    for number in &observed.asked.revert {
+        let Some(fix) = observed.pulls.iter().find(|p| p.pull.number == *number) else {
+            continue;
+        };
+        let revert = Revert {
+            work,
+            observed,
+            fix,
+        };
+        match revert.run().await {
+            Ok(touched) => outcome.pulls.push(touched),
+            Err(Stop::Outage(error)) => return Err(error),
+            Err(Stop::Refused(why)) => outcome.notes.push(format!("revert of #{number}: {why}")),
+        }
+    }
+    Ok(())
+}
+
+/// Why it goes no further.
+enum Stop {
+    Outage(Error),
+    Refused(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error.is_outage() {
+            true => Self::Outage(error),
+            false => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+fn refuse<T>(why: impl Into<String>) -> std::result::Result<T, Stop> {
+    Err(Stop::Refused(why.into()))
+}
+
+type Step<T> = std::result::Result<T, Stop>;
+
+struct Revert<'a, 'w> {
+    work: &'a Work<'w>,
+    observed: &'a Observed,
+    fix: &'a OurPull,
+}
+
+impl Revert<'_, '_> {
+    async fn run(&self) -> Step<Touched> {
+        let marker = self.marker()?;
+        let branch = identity::revert_branch(&self.work.rules.branch_prefix, &marker.fingerprint);
+        let there = self.work.github.pulls_of(&branch).await?;
+        let open = there.iter().find(|p| p.state == PullState::Open);
+        if let Some(open) = open {
+            return match open.author.id == self.observed.me.id {
+                true => Ok(touched(
+                    open.number,
+                    "none",
+                    &marker,
+                    &branch,
+                    &open.head_sha,
+                )),
+                false => refuse(format!("#{} of somebody else uses {branch}", open.number)),
+            };
+        }
+        let files = self.files().await?;
+        let message = words::commit(
+            self.fix.pull.number,
+            &self.fix.pull.title,
+            &marker.fingerprint,
+        );
+        let message = trailers::with_state(&message, &marker);
+        let head = self.branch(&branch, &files, &message).await?;
+        let number = self.open(&branch, &head, marker.clone(), &files).await?;
+        Ok(touched(number, "created", &marker, &branch, &head))
+    }
+
+    /// What the fix said about itself. Only our own, merged ones can be taken back.
+    fn marker(&self) -> Step<Marker> {
+        let pull = &self.fix.pull;
+        if pull.state != PullState::Merged || pull.author.id != self.observed.me.id {
+            return refuse("only a merged pull request of kubemend is taken back");
+        }
+        if pull.base_ref != self.observed.base_branch {
+            return refuse(format!("it was merged into {}", pull.base_ref));
+        }
+        let marker = self.observed.markers.get(&pull.number);
+        let marker = marker.filter(|m| m.what == What::Fix && m.fingerprint.len() >= 8);
+        match marker {
+            Some(marker) => Ok(marker.clone()),
+            None => refuse("it does not say what it mended"),
+        }
+    }
+
+    // ---- what is written
+
+    /// New content of every file that has to change.
+    async fn files(&self) -> Step<NewFiles> {
+        let github = self.work.github;
+        let merge = self.fix.pull.merge_commit.clone();
+        let Some(merge) = merge else {
+            return refuse("GitHub does not say which commit the merge made");
+        };
+        let before = self.before(&merge).await?;
+        let paths = github.files_of(self.fix.pull.number).await?;
+        if paths.is_empty() || paths.len() > MAX_FILES {
+            return refuse(format!("it changed {} files", paths.len()));
+        }
+        let mut files = NewFiles::new();
+        for path in &paths {
+            if path.starts_with(".github/") {
+                return refuse(format!("it changed {path}, which kubemend never writes"));
+            }
+            let old = github.file(path, &before).await?;
+            let merged = github.file(path, &merge).await?;
+            let now = github.file(path, &self.observed.base_sha).await?;
+            if let Some(bytes) = undone(path, old, merged, now)? {
+                files.insert(path.clone(), bytes);
+            }
+        }
+        match files.is_empty() {
+            true => refuse("its content is back already; nothing is left to take back"),
+            false => Ok(files),
+        }
+    }
+
+    /// The commit before the merge: the parent of a merge or squash, or the one before as many
+    /// commits as a rebase put on top of it.
+    async fn before(&self, merge: &str) -> Step<String> {
+        let github = self.work.github;
+        let commits = github.commits_of(self.fix.pull.number).await?;
+        let mut at = github.commit(merge).await?;
+        let rebased = at.parents.len() == 1 && commits.len() > 1 && commits.len() <= MAX_FILES;
+        for commit in commits.iter().rev().skip(1) {
+            let on = parent(&at)?;
+            if !rebased || commit.message.trim() != github.commit(&on).await?.message.trim() {
+                break;
+            }
+            at = github.commit(&on).await?;
+        }
+        parent(&at)
+    }
+
+    /// The branch with one commit on the base. A left-over of ours is written over, nothing else.
+    async fn branch(&self, branch: &str, files: &NewFiles, message: &str) -> Step<String> {
+        let github = self.work.github;
+        let base = &self.observed.base_sha;
+        let made = github.make_commit(base, files, message).await?;
+        let done = match github.branch_head(branch).await? {
+            None => github.create_branch(branch, &made.sha).await?,
+            Some(head) => {
+                let old = github.commit(&head).await?;
+                if !trailers::is_ours(&old, &self.observed.me) {
+                    return refuse(format!("{branch} holds commits of others"));
+                }
+                github.move_branch(branch, &head, &made).await?
+            }
+        };
+        match done {
+            true => Ok(made.sha),
+            false => refuse(format!("{branch} moved during this pass")),
+        }
+    }
+
+    async fn open(&self, branch: &str, head: &str, fix: Marker, files: &NewFiles) -> Step<u64> {
+        let github = self.work.github;
+        let marker = Marker {
+            what: What::Revert,
+            repo: self.observed.repo_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            base: self.observed.base_sha.clone(),
+            head: head.to_owned(),
+            labels: vec![LABEL.to_owned(), REVERT.to_owned()],
+            attempt: 1,
+            key: fix.key,
+            fingerprint: fix.fingerprint,
+            scope: fix.scope,
+            change: fix.change,
+            object: fix.object,
+            ..Marker::default()
+        };
+        let pull = &self.fix.pull;
+        let text = words::body(pull.number, &pull.title, files.keys().map(String::as_str));
+        let body =
+            crate::message::forge::with_marker(&text, &marker::write(&marker, self.work.key));
+        let title = words::title(&pull.title);
+        let base = &self.observed.base_branch;
+        let number = match github.open_pull(branch, base, &title, &body, false).await {
+            Ok(pull) => pull.number,
+            Err(error) => self.found(branch, error).await?,
+        };
+        // labels never fail a pass
+        match github.add_labels(number, &marker.labels).await {
+            Err(error) if error.is_outage() => Err(error.into()),
+            _ => Ok(number),
+        }
+    }
+
+    /// It may be there all the same: the answer got lost, or somebody was faster.
+    async fn found(&self, branch: &str, error: Error) -> Step<u64> {
+        let there = self.work.github.pulls_of(branch).await?;
+        let open = there.iter().find(|p| p.state == PullState::Open);
+        match open.filter(|p| p.author.id == self.observed.me.id) {
+            Some(open) => Ok(open.number),
+            None => Err(error.into()),
+        }
+    }
+}
+
+fn parent(commit: &CommitFacts) -> Step<String> {
+    match commit.parents.first() {
+        Some(parent) => Ok(parent.clone()),
+        None => refuse("nothing was there before it"),
+    }
+}
+
+/// What a file becomes; `None` where it is as before already.
+fn undone(
+    path: &str,
+    old: Option<Vec<u8>>,
+    merged: Option<Vec<u8>>,
+    now: Option<Vec<u8>>,
+) -> Step<Option<Vec<u8>>> {
+    if now == old || merged == old {
+        return Ok(None);
+    }
+    let (Some(old), Some(merged)) = (old, merged) else {
+        return refuse(format!(
+            "it added or deleted {path}, and kubemend does neither"
+        ));
+    };
+    let Some(now) = now else {
+        return refuse(format!("{path} is gone"));
+    };
+    if now == merged {
+        return Ok(Some(old));
+    }
+    let texts = (
+        String::from_utf8(merged),
+        String::from_utf8(now),
+        String::from_utf8(old),
+    );
+    let (Ok(merged), Ok(now), Ok(old)) = texts else {
+        return refuse(format!("{path} changed since, and is no text"));
+    };
+    let undone = patch::rebased(&merged, &old, &now);
+    match undone.filter(|new| same_difference(&merged, &old, &now, new)) {
+        Some(new) if new == now => Ok(None),
+        Some(new) => Ok(Some(new.into_bytes())),
+        None => refuse(format!(
+            "{path} changed since at the same place; take it back by hand"
+        )),
+    }
+}
+
+/// Whether from `now` to `new` exactly the same values change as from `merged` to `old`.
+fn same_difference(merged: &str, old: &str, now: &str, new: &str) -> bool {
+    let wanted = values(merged)
+        .zip(values(old))
+        .map(|(a, b)| difference(&a, &b));
+    let made = values(now)
+        .zip(values(new))
+        .map(|(a, b)| difference(&a, &b));
+    wanted.is_some() && wanted == made
+}
+
+type Values = BTreeMap<String, String>;
+
+/// Every scalar of a YAML text by its place; places in lists are counted.
+fn values(text: &str) -> Option<Values> {
+    let documents = crate::manifest::read_stream(text).ok()?;
+    let mut out = Values::new();
+    for (i, document) in documents.iter().enumerate() {
+        collect(&format!("{i}"), document, &mut out, 0);
+    }
+    Some(out)
+}
+
+fn collect(at: &str, value: &serde_json::Value, out: &mut Values, depth: usize) {
+    match value {
+        _ if depth > 64 => {}
+        serde_json::Value::Object(map) if !map.is_empty() => {
+            for (key, inner) in map {
+                collect(&format!("{at}\u{0}{key}"), inner, out, depth + 1);
+            }
+        }
+        serde_json::Value::Array(items) if !items.is_empty() => {
+            for (i, inner) in items.iter().enumerate() {
+                collect(&format!("{at}\u{0}[{i}]"), inner, out, depth + 1);
+            }
+        }
+        scalar => {
+            out.insert(at.to_owned(), scalar.to_string());
+        }
+    }
+}
+
+/// What is different: by place, before and after.
+fn difference(a: &Values, b: &Values) -> BTreeMap<String, (Option<String>, Option<String>)> {
+    let places = a.keys().chain(b.keys());
+    places
+        .filter(|p| a.get(*p) != b.get(*p))
+        .map(|p| (p.clone(), (a.get(p).cloned(), b.get(p).cloned())))
+        .collect()
+}
+
+fn touched(
+    number: u64,
+    operation: &'static str,
+    marker: &Marker,
+    branch: &str,
+    head: &str,
+) -> Touched {
+    Touched {
+        number,
+        operation,
+        fingerprint: marker.fingerprint.clone(),
+        branch: branch.to_owned(),
+        head: head.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn undo(old: &str, merged: &str, now: &str) -> std::result::Result<Option<String>, String> {
+        let bytes = |t: &str| Some(t.as_bytes().to_vec());
+        match undone("a.yaml", bytes(old), bytes(merged), bytes(now)) {
+            Ok(new) => Ok(new.map(|b| String::from_utf8(b).unwrap())),
+            Err(Stop::Refused(why)) => Err(why),
+            Err(Stop::Outage(error)) => panic!("{error}"),
+        }
+    }
+
+    const OLD: &str = "kind: A\nmemory: 64Mi # why\ncpu: 1\nx: 1\n";
+    const MERGED: &str = "kind: A\nmemory: 128Mi # why\ncpu: 1\nx: 1\n";
+
+    /// Scorecard row 54, by hand.
+    #[test]
+    fn only_what_the_fix_changed_is_undone() {
+        assert_eq!(undo(OLD, MERGED, MERGED), Ok(Some(OLD.into())), "bytes");
+        assert_eq!(undo(OLD, MERGED, OLD), Ok(None), "a person was faster");
+        let elsewhere = MERGED.replace("x: 1", "x: 2\ny: 3");
+        let back = OLD.replace("x: 1", "x: 2\ny: 3");
+        assert_eq!(
+            undo(OLD, MERGED, &elsewhere),
+            Ok(Some(back)),
+            "others keep theirs"
+        );
+        let same = MERGED.replace("128Mi", "256Mi");
+        assert!(
+            undo(OLD, MERGED, &same)
+                .unwrap_err()
+                .contains("at the same place")
+        );
+        let broken = elsewhere.replace("kind: A", "kind: [");
+        assert!(undo(OLD, MERGED, &broken).is_err(), "not to be proven");
+    }
+
+    #[test]
+    fn files_that_came_or_went_are_refused() {
+        let bytes = |t: &str| Some(t.as_bytes().to_vec());
+        assert!(undone("a", None, bytes("x"), bytes("x")).is_err());
+        assert!(undone("a", bytes("x"), bytes("y"), None).is_err());
+        assert!(matches!(undone("a", None, bytes("x"), None), Ok(None)));
+    }
+}
