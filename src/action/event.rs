@@ -76,11 +76,19 @@ pub struct Place {
 #[error("{0}")]
 pub struct Refused(pub String);
 
+/// Whether an event must not even be looked at: known before anything is read.
+pub fn admit(name: &str) -> Result<(), Refused> {
+    match name {
+        "pull_request_target" | "workflow_run" => Err(unsafe_event(name)),
+        _ => Ok(()),
+    }
+}
+
 /// What is to be done for an event.
 pub fn task(around: &Surroundings<'_>, inputs: &Inputs) -> Result<Task, Refused> {
+    admit(around.name)?;
     match around.name {
         "pull_request" => pull_request(around, inputs),
-        "pull_request_target" | "workflow_run" => Err(unsafe_event(around.name)),
         "merge_group" => Ok(Task::Validate { pull: None }),
         "push" => push(around, inputs),
         "schedule" => Ok(pass(inputs)),

@@ -191,7 +191,7 @@ pub fn of_failure(message: &str) -> String {
 /// A configuration that cannot be used: the summary.
 pub fn of_config(error: &ConfigError) -> String {
     let mut out = format!(
-        "## kubemend: {} cannot be used\n\nNothing was looked at and nothing was written.\n\n",
+        "## kubemend: {} cannot be used\n\nNothing was looked at, and no pull request was written.\n\n",
         code(&error.file)
     );
     for problem in &error.problems {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::action::outcome::{Ended, Outputs, plain};
-use crate::action::{Inputs, Mode, Surroundings, Task, inputs, summary, task};
+use crate::action::{Inputs, Mode, Surroundings, Task, event, inputs, summary, task};
 use crate::cli::{Action as Args, ForgeArgs};
 use crate::commands::Failure;
 use crate::commands::forge::{self, Online};
@@ -97,8 +97,9 @@ fn failed(failure: &Failure) -> Done {
 }
 
 fn prepared(args: &Args) -> Result<Workflow<'_>, Stop> {
+    event::admit(known(&args.event_name)).map_err(|e| Failure::Input(e.to_string()))?;
     let inputs = inputs::read(&raw(args)).map_err(Failure::Input)?;
-    let event = event(&args.event_path)?;
+    let event = payload(&args.event_path)?;
     let workspace = PathBuf::from(given(&args.workspace).unwrap_or("."));
     let root = given(&args.path).map_or(workspace.clone(), |path| workspace.join(path));
     let checkout = Checkout::open(&root)?;
@@ -140,7 +141,7 @@ fn given(value: &Option<String>) -> Option<&str> {
     Some(known(value).trim()).filter(|t| !t.is_empty())
 }
 
-fn event(path: &Option<String>) -> Result<Value, Failure> {
+fn payload(path: &Option<String>) -> Result<Value, Failure> {
     let Some(path) = given(path) else {
         return Ok(Value::Null);
     };
