@@ -1,6 +1,6 @@
 //! The server against what is not always there: `git http-backend`, and GitHub's own example
 //! deliveries. What is missing is reported as ignored, by name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 use libtest_mimic::{Arguments, Trial};
 

@@ -5,6 +5,8 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::wrong_self_convention,
     reason = "a test binary; what is missing is part of its result"
 )]
 

@@ -256,7 +256,7 @@ impl Stage {
     }
 
     pub(crate) fn labels(&self, number: u64) -> Vec<String> {
-        self.github.item(number).labels.iter().cloned().collect()
+        self.github.item(number).labels.to_vec()
     }
 
     pub(crate) fn branch_of(&self, number: u64) -> String {

@@ -1,5 +1,5 @@
 //! One test binary for everything that crosses module borders.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod action;
 mod action_install;

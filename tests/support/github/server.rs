@@ -172,7 +172,7 @@ fn is_write(call: &Call) -> bool {
         .text("query")
         .is_some_and(|q| q.trim_start().starts_with("query"));
     let reads = call.method == "GET" || call.path.ends_with("/access_tokens");
-    !reads && !(call.path == "/graphql" && query)
+    !(reads || call.path == "/graphql" && query)
 }
 
 struct Raw {
