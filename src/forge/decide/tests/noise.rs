@@ -107,11 +107,11 @@ fn quiet_hours_hold_back_what_is_new() {
         offset: None,
     };
     let forge = Forge::new()
-        .with(2, 10, |_, m| m.result = "x".to_owned())
+        .with(2, 10, |_, m| {
+            m.result = "x".to_owned();
+            m.trees.clear();
+        })
         .set(|f| f.rules.quiet_hours = vec![quiet.clone()]);
-    if !forge.rules.quiet(now()) {
-        return; // the settings do not know quiet hours yet
-    }
     assert_eq!(
         forge.for_wanted(vec![wants(1), wants(2)]),
         [leaves(1, Why::QuietHours), refreshes(2, 10, true)]
