@@ -13,8 +13,11 @@ use crate::shim::{ALICE, Hub, MACHINE, MALLORY, blob_id};
 
 pub type Done = Result<(), String>;
 
+/// What a trial does with what is installed.
+type Run = fn(&Assets) -> Done;
+
 /// Name and body of each.
-pub const TRIALS: &[(&str, fn(&Assets) -> Done)] = &[
+pub const TRIALS: &[(&str, Run)] = &[
     ("a_pull_request_lives_from_branch_to_merge", |a| {
         run(life(a))
     }),

@@ -125,7 +125,7 @@ impl Hub {
         });
         shared
             .truth
-            .from_api()
+            .pull_from_api()
             .await
             .map_err(|e| format!("{e}\n{}", emulator.tail()))?;
         let router = axum::Router::new()
@@ -284,7 +284,7 @@ async fn serve_git(
     let served = tokio::task::spawn_blocking(move || server::serve(&backend, &root, &request));
     let response = served.await.map_err(|e| e.to_string())??;
     if push {
-        shared.truth.from_git(&token).await?;
+        shared.truth.push_to_api(&token).await?;
         pulls::close_orphans(shared, &token).await?;
     }
     Ok(response)
@@ -332,7 +332,7 @@ async fn api(
     };
     let moves = ["/git/refs", "/contents/", "update-branch"];
     if write && answer.status < 300 && moves.iter().any(|r| route.contains(r)) {
-        shared.truth.from_api().await?;
+        shared.truth.pull_from_api().await?;
         pulls::close_orphans(shared, &token).await?;
     }
     lacking::correct(shared, &route, &call, &mut answer)?;

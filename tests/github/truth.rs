@@ -77,7 +77,7 @@ impl Truth {
     // ---- API → Git
 
     /// After something was done through the API.
-    pub async fn from_api(&self) -> Done<()> {
+    pub async fn pull_from_api(&self) -> Done<()> {
         let (api, git) = (self.api_heads().await?, self.git_heads()?);
         for (name, sha) in api.iter().filter(|(name, sha)| git.get(*name) != Some(sha)) {
             self.bring_commit(sha).await?;
@@ -189,7 +189,7 @@ impl Truth {
     // ---- Git → API
 
     /// After a push, as the one who pushed.
-    pub async fn from_git(&self, token: &str) -> Done<()> {
+    pub async fn push_to_api(&self, token: &str) -> Done<()> {
         let (api, git) = (self.api_heads().await?, self.git_heads()?);
         for (name, sha) in git.iter().filter(|(name, sha)| api.get(*name) != Some(sha)) {
             for commit in self.new_commits(sha, &api)? {

@@ -141,7 +141,7 @@ pub async fn merge(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
     let Some(sha) = commit_merge(shared, call, &pull, text(&who, "/login"))? else {
         return Ok(Some(refused(405, "Pull Request is not mergeable")));
     };
-    shared.truth.from_git(token(call)).await?;
+    shared.truth.push_to_api(token(call)).await?;
     let number = pull["number"].as_u64().unwrap_or_default();
     let merged = Merged {
         sha: sha.clone(),

@@ -171,6 +171,7 @@ fn is_write(call: &Call) -> bool {
     let query = call
         .text("query")
         .is_some_and(|q| q.trim_start().starts_with("query"));
+    let asks = call.path == "/graphql" && query;
     let reads = call.method == "GET" || call.path.ends_with("/access_tokens");
     !(reads || call.path == "/graphql" && query)
 }
