@@ -173,7 +173,7 @@ fn is_write(call: &Call) -> bool {
         .is_some_and(|q| q.trim_start().starts_with("query"));
     let asks = call.path == "/graphql" && query;
     let reads = call.method == "GET" || call.path.ends_with("/access_tokens");
-    !(reads || call.path == "/graphql" && query)
+    !reads && !asks
 }
 
 struct Raw {
