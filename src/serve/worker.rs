@@ -259,7 +259,9 @@ impl Worker {
                 // those that are known are looked at nevertheless: each pass tells for itself
                 let error = plain(&error);
                 tracing::warn!(error, "repositories not read");
-                self.keep(lock(&self.places).values().cloned().collect(), all);
+                // the lock must be free again before `keep` takes it
+                let known = lock(&self.places).values().cloned().collect();
+                self.keep(known, all);
                 "failed"
             }
         };

@@ -369,6 +369,31 @@ fn without_a_secret_only_the_sweep_wakes() {
     assert_eq!(server.get("/healthz"), (200, "ok".to_owned()));
 }
 
+/// Which repositories there are cannot be read: those that are known are looked at nevertheless,
+/// and the server still stops when it is told to.
+#[test]
+fn an_outage_of_the_list_stops_nothing() {
+    let (script, events) = Script::new(&[1, 2]);
+    let polling = Settings {
+        sweep: Duration::from_millis(20),
+        ..settings()
+    };
+    let mut server = Server::start(polling, Arc::clone(&script) as _);
+    next(&events.ended);
+    script.outage.store(true, Ordering::SeqCst);
+    let failed = "kubemend_sweeps_total{outcome=\"failed\"}";
+    while !server.metrics.text().contains(failed) {
+        next(&events.ended);
+    }
+    for _ in 0..4 {
+        next(&events.ended);
+    }
+    let known = server.deliver("issue_comment", "d-1", &payload(2, "created"));
+    assert_eq!(known.0, 202, "{known:?}");
+    server.ask_to_stop();
+    assert!(server.wait(), "it ended by itself");
+}
+
 #[test]
 fn health_and_metrics_are_told() {
     let (server, _script, _events) = started(&[1], settings());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) places: Vec<Place>,
     /// What "the forge" holds now, and what the last finished pass of a repository saw of it.
     pub(crate) truth: AtomicU64,
+    /// Whether the list of repositories cannot be read now.
+    pub(crate) outage: AtomicBool,
     pub(crate) observed: Mutex<BTreeMap<u64, u64>>,
     pub(crate) behaviour: Mutex<BTreeMap<u64, Behaviour>>,
     gate: Semaphore,
@@ -61,6 +63,7 @@ impl Script {
         let script = Self {
             places: ids.iter().map(place).collect(),
             truth: AtomicU64::new(0),
+            outage: AtomicBool::new(false),
             observed: Mutex::default(),
             behaviour: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
@@ -124,7 +127,12 @@ impl Drop for Inside<'_> {
 
 impl Runner for Script {
     fn repositories(&self) -> Pending<'_, Result<Vec<Place>, github::Error>> {
-        Box::pin(async { Ok(self.places.clone()) })
+        Box::pin(async {
+            match self.outage.load(Ordering::SeqCst) {
+                true => Err(github::Error::Unavailable("scripted".to_owned())),
+                false => Ok(self.places.clone()),
+            }
+        })
     }
 
     fn serves(&self, full_name: &str) -> bool {
