@@ -163,3 +163,85 @@ fn only_the_edges_do_io() {
 fn only_lock_makes_a_plan() {
     only_in("Plan {", &["lock.rs"]);
 }
+
+/// What changes something on GitHub.
+const WRITES: [&str; 20] = [
+    "make_commit",
+    "create_branch",
+    "move_branch",
+    "delete_branch_at",
+    "delete_branch",
+    "open_pull",
+    "edit_pull",
+    "close_pull",
+    "reopen_pull",
+    "set_draft",
+    "open_issue",
+    "edit_issue",
+    "set_issue_open",
+    "add_comment",
+    "edit_comment",
+    "minimize",
+    "react",
+    "add_labels",
+    "remove_label",
+    "assign",
+];
+
+#[test]
+fn only_open_and_converse_write_on_github() {
+    let github = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/github.rs"));
+    let github = github.unwrap()
+        + &fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/github/git.rs"))
+            .unwrap();
+    for write in WRITES {
+        let there = github.contains(&format!("pub async fn {write}("));
+        assert!(there, "{write} is called otherwise now");
+        called_only_in(write, &["open", "converse"]);
+    }
+    // the mode `review` of the Action writes one review with suggestions, and nothing else
+    called_only_in("review", &["commands/action/validate.rs"]);
+}
+
+/// The method `name` of GitHub may be called only in files that start with one of `places`.
+fn called_only_in(name: &str, places: &[&str]) {
+    let call = format!(".{name}(");
+    let hits: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains(&call))
+        .map(|(file, _)| file)
+        .filter(|file| !places.iter().any(|p| file.starts_with(p)) && !file.starts_with("github"))
+        .collect();
+    assert!(
+        hits.is_empty(),
+        "{name} belongs to {places:?}, but is called in {hits:?}"
+    );
+}
+
+#[test]
+fn deciding_knows_no_transport() {
+    for (file, text) in sources() {
+        let pure = file.starts_with("forge") || file.starts_with("message");
+        assert!(
+            !(pure && (names(&text, "crate::github") || names(&text, "crate::open"))),
+            "{file} is pure"
+        );
+    }
+}
+
+/// The client has no way to merge or to approve, so nothing can make it do so.
+#[test]
+fn github_offers_no_merge() {
+    for (file, text) in sources() {
+        for word in [
+            "/merge\"",
+            "/merges",
+            "mergePullRequest",
+            "enablePullRequestAutoMerge",
+            "enqueuePullRequest",
+            "\"APPROVE\"",
+        ] {
+            assert!(!text.contains(word), "{file} names {word}");
+        }
+    }
+}

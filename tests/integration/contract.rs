@@ -43,3 +43,52 @@ fn the_schema_of_the_configuration_is_current() {
         &(kubemend::config::Config::schema() + "\n"),
     );
 }
+
+/// docs/commands.md tells what `/kubemend help` answers, and shows every command in a form that is read.
+#[test]
+fn the_document_of_commands_is_current() {
+    use kubemend::command::{Command, parse};
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let help = kubemend::message::answer::help(&kubemend::config::Rules::default());
+    let rows = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter(|l| l.starts_with('|'));
+        rows.map(str::to_owned).collect()
+    };
+    let told = text.split("<!-- help -->").nth(1).unwrap();
+    let told = told.split("<!-- /help -->").next().unwrap();
+    assert_eq!(rows(told), rows(&help));
+    let shown = text.lines().filter(|l| l.starts_with("/kubemend"));
+    let mut verbs: Vec<&str> = shown
+        .map(|line| match parse(line).commands.as_slice() {
+            [Ok(command)] => command.verb(),
+            other => panic!("{line}: {other:?}"),
+        })
+        .collect();
+    verbs.dedup();
+    assert_eq!(verbs, Command::VERBS);
+}
+
+/// docs/serve.md names every flag of `serve` that has a value or a meaning of its own, and no other.
+#[test]
+fn the_document_of_serve_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/serve.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let table = text.split("## Flags and variables").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let help = crate::cli::stdout(&crate::cli::kubemend(&["serve", "--help"]));
+    let everywhere = ["--help", "--version", "--color", "--quiet"];
+    let flags = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+        let flags = words.filter(|w| w.starts_with("--") && w.len() > 3);
+        flags.map(str::to_owned).collect()
+    };
+    let first_words = help.lines().map(|l| {
+        let l = l.trim_start();
+        let l = l.split_once(", --").map_or(l, |(_, long)| &l[l.len() - long.len() - 2..]);
+        if l.starts_with("--") { l.split(' ').next().unwrap_or("") } else { "" }
+    });
+    let mut real = flags(&first_words.collect::<Vec<_>>().join(" "));
+    real.retain(|flag| !everywhere.contains(&flag.as_str()));
+    assert_eq!(flags(table), real);
+}
