@@ -123,7 +123,7 @@ Values of Secrets are dropped while reading. `kubectl cluster-info dump --output
 Logs go into files named <namespace>_<pod>_<container>[_previous].log in a `logs` folder beside the dump, or with --logs.
 
 Exit codes: 0 fine; 1 findings at or above --fail-on; 2 usage, configuration or unusable input;
-3 infrastructure that does not answer (model).";
+3 the model does not answer, or, with --open, GitHub.";
 
 /// `kubemend fix`.
 #[derive(Debug, Args)]
@@ -173,10 +173,10 @@ pub struct Fix {
     #[command(flatten, next_help_heading = "GitHub, for --open")]
     pub forge: ForgeArgs,
     /// Settings shared with other commands.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Operator")]
     pub operator: Operator,
     /// Settings of the proposer.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Proposer")]
     pub proposer: ProposerArgs,
 }
 
@@ -273,7 +273,7 @@ pub struct ProposerArgs {
     pub replay: Option<PathBuf>,
 }
 
-/// Which repository on the forge, and as whom. Shared by `serve`, `action` and `scan`. Tokens and
+/// Which repository on the forge, and as whom. Shared by `fix`, `serve` and `action`. Tokens and
 /// keys come from the environment or from files, never from flags.
 #[derive(Debug, Args)]
 pub struct ForgeArgs {
@@ -408,7 +408,7 @@ pub enum LogFormat {
 
 const SERVE_HELP: &str = "Routes: POST /webhook/github, GET /healthz, /readyz, /metrics. Let only the first one be reached from outside.
 
-Set the webhook to content type application/json, with a secret, and these events: check runs, issue comments, issues,
+Set the webhook to content type application/json, with a secret, and these events: issue comments, issues,
 pull requests, pull request reviews, pull request review comments, pushes, repositories.
 Deliveries only wake the worker: what gets lost is found by the next sweep (--sweep).
 
@@ -481,19 +481,21 @@ pub struct Serve {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// Settings of the forge.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "GitHub")]
     pub forge: ForgeArgs,
     /// Settings shared with other commands.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Operator")]
     pub operator: Operator,
     /// Settings of the proposer.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Proposer")]
     pub proposer: ProposerArgs,
 }
 
 /// `90s`, `15m`, `1h 30m`: at least a second, at most a week.
 fn interval(text: &str) -> Result<std::time::Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}"))?;
+    let parsed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "expected a number with its unit, like `90s`, `15m` or `1h 30m`".to_owned())?;
     let week = jiff::SignedDuration::from_hours(7 * 24);
     if parsed < jiff::SignedDuration::from_secs(1) || parsed > week {
         return Err("between one second and a week".to_owned());

@@ -122,15 +122,22 @@ pub struct Merge {
     pub changed: BTreeSet<String>,
 }
 
+const BELOW_ROOT: &str = "this folder is below the root of a Git repository; its files are read as they lie there, without history";
+const NO_COMMIT: &str =
+    "this Git repository has no commit yet; its files are read as they lie there, without history";
+
 impl Checkout {
     /// Reads a repository's HEAD, or a plain directory.
     pub fn open(root: &Path) -> Result<Self, RepoError> {
         match Repository::open(root) {
             Ok(git) => match git.head().and_then(|h| h.peel_to_commit()).map(|c| c.id()) {
                 Ok(head) => Self::at_commit(root, git, head),
-                Err(_) => Self::plain(root, None), // no commit yet: what lies in the folder counts
+                Err(_) => Self::plain(root, Some(NO_COMMIT)), // what lies in the folder counts
             },
-            Err(e) if e.code() == ErrorCode::NotFound => Self::plain(root, None),
+            Err(e) if e.code() == ErrorCode::NotFound => {
+                let below = Repository::discover(root).is_ok();
+                Self::plain(root, below.then_some(BELOW_ROOT))
+            }
             Err(e) => Err(e.into()),
         }
     }
@@ -158,8 +165,7 @@ impl Checkout {
         })
     }
 
-    fn plain(root: &Path, git: Option<Repository>) -> Result<Self, RepoError> {
-        let below = git.is_none() && Repository::discover(root).is_ok();
+    fn plain(root: &Path, note: Option<&str>) -> Result<Self, RepoError> {
         let mut walk = Walk {
             root,
             files: Files::default(),
@@ -167,9 +173,7 @@ impl Checkout {
             notes: Vec::new(),
         };
         walk.folder(root)?;
-        if below {
-            walk.notes.push("this folder is below the root of a Git repository; its files are read as they lie there, without history".to_owned());
-        }
+        walk.notes.extend(note.map(str::to_owned));
         Ok(Self {
             root: root.to_owned(),
             files: walk.files,
@@ -177,7 +181,7 @@ impl Checkout {
             branch: None,
             repo_id: "local".to_owned(),
             notes: walk.notes,
-            git,
+            git: None,
         })
     }
 

@@ -79,6 +79,10 @@ pub struct Refused(pub String);
 /// Whether an event must not even be looked at: known before anything is read.
 pub fn admit(name: &str) -> Result<(), Refused> {
     match name {
+        "" => Err(Refused(
+            "GITHUB_EVENT_NAME is not set: this command runs inside a workflow of GitHub Actions"
+                .to_owned(),
+        )),
         "pull_request_target" | "workflow_run" => Err(unsafe_event(name)),
         _ => Ok(()),
     }

@@ -61,14 +61,17 @@ pub(super) fn run(args: &Demo) -> Result<u8, Failure> {
     write(&cluster, DUMP)?;
     let text = heal(&repository, &cluster, args)?;
     terminal::out(&text);
-    if args.keep.is_some() {
-        let again = format!(
-            "\nSame again by hand: kubemend fix --repo {} --snapshot {}\n",
+    terminal::out(&match &args.keep {
+        Some(_) => format!(
+            "\nLook at a branch with `git -C {0} show BRANCH`.\nSame again by hand: kubemend fix --repo {0} --snapshot {1}\n",
             repository.display(),
             cluster.display()
-        );
-        terminal::out(&again);
-    }
+        ),
+        None => {
+            "\nThe sample was in a temporary folder; --keep DIR leaves it, with these branches.\n"
+                .to_owned()
+        }
+    });
     Ok(0)
 }
 

@@ -183,7 +183,7 @@ fn print(
             terminal::out(&(json + "\n"));
         }
         Output::Patch => terminal::out(&report.patch),
-        Output::Text => terminal::out(&text(run, branches, true)),
+        Output::Text => terminal::out(&(text(run, branches, true) + &hint(branches))),
     }
     Ok(())
 }
@@ -206,12 +206,14 @@ pub(super) fn text(run: &Run, branches: &[String], full: bool) -> String {
     for branch in branches {
         out += &format!("branch {}\n", bold(branch));
     }
-    if let Some(first) = branches.first() {
-        out += &format!(
-            "Look at one with `git show {first}`, publish it with `git push origin {first}`.\n"
-        );
-    }
     out + &summary(run)
+}
+
+/// What to do with a branch.
+fn hint(branches: &[String]) -> String {
+    branches.first().map_or_else(String::new, |first| {
+        format!("Look at one with `git show {first}`, publish it with `git push origin {first}`.\n")
+    })
 }
 
 fn one(ended: &Ended, full: bool) -> String {

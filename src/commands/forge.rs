@@ -1,5 +1,5 @@
-//! Who we are on the forge, and where: from flags, the environment and files. Shared by `serve`,
-//! `action` and `scan`.
+//! Who we are on the forge, and where: from flags, the environment and files. Shared by `fix`,
+//! `serve` and `action`.
 
 use std::path::Path;
 

@@ -312,7 +312,8 @@ pub fn sentence(outcome: &Outcome) -> String {
     }
 }
 
-fn left(why: &Why) -> String {
+/// Why a finding is left as it is.
+pub fn left(why: &Why) -> String {
     match why {
         Why::Current(n) => format!("Nothing changed: the same is still what kubemend proposes in #{n}."),
         Why::ClosedByHuman(n) => format!("A person closed #{n}, and that means no."),

@@ -328,17 +328,16 @@ fn rendered_diff(changed: &ChangedObject, evidence: &Evidence) -> String {
 fn why(parts: &PullRequestParts<'_>, voice: Voice<'_>, told: &mut Told) -> String {
     let mut out = String::new();
     section(&mut out, "Why this fixes it");
+    let reason = voice.brief(&parts.proposal.reason, 1_000);
+    let _ = writeln!(out, "**In short**: {reason}");
     let claims = parts.proposal.diagnosis.iter().take(MAX_CLAIMS);
-    let mut new: Vec<String> = claims
+    let new: Vec<String> = claims
         .filter(|c| told.is_new(&c.text))
         .map(|c| format!("- {}{}", voice.brief(&c.text, 600), cites(c, voice)))
         .collect();
     if !new.is_empty() {
-        new.push(String::new());
+        let _ = writeln!(out, "\n{}", new.join("\n"));
     }
-    let reason = voice.brief(&parts.proposal.reason, 1_000);
-    new.push(format!("**In short**: {reason}"));
-    let _ = writeln!(out, "{}", new.join("\n"));
     out
 }
 

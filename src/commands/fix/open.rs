@@ -8,6 +8,7 @@ use crate::commands::forge::{self, Online};
 use crate::cycle::{self, Analysis, Report, Touched, Work};
 use crate::finding::Severity;
 use crate::forge::decide::Action;
+use crate::message::answer::left;
 use crate::pipeline;
 use crate::terminal::{self, bold};
 
@@ -101,7 +102,12 @@ fn told(report: &Report, repository: &str, dry_run: bool) -> String {
         out += &format!("note: {note}\n");
     }
     if dry_run {
-        out += "Dry run: nothing was written. What would be done:\n";
+        let would = match (&report.frozen, report.actions.is_empty()) {
+            (Some(_), true) => "",
+            (None, true) => " There is nothing to do.",
+            (_, false) => " What would be done:",
+        };
+        out += &format!("Dry run: nothing was written.{would}\n");
         for action in &report.actions {
             out += &format!("  {}\n", words(action));
         }
@@ -145,7 +151,7 @@ fn words(action: &Action) -> String {
             Some(number) => format!("keep the question #{number} for {fingerprint}"),
             None => format!("ask about {fingerprint}"),
         },
-        Action::Leave { fingerprint, why } => format!("leave {fingerprint}: {why:?}"),
+        Action::Leave { fingerprint, why } => format!("leave {fingerprint}: {}", left(why)),
         other => format!("{other:?}"),
     }
 }
