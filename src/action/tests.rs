@@ -332,7 +332,7 @@ fn each_event_has_its_task() {
             "nothing",
         ),
         ("star", json!({}), main, "propose", "nothing"),
-        ("", Value::Null, "", "propose", "nothing"),
+        ("", Value::Null, "", "propose", "refused"),
     ];
     for (name, payload, reference, mode, wanted) in table {
         let decided = decide(name, &payload, reference, mode);

@@ -84,9 +84,12 @@ fn the_document_of_serve_is_current() {
         flags.map(str::to_owned).collect()
     };
     let first_words = help.lines().map(|l| {
-        let l = l.trim_start();
-        let l = l.split_once(", --").map_or(l, |(_, long)| &l[l.len() - long.len() - 2..]);
-        if l.starts_with("--") { l.split(' ').next().unwrap_or("") } else { "" }
+        let flag = match l.split_once(", --") {
+            Some((_, long)) => format!("--{long}"),
+            None => l.trim_start().to_owned(),
+        };
+        let first = flag.split(' ').next().filter(|w| w.starts_with("--"));
+        first.unwrap_or_default().to_owned()
     });
     let mut real = flags(&first_words.collect::<Vec<_>>().join(" "));
     real.retain(|flag| !everywhere.contains(&flag.as_str()));
