@@ -138,6 +138,10 @@ impl Checkout {
                 let below = Repository::discover(root).is_ok();
                 Self::plain(root, below.then_some(BELOW_ROOT))
             }
+            Err(e) if e.code() == ErrorCode::Owner => Err(RepoError::Unreadable {
+                path: root.to_owned(),
+                message: "it belongs to another user, so Git does not open it; allow it with `git config --global --add safe.directory DIR`".to_owned(),
+            }),
             Err(e) => Err(e.into()),
         }
     }

@@ -82,6 +82,12 @@ fn print(args: &Args, input: &Input<'_>, scan: &Scan, branches: &[String]) -> Re
         terminal::note(note);
     }
     let report = report(scan, input);
+    for problem in &input.repository.problems {
+        let found = |f: &FindingEntry| f.location.file == problem.place;
+        if !report.findings.iter().any(found) {
+            terminal::note(&format!("{}: {}", problem.place, problem.message));
+        }
+    }
     let pretty = |value: serde_json::Result<String>| {
         value
             .map(|text| text + "\n")

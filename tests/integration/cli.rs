@@ -167,6 +167,27 @@ fn a_healthy_cluster_is_none_with_exit_0() {
 }
 
 #[test]
+fn what_is_left_out_is_said() {
+    let text: &[u8] =
+        b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"\xff\"}\n";
+    let folder = Folder::new(&[("repo/a.yaml", text)]);
+    let output = kubemend(&["scan", "--repo", &folder.path("repo")]);
+    assert_eq!(stderr(&output), "note: a.yaml: not UTF-8 text\n");
+    git2::Repository::init(folder.path("repo")).unwrap();
+    let output = kubemend(&["scan", "--repo", &folder.path("repo")]);
+    assert!(stderr(&output).contains("has no commit yet"), "{output:?}");
+}
+
+/// Outside a workflow there is no event, and that is not success.
+#[test]
+fn the_action_outside_a_workflow_is_an_error() {
+    let output = kubemend(&["action"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = stdout(&output) + &stderr(&output);
+    assert!(told.contains("GITHUB_EVENT_NAME is not set"), "{told}");
+}
+
+#[test]
 fn every_code_explains_itself() {
     let output = kubemend(&["explain"]);
     insta::assert_snapshot!("explain", stdout(&output));
