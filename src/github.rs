@@ -2,7 +2,8 @@
 //!
 //! [`GitHub`] is one repository seen with one installation's (or token's) eyes. Every call goes
 //! through [`transport`]: authentication, pacing, limits, retries of what is safe to repeat,
-//! conditional requests. Every answer is read into [`crate::forge`]'s own tolerant types.
+//! conditional requests. Every answer is read into [`crate::forge`]'s own tolerant types; a write
+//! whose answer is not about what was written (a proxy's page with a 200) counts as not done.
 
 use std::collections::BTreeMap;
 
@@ -250,26 +251,26 @@ impl GitHub {
 
     /// Changes title and body.
     pub async fn edit_pull(&self, number: u64, title: &str, body: &str) -> Result<()> {
-        self.patch(
-            &format!("/pulls/{number}"),
-            json!({"title": title, "body": body}),
-        )
-        .await
-        .map(drop)
+        let texts = json!({"title": title, "body": body});
+        let said = self.patch(&format!("/pulls/{number}"), texts).await?;
+        read::is_about(&said, "/number", number)
     }
 
     /// Closes a pull request.
     pub async fn close_pull(&self, number: u64) -> Result<()> {
-        self.patch(&format!("/pulls/{number}"), json!({"state": "closed"}))
-            .await
-            .map(drop)
+        self.set_pull_state(number, "closed").await
     }
 
     /// Opens a closed one again.
     pub async fn reopen_pull(&self, number: u64) -> Result<()> {
-        self.patch(&format!("/pulls/{number}"), json!({"state": "open"}))
-            .await
-            .map(drop)
+        self.set_pull_state(number, "open").await
+    }
+
+    async fn set_pull_state(&self, number: u64, state: &str) -> Result<()> {
+        let wanted = json!({"state": state});
+        let said = self.patch(&format!("/pulls/{number}"), wanted).await?;
+        read::is_about(&said, "/number", number)?;
+        read::is_in_state(&said, state)
     }
 
     /// Draft or ready. Only GraphQL can do this.
@@ -321,9 +322,8 @@ impl GitHub {
         let comments: Vec<Value> = comments.iter().map(LineComment::json).collect();
         let review =
             json!({"commit_id": head, "event": "COMMENT", "body": body, "comments": comments});
-        self.post(&format!("/pulls/{number}/reviews"), review)
-            .await
-            .map(drop)
+        let route = format!("/pulls/{number}/reviews");
+        read::has_id(&self.post(&route, review).await?)
     }
 
     // ---- issues, comments, labels
@@ -361,23 +361,18 @@ impl GitHub {
 
     /// Changes title and body.
     pub async fn edit_issue(&self, number: u64, title: &str, body: &str) -> Result<()> {
-        self.patch(
-            &format!("/issues/{number}"),
-            json!({"title": title, "body": body}),
-        )
-        .await
-        .map(drop)
+        let texts = json!({"title": title, "body": body});
+        let said = self.patch(&format!("/issues/{number}"), texts).await?;
+        read::is_about(&said, "/number", number)
     }
 
     /// Closes or reopens. `reason` is `completed`, `not_planned` or `reopened`.
     pub async fn set_issue_open(&self, number: u64, open: bool, reason: &str) -> Result<()> {
         let state = if open { "open" } else { "closed" };
-        self.patch(
-            &format!("/issues/{number}"),
-            json!({"state": state, "state_reason": reason}),
-        )
-        .await
-        .map(drop)
+        let wanted = json!({"state": state, "state_reason": reason});
+        let said = self.patch(&format!("/issues/{number}"), wanted).await?;
+        read::is_about(&said, "/number", number)?;
+        read::is_in_state(&said, state)
     }
 
     /// The conversation of an issue or pull request, oldest first.
@@ -414,9 +409,9 @@ impl GitHub {
 
     /// Changes a comment of ours.
     pub async fn edit_comment(&self, id: u64, body: &str) -> Result<()> {
-        self.patch(&format!("/issues/comments/{id}"), json!({"body": body}))
-            .await
-            .map(drop)
+        let route = format!("/issues/comments/{id}");
+        let said = self.patch(&route, json!({"body": body})).await?;
+        read::is_about(&said, "/id", id)
     }
 
     /// Hides a comment of ours as outdated.
@@ -430,10 +425,10 @@ impl GitHub {
     /// Reacts: `eyes`, `rocket`, `-1`. Reacting twice is once.
     pub async fn react(&self, comment: &Comment, content: &str) -> Result<()> {
         match reactions(comment) {
-            Some(route) => self
-                .post(&route, json!({"content": content}))
-                .await
-                .map(drop),
+            Some(route) => {
+                let said = self.post(&route, json!({"content": content})).await?;
+                read::has_id(&said)
+            }
             None => Ok(()),
         }
     }
@@ -452,12 +447,9 @@ impl GitHub {
 
     /// Adds labels.
     pub async fn add_labels(&self, number: u64, labels: &[String]) -> Result<()> {
-        self.post(
-            &format!("/issues/{number}/labels"),
-            json!({"labels": labels}),
-        )
-        .await
-        .map(drop)
+        let route = format!("/issues/{number}/labels");
+        let said = self.post(&route, json!({"labels": labels})).await?;
+        read::is_list(&said)
     }
 
     /// Takes a label off; one that is not there is fine.
@@ -468,19 +460,17 @@ impl GitHub {
             .json::<Value>(Method::DELETE, &route, None)
             .await
         {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Ok(said) => read::is_list(&said),
+            Err(Error::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Assigns people; those who cannot be assigned are left out by GitHub.
     pub async fn assign(&self, number: u64, logins: &[String]) -> Result<()> {
-        self.post(
-            &format!("/issues/{number}/assignees"),
-            json!({"assignees": logins}),
-        )
-        .await
-        .map(drop)
+        let route = format!("/issues/{number}/assignees");
+        let said = self.post(&route, json!({"assignees": logins})).await?;
+        read::is_about(&said, "/number", number)
     }
 
     // ---- checks
@@ -494,7 +484,7 @@ impl GitHub {
         });
         match self.post("/check-runs", run).await {
             Err(Error::Forbidden(_) | Error::NotFound(_)) => {}
-            other => return other.map(drop),
+            other => return read::has_id(&other?),
         }
         let state = match report.conclusion {
             "failure" => "failure",
@@ -503,9 +493,8 @@ impl GitHub {
         };
         let description: String = report.title.chars().take(140).collect();
         let status = json!({"state": state, "context": report.name, "description": description});
-        self.post(&format!("/statuses/{}", encode(&report.sha)), status)
-            .await
-            .map(drop)
+        let route = format!("/statuses/{}", encode(&report.sha));
+        read::has_id(&self.post(&route, status).await?)
     }
 }
 

@@ -40,6 +40,7 @@ struct Ear<'a, 'w> {
     /// Whether the head is still the observed one, and when it was committed.
     heads: BTreeMap<usize, Head>,
     requests: Vec<Request>,
+    paused_before: Option<crate::forge::marker::Paused>,
 }
 
 /// What has to be written in one thread.
@@ -74,6 +75,7 @@ impl<'a, 'w> Ear<'a, 'w> {
         let threads = threads::threads(work, observed);
         Self {
             work,
+            paused_before: observed.paused.clone(),
             observed,
             threads,
             people: People::default(),
@@ -99,15 +101,19 @@ impl<'a, 'w> Ear<'a, 'w> {
             let pending = thread.marker.iter().flat_map(|m| m.pending.clone());
             let pending: Vec<String> = pending.collect();
             let head = thread.head.clone();
-            for what in pending {
-                let (name, of) = what.split_once('@').unwrap_or((&what, ""));
-                if let Some(fingerprint) = name.strip_prefix("approve=") {
-                    self.observed.asked.approve.insert(fingerprint.to_owned());
-                } else if of == head
-                    && let Some(wish) = Wish::ALL.into_iter().find(|w| w.name() == name)
-                {
-                    self.ask(at, wish);
-                }
+            self.wish(at, &head, pending);
+        }
+    }
+
+    fn wish(&mut self, at: usize, head: &str, pending: Vec<String>) {
+        for what in pending {
+            let (name, of) = what.split_once('@').unwrap_or((&what, ""));
+            if let Some(fingerprint) = name.strip_prefix("approve=") {
+                self.observed.asked.approve.insert(fingerprint.to_owned());
+            } else if of == head
+                && let Some(wish) = Wish::ALL.into_iter().find(|w| w.name() == name)
+            {
+                self.ask(at, wish);
             }
         }
     }
@@ -556,23 +562,63 @@ impl<'a, 'w> Ear<'a, 'w> {
                 false => match write(self.work, &thread, &todo).await {
                     Ok(body) => (body, false),
                     Err(error) if error.is_outage() => return Err(error),
-                    Err(_) => (thread.body.clone(), true),
+                    Err(_) => (String::new(), true),
                 },
             };
-            if failed {
-                self.unheard(thread.number);
+            match failed {
+                true => self.unheard(at, &thread, &todo),
+                false => self.mirror(&thread, body),
             }
-            self.mirror(&thread, body);
         }
         Ok(())
     }
 
-    /// What could not be stored was not heard.
-    fn unheard(&mut self, number: u64) {
-        let requests = self.requests.iter_mut().filter(|r| r.number == number);
-        for item in requests.flat_map(|r| &mut r.items) {
-            if item.verdict == Verdict::Heard {
-                item.verdict = Verdict::Refused(Refused::NoState);
+    /// What could not be stored was not heard: this pass does nothing of it, and the answer says so.
+    fn unheard(&mut self, at: usize, thread: &Thread, todo: &Todo) {
+        let on_dashboard = thread.place == Place::Dashboard;
+        for request in &mut self.requests {
+            let here = request.number == thread.number;
+            for item in &mut request.items {
+                // a pause is stored in the dashboard, wherever it was said
+                let concerned = match is_pause(item) {
+                    true => on_dashboard,
+                    false => here,
+                };
+                if concerned && item.verdict == Verdict::Heard {
+                    item.verdict = Verdict::Refused(Refused::NoState);
+                }
+            }
+        }
+        if todo.changes.contains(&Change::Resume) {
+            self.observed.paused.clone_from(&self.paused_before);
+        }
+        let before = self.observed.markers.get(&thread.number).cloned();
+        let pending = before.iter().flat_map(|m| m.pending.clone()).collect();
+        self.forget(thread.number, todo);
+        if let Some(known) = self.threads.get_mut(at) {
+            known.marker = before;
+        }
+        self.wish(at, &thread.head, pending);
+    }
+
+    fn forget(&mut self, number: u64, todo: &Todo) {
+        let asked = &mut self.observed.asked;
+        for set in [
+            &mut asked.rebase,
+            &mut asked.recreate,
+            &mut asked.retry,
+            &mut asked.unignore,
+            &mut asked.revert,
+        ] {
+            set.remove(&number);
+        }
+        for change in &todo.changes {
+            if let Change::Pending(what) = change
+                && let Some((fingerprint, _)) = what
+                    .strip_prefix("approve=")
+                    .and_then(|p| p.split_once('@'))
+            {
+                asked.approve.remove(fingerprint);
             }
         }
     }
@@ -635,6 +681,10 @@ async fn read_head(work: &Work<'_>, thread: &Thread) -> Result<Head> {
         Err(error) if error.is_outage() => Err(error),
         Err(_) => Ok(Head::Blurred),
     }
+}
+
+fn is_pause(item: &Item) -> bool {
+    matches!(item.what, What::Command(Command::Pause | Command::Resume))
 }
 
 /// What a box does.

@@ -68,7 +68,10 @@ impl Voice<'_, '_> {
     /// Whether an answer was written.
     async fn answer(&self, request: &Request) -> Result<bool> {
         let github = self.work.github;
-        let said = unless_outage(github.comments(request.number).await)?.unwrap_or_default();
+        // who cannot see what was answered would answer twice: the next pass tries again
+        let Some(said) = unless_outage(github.comments(request.number).await)? else {
+            return Ok(false);
+        };
         let done = threads::answered(self.work, self.observed, &said);
         let open = |c: &&Comment| !done.contains(&answers(c));
         let comments: Vec<Comment> = request.comments.iter().filter(open).cloned().collect();
@@ -80,13 +83,37 @@ impl Voice<'_, '_> {
             ..request.clone()
         };
         let body = self.body(&request).await?;
-        // where nobody may comment, the reaction alone says that it was handled
-        let written = unless_outage(github.add_comment(request.number, &body).await)?.is_some();
+        let written = match github.add_comment(request.number, &body).await {
+            Ok(_) => true,
+            // where nobody may comment, the reaction alone says that it was handled
+            Err(Error::Forbidden(_) | Error::Gone(_)) => false,
+            // it stays unanswered, and is heard again
+            Err(error) => return unless_outage(Err(error)).map(|_: Option<()>| false),
+        };
+        if written {
+            self.only_once(&request).await?;
+        }
         let content = if is_done(&request) { "rocket" } else { "-1" };
         for comment in &request.comments {
             unless_outage(github.react(comment, content).await)?;
         }
         Ok(written)
+    }
+
+    /// A proxy may have sent it twice, or another pass was as fast: the first answer stays.
+    async fn only_once(&self, request: &Request) -> Result<()> {
+        let github = self.work.github;
+        let said = unless_outage(github.comments(request.number).await)?.unwrap_or_default();
+        let answers = request.answers();
+        let same = |c: &&Comment| {
+            let read = hidden::read(&c.body, self.work.key);
+            c.author.id == self.observed.me.id
+                && read.is_some_and(|m| m.answers.as_ref() == Some(&answers))
+        };
+        for double in said.iter().filter(same).skip(1) {
+            unless_outage(github.minimize(&double.node_id).await)?;
+        }
+        Ok(())
     }
 
     async fn body(&self, request: &Request) -> Result<String> {

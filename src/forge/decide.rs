@@ -15,6 +15,9 @@ use crate::forge::marker::{ClosedBecause, Marker, Paused};
 use crate::forge::{Actor, Issue, Pull, RepositoryFacts};
 use crate::object::ObjectRef;
 
+pub(crate) use fixes::labels_missing;
+pub(crate) use view::has_label;
+
 mod fixes;
 mod gates;
 mod healthy;
@@ -39,6 +42,11 @@ pub const QUESTION: &str = "kubemend/question";
 pub const DASHBOARD: &str = "kubemend/dashboard";
 /// On the dashboard issue: nothing is written while it is there.
 pub const PAUSED: &str = "kubemend/paused";
+
+/// In a marker: owners were assigned, or there was nobody to assign.
+pub(crate) const ASSIGNED: &str = "assigned";
+/// In a marker: it was made a draft because it looks resolved.
+pub(crate) const DRAFTED: &str = "drafted";
 
 /// Compares what a run wants with what the forge holds. The order of the result is the order in
 /// which it is carried out: what is new first, worst first; what is closed or deleted last.

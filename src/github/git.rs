@@ -159,7 +159,7 @@ impl GitHub {
     pub async fn create_branch(&self, branch: &str, sha: &str) -> Result<bool> {
         let body = json!({"ref": format!("refs/heads/{branch}"), "sha": sha});
         match self.post_when_seen("/git/refs", body).await {
-            Ok(_) => Ok(true),
+            Ok(said) => read::points_to(&said, sha).map(|()| true),
             Err(Error::Invalid(m)) if m.to_lowercase().contains("already exists") => Ok(false),
             Err(error) => Err(error),
         }
@@ -194,7 +194,7 @@ impl GitHub {
             .transport
             .json_once::<Value>(Method::PATCH, &route, Some(body));
         match sent.await {
-            Ok(_) => Ok(true),
+            Ok(said) => read::points_to(&said, &to.sha).map(|()| true),
             Err(error) => {
                 self.moved_after(error, branch, expected, Some(&to.sha))
                     .await
@@ -225,7 +225,8 @@ impl GitHub {
             .json::<Value>(Method::DELETE, &route, None)
             .await
         {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Ok(said) => read::is_nothing(&said),
+            Err(Error::NotFound(_)) => Ok(()),
             Err(Error::Invalid(m)) if m.contains("does not exist") => Ok(()),
             Err(error) => Err(error),
         }

@@ -32,6 +32,46 @@ pub(super) fn string(value: &Value, pointer: &str) -> Result<String> {
         .ok_or_else(|| Error::Unexpected(format!("{pointer} is not a string")))
 }
 
+/// A write is done when its answer is about the very thing that was written.
+pub(super) fn is_about(value: &Value, pointer: &str, wanted: u64) -> Result<()> {
+    match number(value, pointer)? {
+        found if found == wanted => Ok(()),
+        found => Err(Error::Unexpected(format!(
+            "{pointer} is {found} and not {wanted}"
+        ))),
+    }
+}
+
+/// What was made has an id.
+pub(super) fn has_id(value: &Value) -> Result<()> {
+    number(value, "/id").map(drop)
+}
+
+pub(super) fn is_in_state(value: &Value, wanted: &str) -> Result<()> {
+    match string(value, "/state")? {
+        found if found == wanted => Ok(()),
+        found => Err(Error::Unexpected(format!("/state is {found:?}"))),
+    }
+}
+
+pub(super) fn is_list(value: &Value) -> Result<()> {
+    let unexpected = || Error::Unexpected("not a list".to_owned());
+    value.as_array().map(drop).ok_or_else(unexpected)
+}
+
+/// A branch that was made or moved points to where it was sent.
+pub(super) fn points_to(value: &Value, wanted: &str) -> Result<()> {
+    match string(value, "/object/sha")? {
+        found if found == wanted => Ok(()),
+        found => Err(Error::Unexpected(format!("/object/sha is {found:?}"))),
+    }
+}
+
+pub(super) fn is_nothing(value: &Value) -> Result<()> {
+    let unexpected = || Error::Unexpected("an answer, where none is described".to_owned());
+    value.is_null().then_some(()).ok_or_else(unexpected)
+}
+
 fn text(value: &Value, pointer: &str) -> String {
     value
         .pointer(pointer)

@@ -388,7 +388,7 @@ impl Transport {
             }
             return match answer::graphql_error(&value) {
                 Some(error) => Err(error),
-                None => Ok(value.get("data").cloned().unwrap_or(Value::Null)),
+                None => data(value),
             };
         }
     }
@@ -618,6 +618,14 @@ fn parsed<T: DeserializeOwned>(name: &str, answer: &Answer) -> Result<T> {
         &answer.body
     };
     serde_json::from_slice(body).map_err(|e| Error::Unexpected(format!("{name}: {e}")))
+}
+
+/// A document without errors has data; anything else did not come from GitHub.
+fn data(mut answer: Value) -> Result<Value> {
+    match answer.get_mut("data").map(Value::take) {
+        Some(data) if data.is_object() => Ok(data),
+        _ => Err(Error::Unexpected("GraphQL: no data".to_owned())),
+    }
 }
 
 fn unavailable(call: &Call, why: &str) -> Error {

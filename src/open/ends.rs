@@ -1,10 +1,10 @@
 //! How things end: counted healthy, made a draft, closed with a reason, branches deleted.
 
-use super::notices::tell_once;
+use super::notices::{remember, tell_once};
 use super::writer::Writer;
 use crate::config::rules::Draft;
 use crate::forge::PullState;
-use crate::forge::decide::{NEEDS_CONFIRMATION, Topic};
+use crate::forge::decide::{DRAFTED, NEEDS_CONFIRMATION, Topic};
 use crate::forge::marker::{self, ClosedBecause, Healthy, Marker};
 use crate::github::Result;
 use crate::message::forge::{About, closing, notice, with_marker};
@@ -25,7 +25,7 @@ impl Writer<'_> {
             let count = known.map_or(0, |h| h.count).saturating_add(1);
             marker.healthy = Some(Healthy { since, count });
         } else {
-            if marker.retired.is_some() {
+            if is_pull {
                 self.fails_again(number, &mut marker).await?;
             }
             marker.healthy = None;
@@ -36,18 +36,26 @@ impl Writer<'_> {
         }
     }
 
-    /// It is no draft any more, unless policy wants one.
+    /// It is no draft any more, unless policy wants one. What could not be done is tried again as
+    /// long as the marker tells of the notice.
     async fn fails_again(&mut self, number: u64, marker: &mut Marker) -> Result<()> {
+        let told = |t: &String| t == Topic::Resolved.as_str();
+        if marker.retired.is_none() && !marker.told.iter().any(told) {
+            return Ok(());
+        }
         let policy = self.work.rules.draft == Draft::Always
             || marker.labels.iter().any(|l| l == NEEDS_CONFIRMATION);
         let pull = self.unchanged(number).await?;
+        let mut done = true;
         if let Some(pull) = pull.filter(|p| p.draft && !policy) {
             let ready = self.work.github.set_draft(&pull.node_id, false).await;
-            self.tolerate(&format!("making #{number} ready again"), ready)?;
+            done = self.tolerate(&format!("making #{number} ready again"), ready)?;
         }
-        self.hide(number, Topic::Resolved).await?;
+        done &= self.hide(number, Topic::Resolved).await?;
         marker.retired = None;
-        marker.told.retain(|t| t != Topic::Resolved.as_str());
+        if done {
+            marker.told.retain(|t| !told(t) && t != DRAFTED);
+        }
         Ok(())
     }
 
@@ -69,12 +77,18 @@ impl Writer<'_> {
             &marker::write(&comment, self.work.key),
         );
         self.sticky(number, Topic::Resolved, &text).await?;
-        if !pull.draft {
-            let draft = self.work.github.set_draft(&pull.node_id, true).await;
-            self.tolerate(&format!("making #{number} a draft"), draft)?;
-        }
+        let is_draft = match pull.draft {
+            true => true,
+            false => {
+                let draft = self.work.github.set_draft(&pull.node_id, true).await;
+                self.tolerate(&format!("making #{number} a draft"), draft)?
+            }
+        };
         tell_once(&mut marker, Topic::Resolved);
-        marker.retired = Some(self.work.now);
+        if is_draft {
+            remember(&mut marker, DRAFTED);
+        }
+        marker.retired.get_or_insert(self.work.now);
         self.mark_pull(number, &marker).await
     }
 

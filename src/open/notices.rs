@@ -2,7 +2,7 @@
 
 use super::writer::{Writer, same_text};
 use crate::forge::Comment;
-use crate::forge::decide::{IGNORED, Topic};
+use crate::forge::decide::{IGNORED, Topic, has_label};
 use crate::forge::marker::{self, Marker, What};
 use crate::github::Result;
 use crate::message::forge::{About, notice};
@@ -30,16 +30,14 @@ impl Writer<'_> {
         let comment = self.comment_marker(topic);
         let text = notice(topic, &about, &marker::write(&comment, self.work.key));
         self.sticky(number, topic, &text).await?;
-        if topic == Topic::Closed {
+        if topic == Topic::Closed && !has_label(&marker.labels, IGNORED) {
             let set = self
                 .work
                 .github
                 .add_labels(number, &[IGNORED.to_owned()])
                 .await;
             // only where it is there, its absence says something
-            if self.tolerate(&format!("labels of #{number}"), set)?
-                && !marker.labels.iter().any(|l| l == IGNORED)
-            {
+            if self.tolerate(&format!("labels of #{number}"), set)? {
                 marker.labels.push(IGNORED.to_owned());
             }
         }
@@ -64,26 +62,27 @@ impl Writer<'_> {
             // a proxy may have sent it twice
             let mut ours = self.ours_of(number, topic).await?;
             ours.pop();
-            return self.minimize(&ours).await;
+            return self.minimize(&ours).await.map(drop);
         };
         if !same_text(&last.body, text) {
             self.work.github.edit_comment(last.id, text).await?;
         }
-        self.minimize(&ours).await
+        self.minimize(&ours).await.map(drop)
     }
 
-    /// What was said about a topic does not hold any more.
-    pub(super) async fn hide(&mut self, number: u64, topic: Topic) -> Result<()> {
+    /// What was said about a topic does not hold any more. Whether all of it is hidden now.
+    pub(super) async fn hide(&mut self, number: u64, topic: Topic) -> Result<bool> {
         let ours = self.ours_of(number, topic).await?;
         self.minimize(&ours).await
     }
 
-    async fn minimize(&mut self, comments: &[Comment]) -> Result<()> {
+    async fn minimize(&mut self, comments: &[Comment]) -> Result<bool> {
+        let mut all = true;
         for comment in comments {
             let hidden = self.work.github.minimize(&comment.node_id).await;
-            self.tolerate("hiding an old notice", hidden)?;
+            all &= self.tolerate("hiding an old notice", hidden)?;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Our comments about a topic, oldest first: by author and by marker.
@@ -103,7 +102,11 @@ impl Writer<'_> {
 }
 
 pub(super) fn tell_once(marker: &mut Marker, topic: Topic) {
-    if !marker.told.iter().any(|t| t == topic.as_str()) {
-        marker.told.push(topic.as_str().to_owned());
+    remember(marker, topic.as_str());
+}
+
+pub(super) fn remember(marker: &mut Marker, what: &str) {
+    if !marker.told.iter().any(|t| t == what) {
+        marker.told.push(what.to_owned());
     }
 }

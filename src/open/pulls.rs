@@ -7,7 +7,7 @@ use super::trailers;
 use super::writer::Writer;
 use crate::case::Said;
 use crate::config::rules::Draft;
-use crate::forge::decide::{Fix, LABEL, NEEDS_CONFIRMATION, Topic, Wanted};
+use crate::forge::decide::{ASSIGNED, Fix, Topic, Wanted, labels_missing};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{Pull, PullState, identity};
 use crate::github::{Error, Result};
@@ -16,8 +16,6 @@ use crate::message::forge::{Controls, pull_body};
 /// How often GitHub is given time to see the branch that was just made.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
-/// In a marker: owners were assigned.
-const ASSIGNED: &str = "assigned";
 
 impl Writer<'_> {
     pub(super) async fn open(&mut self, wanted: &Wanted, fix: &Fix) -> Result<()> {
@@ -182,11 +180,7 @@ impl Writer<'_> {
     /// Labels and people. A failure of these never fails the pass.
     async fn finish(&mut self, wanted: &Wanted, fix: &Fix, number: u64) -> Result<()> {
         let mut marker = self.marker(number);
-        let missing = self.labels(fix);
-        let missing: Vec<String> = missing
-            .into_iter()
-            .filter(|l| !marker.labels.contains(l))
-            .collect();
+        let missing = labels_missing(self.work.rules, fix, &marker.labels);
         if !missing.is_empty() {
             let set = self.work.github.add_labels(number, &missing).await;
             // those that could not be set are tried again in the next pass
@@ -200,13 +194,7 @@ impl Writer<'_> {
         self.mark_pull(number, &marker).await
     }
 
-    fn labels(&self, fix: &Fix) -> Vec<String> {
-        let mut labels = vec![LABEL.to_owned()];
-        labels.extend(fix.draft.then(|| NEEDS_CONFIRMATION.to_owned()));
-        labels.extend(self.work.rules.labels.iter().cloned());
-        labels
-    }
-
+    /// Whether that is done with: they were assigned, or there is nobody.
     async fn assign(
         &mut self,
         wanted: &Wanted,
@@ -218,26 +206,24 @@ impl Writer<'_> {
         if most == 0 || marker.told.iter().any(|t| t == ASSIGNED) {
             return Ok(false);
         }
-        let Some(text) = self.code_owners(&fix.base).await? else {
-            return Ok(false);
+        let text = match self.code_owners(&fix.base).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(true),
+            Err(error) => return self.tolerate("CODEOWNERS", Err(error)),
         };
         let files = fix.files.keys().map(String::as_str);
         let people = owners::chosen(&text, files, &wanted.fingerprint, most);
         if people.is_empty() {
-            return Ok(false);
+            return Ok(true);
         }
         let set = self.work.github.assign(number, &people).await;
         self.tolerate(&format!("assignees of #{number}"), set)
     }
 
-    async fn code_owners(&mut self, base: &str) -> Result<Option<String>> {
+    async fn code_owners(&self, base: &str) -> Result<Option<String>> {
         for place in owners::PLACES {
-            match self.work.github.file(place, base).await {
-                Ok(Some(bytes)) => return Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-                Ok(None) => {}
-                Err(error) => {
-                    self.tolerate(place, Err(error))?;
-                }
+            if let Some(bytes) = self.work.github.file(place, base).await? {
+                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
             }
         }
         Ok(None)
@@ -291,8 +277,7 @@ impl Writer<'_> {
     /// After people asked for it again, nobody has it in hand any more.
     async fn taken_back(&mut self, number: u64, marker: &mut Marker) -> Result<()> {
         for topic in [Topic::HandsOff, Topic::Retargeted, Topic::Loop] {
-            if marker.told.iter().any(|t| t == topic.as_str()) {
-                self.hide(number, topic).await?;
+            if marker.told.iter().any(|t| t == topic.as_str()) && self.hide(number, topic).await? {
                 marker.told.retain(|t| t != topic.as_str());
             }
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Outcome, trailers};
 use crate::cycle::{Touched, Work};
-use crate::forge::decide::{LABEL, Observed, OurPull, REVERT};
+use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, has_label};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{PullState, identity};
 use crate::github::{CommitFacts, Error, NewFiles, Result};
@@ -18,6 +18,7 @@ use crate::patch;
 
 /// The most files of a pull request that is taken back.
 const MAX_FILES: usize = 50;
+const LABELS: [&str; 2] = [LABEL, REVERT];
 
 /// Opens the pull requests that people asked for; what cannot be taken back is a note. An outage
 /// ends it.
@@ -77,16 +78,13 @@ impl Revert<'_, '_> {
         let there = self.work.github.pulls_of(&branch).await?;
         let open = there.iter().find(|p| p.state == PullState::Open);
         if let Some(open) = open {
-            return match open.author.id == self.observed.me.id {
-                true => Ok(touched(
-                    open.number,
-                    "none",
-                    &marker,
-                    &branch,
-                    &open.head_sha,
-                )),
-                false => refuse(format!("#{} of somebody else uses {branch}", open.number)),
-            };
+            if open.author.id != self.observed.me.id {
+                return refuse(format!("#{} of somebody else uses {branch}", open.number));
+            }
+            // killed between the two: the request is still pending then
+            self.label(open.number, &open.labels).await?;
+            let head = &open.head_sha;
+            return Ok(touched(open.number, "none", &marker, &branch, head));
         }
         let files = self.files().await?;
         let message = words::commit(
@@ -195,7 +193,7 @@ impl Revert<'_, '_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             base: self.observed.base_sha.clone(),
             head: head.to_owned(),
-            labels: vec![LABEL.to_owned(), REVERT.to_owned()],
+            labels: LABELS.map(str::to_owned).to_vec(),
             attempt: 1,
             key: fix.key,
             fingerprint: fix.fingerprint,
@@ -214,10 +212,20 @@ impl Revert<'_, '_> {
             Ok(pull) => pull.number,
             Err(error) => self.found(branch, error).await?,
         };
-        // labels never fail a pass
-        match github.add_labels(number, &marker.labels).await {
+        self.label(number, &[]).await?;
+        Ok(number)
+    }
+
+    /// Labels never fail a pass.
+    async fn label(&self, number: u64, there: &[String]) -> Step<()> {
+        let missing = LABELS.into_iter().filter(|l| !has_label(there, l));
+        let missing: Vec<String> = missing.map(str::to_owned).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        match self.work.github.add_labels(number, &missing).await {
             Err(error) if error.is_outage() => Err(error.into()),
-            _ => Ok(number),
+            _ => Ok(()),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Row 10 and the kills: whatever GitHub answers at whatever request, and wherever a pass is killed,
 //! nothing is closed, doubled or lost, and the next passes end where an undisturbed one ends.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+
+use kubemend::forge::marker::{self, ClosedBecause};
 
 use crate::lifecycle::{App, Stage, app, seed, stage_on};
 use crate::support::github::{Fault, Moment, On, State, wire::Reply};
@@ -11,11 +14,15 @@ use crate::support::github::{Fault, Moment, On, State, wire::Reply};
 struct End {
     what: String,
     open: bool,
+    draft: bool,
+    assignees: usize,
     files: Vec<String>,
     labels: Vec<String>,
     /// Comments by their first words.
     comments: Vec<String>,
     closed: String,
+    /// What the marker says that was told and labelled.
+    done: Vec<String>,
 }
 
 /// A repository in which every kind of action is due: one pull request to open, one to open as a
@@ -145,10 +152,10 @@ fn first_words(text: &str) -> String {
 fn end(stage: &Stage) -> Vec<End> {
     let mut all: Vec<End> = Vec::new();
     for item in stage.github.items() {
-        let closed = match item.body.contains("kubemend:v1") {
-            true => format!("{:?}", stage.marker(item.number).closed),
-            false => String::new(),
-        };
+        let read = marker::read(&item.body, stage.key.as_ref());
+        let said = read.marker().cloned().unwrap_or_default();
+        let mut done = [said.told, said.labels].concat();
+        done.sort();
         let files = item.pull.as_ref().filter(|_| item.open).map(|p| {
             let files = NAMES
                 .iter()
@@ -159,6 +166,8 @@ fn end(stage: &Stage) -> Vec<End> {
         all.push(End {
             what: format!("{} {}", item.title, item.pull.is_some()),
             open: item.open,
+            draft: item.pull.as_ref().is_some_and(|p| p.draft),
+            assignees: item.assignees.len(),
             files: files.unwrap_or_default(),
             labels: item.labels.clone(),
             comments: item
@@ -167,7 +176,8 @@ fn end(stage: &Stage) -> Vec<End> {
                 .filter(|c| !c.minimized)
                 .map(|c| first_words(&c.body))
                 .collect(),
-            closed,
+            closed: format!("{:?}", said.closed),
+            done,
         });
     }
     // what was delivered twice was closed as a double
@@ -176,11 +186,13 @@ fn end(stage: &Stage) -> Vec<End> {
     all
 }
 
-/// More than one open pull request for one finding, or more than one open question.
+/// More than one open pull request for one finding.
 fn doubled(stage: &Stage) -> Option<String> {
     let mut open: BTreeMap<String, usize> = BTreeMap::new();
     for pull in stage.github.open_pulls() {
-        *open.entry(stage.branch_of(pull.number)).or_default() += 1;
+        let read = marker::read(&pull.body, stage.key.as_ref());
+        let fingerprint = read.marker().map(|m| m.fingerprint.clone());
+        *open.entry(fingerprint.unwrap_or_default()).or_default() += 1;
     }
     let doubled: Vec<_> = open.iter().filter(|(_, n)| **n > 1).collect();
     (!doubled.is_empty()).then(|| format!("doubled: {doubled:?}"))
@@ -232,6 +244,39 @@ async fn the_busy_pass_does_everything_at_once() {
     );
 }
 
+/// Row 4, for every way in which something can stand or end.
+#[tokio::test]
+async fn a_repeated_pass_over_every_state_writes_nothing() {
+    let stage = busy().await;
+    stage.clean().await;
+    let of = |name: &str| {
+        let mut pulls = stage.github.pulls();
+        pulls.retain(|p| p.title.contains(name));
+        pulls.pop().unwrap()
+    };
+    stage
+        .github
+        .human("alice")
+        .merge(of("a-new").number, "squash");
+    settle(&stage, "merged").await;
+    stage.idle().await;
+    stage.idle().await;
+    let closed = |name: &str| {
+        let pull = of(name);
+        (pull.open, stage.marker(pull.number).closed)
+    };
+    assert!(of("a-new").pull.unwrap().merged_at.is_some());
+    assert!(of("d-pushed").open);
+    assert_eq!(closed("e-closed"), (false, None), "by a person");
+    assert_eq!(closed("g-over"), (false, Some(ClosedBecause::Resolved)));
+    let questions = stage.github.issues().into_iter();
+    let questions = questions.filter(|i| i.title.contains("l-answered"));
+    let because: Vec<_> = questions
+        .map(|q| (q.open, stage.marker(q.number).closed))
+        .collect();
+    assert_eq!(because, [(false, Some(ClosedBecause::Answered))]);
+}
+
 fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
     vec![
         ("403", |_| {
@@ -268,6 +313,9 @@ struct Lab {
     start: State,
     requests: usize,
     expected: Vec<End>,
+    /// States from which the end was reached. A pass is a fresh process, so the same state has the
+    /// same end.
+    good: RefCell<Vec<State>>,
 }
 
 impl Lab {
@@ -283,6 +331,7 @@ impl Lab {
             start,
             requests,
             expected,
+            good: RefCell::default(),
         }
     }
 
@@ -295,7 +344,19 @@ impl Lab {
 
     /// What is wrong after a disturbed pass, if anything is: doubled right away, or another end
     /// than that of an undisturbed pass.
-    async fn wrong(&self, thorough: bool) -> Option<String> {
+    async fn wrong(&self) -> Option<String> {
+        let left = self.stage.github.world().state.clone();
+        if self.good.borrow().contains(&left) {
+            return None;
+        }
+        let wrong = self.wrong_from_here().await;
+        if wrong.is_none() {
+            self.good.borrow_mut().push(left);
+        }
+        wrong
+    }
+
+    async fn wrong_from_here(&self) -> Option<String> {
         if let Some(doubled) = doubled(&self.stage) {
             return Some(doubled);
         }
@@ -308,10 +369,9 @@ impl Lab {
                 return Some(doubled);
             }
             if end(&self.stage) == self.expected {
-                if thorough {
-                    settle(&self.stage, "thorough").await;
-                }
-                return None;
+                settle(&self.stage, "the end").await;
+                let still = end(&self.stage) == self.expected;
+                return (!still).then(|| "it does not stay so".to_owned());
             }
         }
         let found = end(&self.stage);
@@ -328,7 +388,7 @@ impl Lab {
     }
 
     async fn check(&self, context: &str) {
-        let wrong = self.wrong(true).await;
+        let wrong = self.wrong().await;
         assert_eq!(wrong, None, "{context}");
     }
 }
@@ -351,7 +411,7 @@ async fn every_fault(shard: usize) {
             lab.stage.github.heal();
             lab.stage.github.world().limits.used = 0;
             cases += 1;
-            if let Some(wrong) = lab.wrong(cases % 8 == 0).await {
+            if let Some(wrong) = lab.wrong().await {
                 failures.push(format!("{name} at request {at}: {wrong}"));
             }
         }
@@ -428,5 +488,61 @@ async fn five_hundred_random_kills_converge() {
             assert_eq!(doubled(&lab.stage), None, "{story:?}");
         }
         lab.check(&format!("{story:?}")).await;
+    }
+}
+
+/// The checks themselves: what is planted is found.
+#[tokio::test]
+async fn what_is_planted_is_found() {
+    let lab = Lab::new().await;
+    let bot = || lab.stage.github.human("kubemend-bot");
+    let settled = lab.stage.github.world().state.clone();
+    let of = |name: &str| {
+        let mut items = lab.stage.github.items();
+        items.retain(|i| i.title.contains(name));
+        items.pop().unwrap()
+    };
+    assert_eq!(doubled(&lab.stage), None);
+    let new = of("a-new");
+    bot().push("kubemend/shop/other-0a1b2c3d", &[("x.yaml", "x: 1\n")]);
+    bot().open_pull(
+        "kubemend/shop/other-0a1b2c3d",
+        "main",
+        &new.title,
+        &new.body,
+    );
+    assert!(doubled(&lab.stage).is_some(), "two for one finding");
+
+    let alice = || lab.stage.github.human("alice");
+    type Plant<'a> = (&'a str, &'a dyn Fn());
+    let plants: [Plant<'_>; 6] = [
+        ("a label is gone", &|| {
+            alice().unlabel(of("a-new").number, "kubemend")
+        }),
+        ("a pull request is closed", &|| {
+            alice().close(of("a-new").number)
+        }),
+        ("a question is closed", &|| {
+            alice().close(of("m-asked").number)
+        }),
+        ("a notice is gone", &|| {
+            let closed = of("e-closed");
+            alice().delete_comment(closed.comments.last().unwrap().id);
+        }),
+        ("a draft is ready", &|| {
+            alice().set_draft(of("f-resolved").number, false)
+        }),
+        ("a closed one is back", &|| {
+            alice().reopen(of("e-closed").number)
+        }),
+    ];
+    for (what, plant) in plants {
+        lab.stage.github.world().state = settled.clone();
+        assert_eq!(end(&lab.stage), lab.expected);
+        plant();
+        assert_ne!(end(&lab.stage), lab.expected, "{what}");
+        if what == "a label is gone" {
+            assert!(lab.wrong().await.is_some(), "nobody sets it again: {what}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! A proven fix against the pull requests that are there.
 
 use super::gates::{self, Tally};
-use super::view::{Health, Known, View};
-use super::{Action, Fix, IGNORED, STOP_UPDATING, Topic, Wanted, Why};
+use super::view::{Health, Known, View, has_label};
+use super::{
+    ASSIGNED, Action, Fix, IGNORED, LABEL, NEEDS_CONFIRMATION, STOP_UPDATING, Topic, Wanted, Why,
+};
+use crate::config::Rules;
 use crate::forge::marker::ClosedBecause;
 use crate::forge::{PullState, identity};
 
@@ -111,7 +114,9 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
 /// Leave it, and say so once.
 fn noticed(wanted: &Wanted, why: Why, about: &Known<'_>, topic: Topic) -> Vec<Action> {
     let mut actions = vec![leave(wanted, why)];
-    if about.mine && !about.told(topic) {
+    // a label that could not be set is tried again; one that people took off stays off
+    let labelled = topic != Topic::Closed || has_label(&about.marker.labels, IGNORED);
+    if about.mine && !(about.told(topic) && labelled) {
         actions.push(Action::Notice {
             number: about.number(),
             topic,
@@ -179,14 +184,19 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
         || marker.body != written
         || marker.head != open.pull.head_sha
         || marker.closed.is_some()
-        || labels_missing(view, marker.labels.as_slice());
+        || !labels_missing(view.rules, fix, &marker.labels).is_empty()
+        || (view.rules.assign_code_owners > 0 && !open.marker.told.iter().any(|t| t == ASSIGNED));
     if stale { Need::Body } else { Need::Nothing }
 }
 
-fn labels_missing(view: &View<'_>, set: &[String]) -> bool {
-    let wanted = view.rules.labels.iter().map(String::as_str);
-    let mut wanted = wanted.chain([super::LABEL]);
-    wanted.any(|l| !super::view::has_label(set, l))
+/// Labels of a fix that were never set by us. What was set once stays with people: they may take
+/// it off.
+pub(crate) fn labels_missing(rules: &Rules, fix: &Fix, set: &[String]) -> Vec<String> {
+    let policy = fix.draft.then_some(NEEDS_CONFIRMATION);
+    let rest = rules.labels.iter().map(String::as_str);
+    let wanted = [LABEL].into_iter().chain(policy).chain(rest);
+    let missing = wanted.filter(|l| !has_label(set, l));
+    missing.map(str::to_owned).collect()
 }
 
 /// Open pull requests that a new one for this finding would replace: the same finding in another
@@ -308,7 +318,7 @@ fn still_no(view: &View<'_>, closed: &Known<'_>) -> bool {
         return false;
     }
     // we set the label when we saw the close; taking it off is one of the ways back
-    let allowed = super::view::has_label(&closed.marker.labels, IGNORED);
+    let allowed = has_label(&closed.marker.labels, IGNORED);
     if closed.mine && allowed && !closed.has_label(IGNORED) {
         return false;
     }
@@ -343,7 +353,7 @@ fn cools_down(view: &View<'_>, wanted: &Wanted, fix: &Fix, same: &[&Known<'_>]) 
     let said = |p: &&&Known<'_>| p.marker.change == fix.change;
     let allowed = same.iter().find(said).is_some_and(|p| {
         p.pull.state == PullState::Closed
-            && super::view::has_label(&p.marker.labels, IGNORED)
+            && has_label(&p.marker.labels, IGNORED)
             && !p.has_label(IGNORED)
     });
     !allowed && gates::is_cooling_down(view, wanted, same)

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::gates::prefixes;
 use super::view::{Health, Known, View};
-use super::{Action, STOP_UPDATING};
+use super::{Action, DRAFTED, STOP_UPDATING, Topic};
 use crate::forge::marker::{ClosedBecause, Marker};
 use crate::forge::{PullState, identity};
 
@@ -37,12 +37,17 @@ fn one(view: &View<'_>, pull: &Known<'_>) -> Option<Action> {
                 replaced_by: None,
             })
         }
-        (Health::Healthy, Some(_)) => None,
+        (Health::Healthy, Some(_)) => undrafted(pull).then_some(Action::Retire { number }),
         (Health::Healthy, None) if is_settled(view, &pull.marker) => {
             Some(Action::Retire { number })
         }
         _ => observe(view, number, &pull.marker, health),
     }
+}
+
+/// Making it a draft was refused. One that people made ready again stays so.
+fn undrafted(pull: &Known<'_>) -> bool {
+    !pull.pull.draft && !pull.marker.told.iter().any(|t| t == DRAFTED)
 }
 
 /// Enough observations, over enough time.
@@ -69,12 +74,18 @@ pub(super) fn observe(
                 healthy: true,
             })
         }
-        Health::Sick => (counted > 0 || marker.retired.is_some()).then_some(Action::Observe {
+        Health::Sick => (counted > 0 || looked_resolved(marker)).then_some(Action::Observe {
             number,
             healthy: false,
         }),
         Health::Unknown => None,
     }
+}
+
+/// Whether it was retired, and what came of that is not taken back yet.
+fn looked_resolved(marker: &Marker) -> bool {
+    let told = marker.told.iter().any(|t| t == Topic::Resolved.as_str());
+    marker.retired.is_some() || told
 }
 
 /// Branches of pull requests that ended long ago, if nobody moved them since.

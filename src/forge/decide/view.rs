@@ -186,7 +186,7 @@ impl Known<'_> {
     }
 }
 
-pub(super) fn has_label(labels: &[String], label: &str) -> bool {
+pub(crate) fn has_label(labels: &[String], label: &str) -> bool {
     // labels are compared as GitHub does
     labels.iter().any(|l| l.eq_ignore_ascii_case(label))
 }

@@ -20,20 +20,15 @@ impl Dice {
     }
 }
 
-/// How often each comment was answered.
+/// How often each comment was answered, in comments that are to be seen.
 fn answers(stage: &Stage) -> BTreeMap<String, usize> {
     let mut out = BTreeMap::new();
     for number in stage.numbers() {
-        for (who, body) in stage.github.comments(number) {
-            if who != "kubemend-bot" {
-                continue;
-            }
-            let read = marker::read(&body, stage.key.as_ref());
-            let keys = read
-                .marker()
-                .and_then(|m| m.answers.clone())
-                .unwrap_or_default();
-            for key in keys.split(',') {
+        let said = stage.github.item(number).comments;
+        for comment in said.iter().filter(|c| !c.minimized) {
+            let read = marker::read(&comment.body, stage.key.as_ref());
+            let keys = read.marker().and_then(|m| m.answers.clone());
+            for key in keys.iter().flat_map(|k| k.split(',')) {
                 *out.entry(key.to_owned()).or_default() += 1;
             }
         }

@@ -12,7 +12,7 @@ use kubemend::cycle::{self, Analysis, Report, Touched, Work};
 use kubemend::finding::Severity;
 use kubemend::forge::decide::{Action, Fix, Observed, OurPull, Query, Wanted, WantedEnding, Why};
 use kubemend::forge::marker::{self, Key, Marker, What};
-use kubemend::forge::{Pull, PullState};
+use kubemend::forge::{Pull, PullState, identity};
 use kubemend::github::{GitHub as Client, NewFiles, Result};
 
 use crate::support::github::{GitHub, Seed};
@@ -585,9 +585,9 @@ fn fix(name: &str, answers: &Answers) -> Fix {
     let content = proposed(answers.get(&key(name)));
     Fix {
         branch: branch(name),
-        target: format!("target {name}"),
-        change: format!("change {name}"),
-        result: content.clone(),
+        target: identity::digest(&["target", name]),
+        change: identity::digest(&["change", name]),
+        result: identity::digest(&["result", &content]),
         title: "Mend".to_owned(),
         body: "body".to_owned(),
         commit: "Mend\n".to_owned(),

@@ -1,8 +1,10 @@
 //! The conversation in whole passes: what was said becomes what is on the forge.
 
+use kubemend::cycle::Report;
+use kubemend::forge::decide::{Action, Why};
 use kubemend::forge::marker;
 
-use super::stage::{BROKEN, FILE, Stage, proposed};
+use super::stage::{BROKEN, FILE, Stage, fingerprint, proposed};
 
 const OPEN: &str = "kubemend/shop/web-open-aaaaaaaa";
 
@@ -285,8 +287,23 @@ async fn a_revert_without_its_marker_still_counts() {
         .github
         .human("bob")
         .edit_body(pull.number, &marker::strip(&pull.body));
+    let left = |report: &Report| {
+        let reverted = Action::Leave {
+            fingerprint: fingerprint("merged"),
+            why: Why::Reverted(pull.number),
+        };
+        assert!(report.actions.contains(&reverted), "{:#?}", report.actions);
+    };
+    stage.run_well().await;
+    assert!(stage.github.item(pull.number).open, "left to people");
     stage.github.human("alice").merge(pull.number, "squash");
-    stage.run_well().await;
-    stage.run_well().await;
-    assert_eq!(stage.github.open_pulls().len(), 1);
+    let path = "apps/web-merged.yaml";
+    assert_eq!(stage.github.file("main", path).unwrap(), BROKEN);
+    let pulls = stage.github.pulls().len();
+    for _ in 0..3 {
+        left(&stage.run_well().await);
+    }
+    assert_eq!(stage.github.pulls().len(), pulls, "not proposed again");
+    assert_eq!(stage.github.file("main", path).unwrap(), BROKEN);
+    quiet(&stage).await;
 }

@@ -71,7 +71,7 @@ impl Difference {
 }
 
 /// The objects of a repository.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Store {
     objects: BTreeMap<String, Object>,
 }

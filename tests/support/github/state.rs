@@ -33,14 +33,14 @@ pub enum Holder {
 }
 
 /// A token that somebody holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Token {
     pub holder: Holder,
     pub until: Option<Timestamp>,
 }
 
 /// A GitHub App.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct App {
     pub id: u64,
     pub client_id: String,
@@ -55,7 +55,7 @@ pub struct App {
 }
 
 /// A comment, a review, or a comment of a review.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Comment {
     pub id: u64,
     pub author: u64,
@@ -76,7 +76,7 @@ pub struct Comment {
 }
 
 /// Something that happened to an issue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub id: u64,
     pub what: &'static str,
@@ -87,7 +87,7 @@ pub struct Event {
 }
 
 /// An issue or a pull request: they count together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub number: u64,
     pub id: u64,
@@ -109,7 +109,7 @@ pub struct Item {
 }
 
 /// What only a pull request has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PullPart {
     pub head_owner: String,
     pub head_ref: String,
@@ -128,7 +128,7 @@ pub struct PullPart {
 }
 
 /// A check run or a commit status, as it was sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Check {
     pub id: u64,
     pub sha: String,
@@ -139,7 +139,7 @@ pub struct Check {
 }
 
 /// A repository.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Repo {
     pub id: u64,
     pub owner: String,
@@ -167,7 +167,7 @@ pub struct Repo {
 }
 
 /// Everything.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct State {
     pub now: Timestamp,
     /// How far tests moved the clock.
