@@ -10,7 +10,7 @@ use crate::case::Answers;
 use crate::config::Rules;
 use crate::converse;
 use crate::finding::Finding;
-use crate::forge::decide::{Action, Wanted, decide};
+use crate::forge::decide::{Action, Observed, Wanted, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
 use crate::open;
@@ -43,6 +43,9 @@ pub struct Analysis {
     pub listed: Vec<Finding>,
     /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
     pub scope: String,
+    /// The commit that was read, where it is known. What was read of another commit than the base
+    /// branch is at says nothing about it.
+    pub base: Option<String>,
     /// Whether every finding got its answer. If not, nothing counts as healthy.
     pub complete: bool,
     /// What could not be read, for the dashboard.
@@ -107,6 +110,10 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    if let Some(other) = read_elsewhere(&analysis, &observed) {
+        report.notes.push(other);
+        return Ok(());
+    }
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
@@ -128,6 +135,22 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let told = open::tell(work, &observed, &analysis, &actions, &outcome).await;
     noted(report, "the dashboard", told)?;
     Ok(())
+}
+
+/// Why a run says nothing about the base branch: it read another commit. A pull request made on that
+/// would carry whatever stands between the two, and what is healthy there may be broken here. What
+/// people said waits for the next pass.
+fn read_elsewhere(analysis: &Analysis, observed: &Observed) -> Option<String> {
+    let read = analysis.base.as_ref()?;
+    let short = |sha: &str| sha.chars().take(12).collect::<String>();
+    (*read != observed.base_sha).then(|| {
+        format!(
+            "nothing was decided: commit {} was read, and {} is at {}; left to the next pass",
+            short(read),
+            observed.base_branch,
+            short(&observed.base_sha)
+        )
+    })
 }
 
 /// The run is computing, not waiting: other tasks of the runtime go on elsewhere.

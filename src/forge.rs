@@ -133,6 +133,8 @@ pub struct Comment {
     pub created_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
+    /// How often anybody reacted with 👎 or 🚀, where the forge tells it with the comment.
+    pub marks: Option<u64>,
 }
 
 /// Which list of comments a comment belongs to.

@@ -388,9 +388,11 @@ impl GitHub {
         let lines = self
             .pages(&format!("/pulls/{number}/comments?per_page=100"), 30)
             .await?;
-        let reviews = self
+        let mut reviews = self
             .pages(&format!("/pulls/{number}/reviews?per_page=100"), 30)
             .await?;
+        // a draft that only its author sees, who may be the person whose token this is: not said yet
+        reviews.retain(|r| r.get("state").and_then(Value::as_str) != Some("PENDING"));
         let mut all = read::list(&lines, |v| read::comment(v, CommentKind::ReviewLine))?;
         all.extend(read::list(&reviews, |v| {
             read::comment(v, CommentKind::Review)

@@ -171,7 +171,7 @@ fn set(words: Vec<Word>) -> Result<Command, Mistake> {
 }
 
 fn is_key(key: &str) -> bool {
-    key.len() <= 128
+    (1..=128).contains(&key.len())
         && key
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))

@@ -507,3 +507,11 @@ fn machines_are_allowed_by_id_only() {
         );
     }
 }
+
+#[test]
+fn a_value_has_a_key() {
+    for nameless in ["/kubemend set =1", "/kubemend set =\"a b\""] {
+        let parsed = parse(nameless).commands;
+        assert!(matches!(parsed.as_slice(), [Err(_)]), "{parsed:?}");
+    }
+}

@@ -196,14 +196,16 @@ impl<'a, 'w> Ear<'a, 'w> {
             return self.consider_hint(one).await;
         }
         let comment = &one.comment;
-        if self.has_reacted(comment).await? {
-            return Ok(());
-        }
         let Some(permission) = self.people.permission(self.work, &comment.author).await? else {
             return Ok(());
         };
         let allowed = self.allowed(&one, permission).await?;
-        if allowed.iter().all(|p| *p != Permitted::Yes) {
+        let denied = allowed.iter().all(|p| *p != Permitted::Yes);
+        // looked at with their list: a thousand comments of strangers cost no thousand requests
+        if (denied && comment.marks > Some(0)) || self.has_reacted(comment).await? {
+            return Ok(());
+        }
+        if denied {
             return self.deny(comment).await;
         }
         if comment.kind == CommentKind::Review {
@@ -315,6 +317,9 @@ impl<'a, 'w> Ear<'a, 'w> {
 
     /// Our 👎 is final, and our 🚀 comes after the answer.
     async fn has_reacted(&self, comment: &Comment) -> Result<bool> {
+        if comment.marks == Some(0) {
+            return Ok(false);
+        }
         for content in ["-1", "rocket"] {
             match self
                 .work

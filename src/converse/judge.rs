@@ -92,6 +92,8 @@ pub enum Refused {
     NoCluster,
     /// The forge does not say what the merge made.
     NoMergeCommit,
+    /// The options were others when it was written.
+    OtherOptions,
     /// It stands in the text of a review, which can be changed without a trace.
     InReview,
 }
@@ -226,7 +228,10 @@ pub fn comes_back(scene: &Scene<'_>) -> [Effect; 2] {
 }
 
 fn choose(option: usize, scene: &Scene<'_>) -> Judged {
+    let offered = scene.marker.and_then(|m| m.offered);
     match scene.place {
+        // heard again after a pass that offered something else and did not come to its answer
+        Place::OpenQuestion if offered.is_some_and(|o| scene.at < o) => no(Refused::OtherOptions),
         Place::OpenQuestion => stored(vec![Effect::Here(Change::Chosen(option))], scene),
         Place::ClosedQuestion => no(Refused::Closed),
         _ => no(Refused::NotHere),

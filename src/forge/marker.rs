@@ -102,6 +102,8 @@ pub struct Marker {
     pub chosen: Option<usize>,
     /// Digest of the options that a question offers (see `identity::options_key`).
     pub options: String,
+    /// Since when these options are offered: who chose before chose among others.
+    pub offered: Option<Timestamp>,
     /// Digest of the options that were offered when one was chosen.
     pub chosen_of: String,
     /// What was asked for and is not done yet: `recreate@<head>`, `retry@<head>`. It holds only for

@@ -276,7 +276,13 @@ pub(super) fn comment(value: &Value, kind: CommentKind) -> Result<Comment> {
         body: text(value, "/body"),
         created_at: created,
         updated_at: maybe_time(value, "/updated_at").unwrap_or(created),
+        marks: marks(value),
     })
+}
+
+fn marks(comment: &Value) -> Option<u64> {
+    let count = |content: &str| comment.pointer(&format!("/reactions/{content}"))?.as_u64();
+    Some(count("-1")?.saturating_add(count("rocket")?))
 }
 
 pub(super) fn installation(value: &Value) -> Result<Installation> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::code::Code;
 use crate::lock::Attempt;
 use crate::propose::Unlock;
+use crate::schema::nearest;
 
 /// Fields that stay equal wherever they stand, with the guardrail rule.
 const ALWAYS: &[(&str, &str)] = &[
@@ -121,7 +122,8 @@ pub(super) fn check(attempt: &Attempt<'_>) -> Result<(), (Code, String)> {
             ));
         }
     }
-    removals(before, after, &containers)
+    removals(before, after, &containers)?;
+    misspelled(before, &attempt.result.value)
 }
 
 fn identity(before: &Value, after: &Value) -> Result<(), (Code, String)> {
@@ -238,7 +240,7 @@ fn walk<'v>(
     }
 }
 
-/// The fields that are probes; a misspelled one never was one.
+/// The fields that are probes.
 const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 
 /// Probes, limits and requests of containers that stay are still there.
@@ -267,6 +269,42 @@ fn removals(
         Some(path) => Err((
             Code::ForbiddenByRule,
             format!("{path} would be gone: limits and requests are never removed (rule D06)"),
+        )),
+    }
+}
+
+/// Fields that protect something, also where their name is mistyped: somebody wanted them.
+const PROTECTIVE: [&str; 5] = [
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "securityContext",
+    "resources",
+];
+
+/// What a mistyped name held stands under the right one after the whole proposal, or is left alone.
+fn misspelled(before: &Value, result: &Value) -> Result<(), (Code, String)> {
+    let mut held = Vec::new();
+    walk(before, "", 0, &mut |path, key, value| {
+        let meant = nearest(key, PROTECTIVE).filter(|_| !PROTECTIVE.contains(&key));
+        if let (Some(meant), Some(parent)) = (meant, path.strip_suffix(key))
+            && value.is_object()
+        {
+            held.push((path.to_owned(), format!("{parent}{meant}"), value));
+        }
+    });
+    let mut there = BTreeMap::new();
+    walk(result, "", 0, &mut |path, _, value| {
+        there.insert(path.to_owned(), value);
+    });
+    let kept = |(path, meant, value): &&(String, String, &Value)| {
+        there.get(path) == Some(value) || there.get(meant) == Some(value)
+    };
+    match held.iter().find(|one| !kept(one)) {
+        None => Ok(()),
+        Some((path, ..)) => Err((
+            Code::ForbiddenByRule,
+            format!("what {path} was meant to be would be gone (rules D04, D06)"),
         )),
     }
 }

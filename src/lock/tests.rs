@@ -829,3 +829,62 @@ fn resources_are_added_as_plain_amounts_only() {
         assert!(world.lock(&[add(other.clone())]).is_err(), "{other}");
     }
 }
+
+/// A key that is mistyped is renamed with what it holds. It is never dropped, nor weakened, nor
+/// given another meaning, whoever proposes it and however the edits are split.
+#[test]
+fn what_a_mistyped_name_protects_is_renamed_or_stays() {
+    let names = [
+        ("livenesProbe", "livenessProbe"),
+        ("livenessprobe", "livenessProbe"),
+        ("readinesProbe", "readinessProbe"),
+        ("startupProb", "startupProbe"),
+        ("securityContex", "securityContext"),
+        ("resource", "resources"),
+    ];
+    let held = json!({"failureThreshold": 3});
+    let weaker = json!({"failureThreshold": 30});
+    for ((wrong, right), by_model) in names.iter().flat_map(|n| [(*n, false), (*n, true)]) {
+        let mut world = World::new(Class::InvalidManifest);
+        if by_model {
+            world.source = Source::Model("m".into());
+        }
+        let pointer = "/spec/template/spec/containers/0";
+        let container = world.desired[0].object.value.pointer_mut(pointer);
+        let container = container.and_then(Value::as_object_mut).unwrap();
+        for known in [
+            "readinessProbe",
+            "securityContext",
+            "resources",
+            "livenessProbe",
+        ] {
+            container.remove(known);
+        }
+        container.insert(wrong.into(), held.clone());
+        let gone = || app(wrong, Op::Remove, Unlock::InvalidManifest);
+        let add = |name: &str, v: &Value| app(name, Op::Add(v.clone()), Unlock::InvalidManifest);
+        let lossy = [
+            vec![gone()],
+            vec![gone(), add(right, &weaker)],
+            vec![add(right, &weaker), gone()],
+            vec![gone(), add("lifecycle", &held)],
+            vec![gone(), add("startupProbe", &json!({}))],
+            vec![app(wrong, set(json!({})), Unlock::InvalidManifest)],
+        ];
+        for edits in &lossy {
+            let locked = world.lock(edits);
+            let drops = |plan: &Plan| {
+                let mut paths = plan.changes().iter().map(|c| c.edit.path.to_string());
+                paths.any(|p| p.ends_with(&format!(".{wrong}")))
+            };
+            assert!(!locked.as_ref().is_ok_and(drops), "{wrong}: {locked:?}");
+        }
+        if right.ends_with("Probe") {
+            let probe = json!({"httpGet": {"path": "/", "port": 8080}});
+            let container = world.desired[0].object.value.pointer_mut(pointer);
+            container.unwrap()[wrong] = probe.clone();
+            let plan = world.lock(&[gone(), add(right, &probe)]);
+            assert_eq!(plan.map(|p| p.changes().len()), Ok(2), "{wrong}");
+        }
+    }
+}

@@ -135,6 +135,9 @@ pub fn refused(why: Refused) -> &'static str {
         Refused::NoMergeCommit => {
             "GitHub does not say which commit the merge made. Revert it by hand: the button is at the bottom of the pull request."
         }
+        Refused::OtherOptions => {
+            "the options were others when you wrote this. Look at the question as it is now, and choose again."
+        }
         Refused::InReview => {
             "commands are not taken from the text of a review, because it can be changed later without a trace. Say it in a comment."
         }
@@ -507,6 +510,7 @@ mod tests {
             Refused::NoDashboard,
             Refused::NoCluster,
             Refused::NoMergeCommit,
+            Refused::OtherOptions,
             Refused::InReview,
         ];
         let mut all: Vec<String> = refusals.iter().map(|r| refused(*r).to_owned()).collect();

@@ -26,13 +26,19 @@ pub(crate) fn inert(text: &str) -> String {
             let next_is_digit = word
                 .get(i + 1..)
                 .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
-            let reference = c == '#'
-                || (c == '-' && word.get(..i).is_some_and(|h| h.eq_ignore_ascii_case("gh")));
+            let reference = c == '#' || (c == '-' && word.get(..i).is_some_and(ends_in_gh));
             out.push(if reference && next_is_digit { ' ' } else { c });
         }
         out
     });
     one_line(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// `GH` as a word of its own: with digits behind a dash it refers to an issue.
+fn ends_in_gh(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let before = lower.strip_suffix("gh");
+    before.is_some_and(|b| !b.ends_with(|c: char| c.is_alphanumeric()))
 }
 
 /// A word that begins no line of a commit's trailers: no sign-off, none of kubemend's own.

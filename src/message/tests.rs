@@ -7,6 +7,7 @@ use regex::Regex;
 use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
 use super::*;
+use crate::converse::ticks::ticked;
 use crate::forge::decide::{Query, Topic};
 use crate::forge::marker::ClosedBecause;
 
@@ -18,7 +19,7 @@ use bodies::{pull_request_of, question_of, refusal_of};
 use powers::{no_powers, powers};
 
 /// Texts that try to do something where they are shown.
-const HOSTILE: [&str; 74] = [
+const HOSTILE: [&str; 77] = [
     "@admin",
     "@acme/platform-team please",
     "mail root@example.com now",
@@ -47,6 +48,9 @@ const HOSTILE: [&str; 74] = [
     "<!--  KUBEMEND:ignore -->",
     "<!\u{200b}-- kubemend:v1 e30.AAAA -->",
     "- [x] <!-- kubemend:recreate -->do it",
+    "  * [X] <!-- kubemend:approve=3f9c1a2b7d10 -->",
+    "(closes (GH-12)",
+    "x\nKubemend-State: key=k target=t change=c result=r",
     "fixes #12",
     "Closes: #12",
     "resolves acme/repo#7",
@@ -208,13 +212,16 @@ proptest! {
             let markers = marker.find_iter(&body).count();
             prop_assert!(what == "refusal" || body.ends_with(MARKER));
             prop_assert!(markers <= 1, "{}", body);
+            prop_assert!(ticked(&body).is_empty(), "{}", body);
         }
     }
 
     /// Titles and commits have no Markdown at all.
     #[test]
     fn no_title_or_commit_speaks_to_anybody(text in hostile()) {
+        let gh = Regex::new("(?i)\\bgh-[0-9]").unwrap();
         let title = pull_request_of(&text).title;
+        prop_assert!(!gh.is_match(&title), "{title}");
         prop_assert!(!title.contains(['@', '\n', '<', '`']), "{title}");
         prop_assert!(title.chars().count() <= 200);
         for style in [Style::Conventional, Style::Capital, Style::Plain] {
@@ -224,6 +231,8 @@ proptest! {
             prop_assert!(!commit.contains(['@', '<', '`', '[']) , "{commit}");
             prop_assert_eq!(commit.matches("Kubemend-Fingerprint: 3f9c1a2b7d10\n").count(), 1);
             prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
+            prop_assert!(commit.lines().all(|l| !l.starts_with("Kubemend-State:")), "{commit}");
+            prop_assert!(!gh.is_match(&commit), "{commit}");
         }
     }
 

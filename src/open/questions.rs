@@ -87,7 +87,10 @@ impl Writer<'_> {
 
     fn question_marker(&self, before: Marker, wanted: &Wanted, query: &Query) -> Marker {
         let titles = query.options.iter().map(|(title, _)| title.as_str());
+        let options = identity::options_key(titles);
+        let known = before.offered.filter(|_| before.options == options);
         Marker {
+            offered: known.or(Some(self.work.now)),
             what: What::Question,
             repo: self.observed.repo_id,
             key: wanted.key.clone(),
@@ -100,7 +103,7 @@ impl Writer<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             evidence: query.evidence.clone(),
             body: identity::question_hash(&query.title, &query.body, wanted.unheard.as_deref()),
-            options: identity::options_key(titles),
+            options,
             labels: vec![QUESTION.to_owned()],
             closed: None,
             healthy: None,

@@ -162,6 +162,7 @@ impl Stage {
             wanted: self.apps.iter().map(|a| self.wanted(a, &base)).collect(),
             listed: Vec::new(),
             scope: self.scope.to_owned(),
+            base: Some(base),
             complete: self.complete,
             problems: Vec::new(),
         }

@@ -737,6 +737,25 @@ fn repository() -> Reply {
     )
 }
 
+/// A person whose token this is may have begun a review: GitHub lists it without a time.
+#[tokio::test(start_paused = true)]
+async fn a_review_that_was_not_sent_yet_says_nothing() {
+    let review = |id: u64, state: &str| {
+        json!({"id": id, "node_id": "R", "state": state, "body": "more memory",
+            "user": {"id": 7, "login": "ann", "type": "User"}})
+    };
+    let mut sent = review(2, "COMMENTED");
+    sent["submitted_at"] = json!("2026-11-24T12:00:00Z");
+    let lists = [
+        reply(200, json!([])),
+        reply(200, json!([review(1, "PENDING"), sent])),
+    ];
+    let script = Script::new(lists);
+    let client = GitHub::new(script.transport(), "acme/gitops").unwrap();
+    let said = client.review_comments(7).await.unwrap();
+    assert_eq!(said.iter().map(|c| c.id).collect::<Vec<_>>(), [2]);
+}
+
 fn head(sha: &str) -> Reply {
     reply(200, json!({"ref": "refs/heads/b", "object": {"sha": sha}}))
 }

@@ -153,6 +153,29 @@ async fn a_refusal_holds_after_the_permission_was_granted() {
     assert_eq!(stage.answers(stage.open).len(), 1);
 }
 
+/// Strangers may write as much as they like in a public repository: each of their commands is
+/// refused once, and costs nothing from then on.
+#[tokio::test]
+async fn a_flood_of_refused_commands_costs_nothing_later() {
+    let stage = Stage::new().await;
+    let mallory = stage.github.human("mallory");
+    for _ in 0..40 {
+        mallory.comment(stage.open, "/kubemend revert");
+    }
+    stage.github.forget();
+    stage.pass().await;
+    let asked = || {
+        let reactions = "/repos/{owner}/{repo}/issues/comments/{comment_id}/reactions";
+        stage.github.count("GET", reactions)
+    };
+    assert_eq!(asked(), 0, "nobody reacted yet, as the list says");
+    stage.github.forget();
+    stage.pass().await;
+    assert_eq!(asked(), 0);
+    stage.github.assert_no_writes();
+    assert!(stage.answers(stage.open).is_empty());
+}
+
 /// An outage of the permission API is no verdict: nobody is denied, and the command is heard later.
 #[tokio::test]
 async fn nobody_is_denied_by_an_outage() {

@@ -1,8 +1,10 @@
 //! The conversation in whole passes: what was said becomes what is on the forge.
 
+use std::time::Duration;
+
 use kubemend::cycle::Report;
 use kubemend::forge::decide::{Action, Why};
-use kubemend::forge::marker;
+use kubemend::forge::marker::{self, Marker};
 
 use super::stage::{BROKEN, FILE, Stage, fingerprint, proposed};
 
@@ -102,6 +104,34 @@ async fn a_choice_names_its_options() {
     stage.run_well().await;
     let offered = kubemend::forge::identity::options_key(["one", "two"]);
     assert_eq!(stage.marker(stage.question).chosen_of, offered);
+}
+
+/// A pass that offered other options was killed before its answer: the comment is heard again, and
+/// its number means the options that its author saw.
+#[tokio::test]
+async fn a_choice_among_other_options_does_not_count() {
+    let stage = Stage::whole().await;
+    let offered = stage.marker(stage.question).offered;
+    assert!(offered.is_some_and(|at| at <= stage.github.now()));
+    let bob = stage.github.human("bob");
+    bob.comment(stage.question, "/kubemend choose 2");
+    stage.github.advance(Duration::from_secs(60));
+    let changed = Marker {
+        offered: Some(stage.github.now()),
+        ..stage.marker(stage.question)
+    };
+    let body = marker::strip(&stage.github.item(stage.question).body);
+    let hidden = marker::write(&changed, stage.key.as_ref());
+    bob.edit_body(stage.question, &format!("{body}\n{hidden}"));
+    stage.run_well().await;
+    assert_eq!(stage.marker(stage.question).chosen, None);
+    assert!(stage.github.item(stage.question).open);
+    let answers = stage.answers(stage.question).join("\n");
+    assert!(answers.contains("options were others"), "{answers}");
+    stage.github.advance(Duration::from_secs(60));
+    bob.comment(stage.question, "/kubemend choose 2");
+    stage.run_well().await;
+    assert!(!stage.github.item(stage.question).open, "answered");
 }
 
 /// Scorecard row 5: three ways back, in whole passes.

@@ -153,6 +153,33 @@ async fn a_moved_finding_supersedes_its_pull_request() {
     stage.idle().await;
 }
 
+/// A workflow on a review checks out the merge of a pull request, and one that is run again an old
+/// commit: what is read there is proposed for nothing, and counts as healthy for nothing.
+#[tokio::test]
+async fn another_commit_than_the_base_decides_nothing() {
+    let mut stage = stage(vec![app("cart")]).await;
+    let old = stage.github.branch("main").unwrap();
+    let bob = stage.github.human("bob");
+    let text = "name: pay\nlabel: unreviewed\nlabel2: b\nmemory: 256Mi\n";
+    let feature = bob.push("feature", &[("apps/pay.yaml", text)]);
+    bob.push("main", &[("README", "news")]);
+    for read in [&feature, &old] {
+        stage.reads = Some(read.clone());
+        let report = stage.idle().await;
+        assert!(report.notes[0].contains("was read"), "{:?}", report.notes);
+    }
+    stage.reads = None;
+    stage.clean().await;
+    let open = stage.open();
+    stage.apps.clear();
+    stage.reads = Some(feature);
+    for _ in 0..5 {
+        stage.hours(24);
+        stage.idle().await;
+    }
+    assert_eq!(stage.open(), open, "not healthy because of that");
+}
+
 /// Row 9: a merged pull request is not opened again, nor is what people took back; a problem that
 /// returns with other values is.
 #[tokio::test]
