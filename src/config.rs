@@ -1,5 +1,6 @@
 //! Configuration in layers: defaults → the operator's file (`--config`) → `.github/kubemend.yaml` or
-//! `.kubemend.yaml` of the repository → flags and environment → the operator's caps.
+//! `.kubemend.yaml` of the repository → flags and environment → the operator's caps. Under each file
+//! lies the preset that it extends.
 //!
 //! A manifest repository is untrusted input: it may tighten what the operator allows, never loosen
 //! it. What decides where data goes or what is run (`model`, `renderer`) and the caps themselves
@@ -22,11 +23,13 @@ mod check;
 mod glob;
 mod layers;
 mod period;
+mod presets;
 pub mod rules;
 
 pub use caps::Caps;
 pub use check::{ConfigError, Problem};
 pub use layers::{Loaded, Overrides};
+pub use presets::Preset;
 use rules::PathRule;
 pub use rules::Rules;
 
@@ -42,6 +45,8 @@ pub const VERSION: u32 = 1;
 pub struct Config {
     /// Version of this form: 1.
     pub version: u32,
+    /// A preset of kubemend; what the file itself says counts more.
+    pub extends: Option<Preset>,
     /// Namespaces in which nothing is ever changed, beside `kube-*`. A repository adds to the
     /// operator's list (or the default one).
     pub protected_namespaces: Vec<String>,
@@ -127,6 +132,7 @@ impl Default for Config {
         let policy = Policy::default();
         Self {
             version: VERSION,
+            extends: None,
             protected_namespaces: policy.protected_namespaces,
             raise_memory: policy.raise_memory,
             shared_base: SharedBase::Overlay,
