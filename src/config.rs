@@ -36,6 +36,9 @@ pub use rules::Rules;
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];
 
+/// What a repository starts with: the defaults, explained.
+pub const STARTER: &str = include_str!("config/starter.yaml");
+
 /// The version of the configuration's form.
 pub const VERSION: u32 = 1;
 
@@ -64,6 +67,9 @@ pub struct Config {
     pub rules: Vec<PathRule>,
     /// Path of kustomize or kubectl; by default the first one on PATH. Operator's file only.
     pub renderer: Option<PathBuf>,
+    /// `true`: a repository without configuration is asked by a pull request first, and nothing
+    /// else is written there until it is merged. Operator's file of `serve` only.
+    pub onboarding: bool,
     /// The language model; none by default. Operator's file only.
     pub model: Option<ModelConfig>,
     /// What a repository may not loosen. Operator's file only.
@@ -140,6 +146,7 @@ impl Default for Config {
             pull_requests: Rules::default(),
             rules: Vec::new(),
             renderer: None,
+            onboarding: false,
             model: None,
             caps: Caps::default(),
         }

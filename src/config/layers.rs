@@ -35,7 +35,7 @@ pub struct Overrides {
 }
 
 /// Keys that only the operator may set, and why.
-const OPERATOR_ONLY: [&str; 3] = ["model", "renderer", "caps"];
+const OPERATOR_ONLY: [&str; 4] = ["model", "renderer", "onboarding", "caps"];
 
 /// Lists that add up over the layers, as JSON pointers.
 const ADDITIVE: [&str; 4] = [

@@ -354,3 +354,22 @@ fn only_presets_of_kubemend_are_known() {
     assert!(problems("extends: acme/.github//base.yaml@v1\n").starts_with("k.yaml:1:10: "));
     assert!(problems("extends: [kubemend:careful]\n").starts_with("k.yaml:1:10: "));
 }
+
+/// Scorecard row 60: what the onboarding adds changes nothing.
+#[test]
+fn what_a_repository_starts_with_are_the_defaults() {
+    assert_eq!(Config::parse("k.yaml", STARTER).unwrap(), Config::default());
+    // what stands there as a comment can be switched on as it is
+    let on = |line: &str| {
+        line.replacen("# extends", "extends", 1)
+            .replacen("# protected", "protected", 1)
+            .replacen("# paused", "paused", 1)
+            .replacen("# ignore", "ignore", 1)
+            .replacen("# quiet", "quiet", 1)
+    };
+    let all: Vec<String> = STARTER.lines().map(on).collect();
+    let config = Config::parse("k.yaml", &all.join("\n")).unwrap();
+    assert_eq!(config.protected_namespaces, ["vault"]);
+    assert_eq!(config.pull_requests.ignore.len(), 1);
+    assert_eq!(config.pull_requests.quiet_hours.len(), 1);
+}
