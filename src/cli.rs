@@ -474,6 +474,10 @@ pub struct Serve {
     /// Namespace of manifests that name none.
     #[arg(long, short, value_name = "NS")]
     pub namespace: Option<String>,
+    /// Ask a repository that has no configuration by a pull request first (`onboarding` of the
+    /// operator's file): nothing else is written there until it is merged.
+    #[arg(long)]
+    pub onboard: bool,
     /// Look only: nothing is written on GitHub.
     #[arg(long)]
     pub dry_run: bool,

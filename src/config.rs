@@ -1,5 +1,6 @@
 //! Configuration in layers: defaults → the operator's file (`--config`) → `.github/kubemend.yaml` or
-//! `.kubemend.yaml` of the repository → flags and environment → the operator's caps.
+//! `.kubemend.yaml` of the repository → flags and environment → the operator's caps. Under each file
+//! lies the preset that it extends.
 //!
 //! A manifest repository is untrusted input: it may tighten what the operator allows, never loosen
 //! it. What decides where data goes or what is run (`model`, `renderer`) and the caps themselves
@@ -22,16 +23,21 @@ mod check;
 mod glob;
 mod layers;
 mod period;
+mod presets;
 pub mod rules;
 
 pub use caps::Caps;
 pub use check::{ConfigError, Problem};
 pub use layers::{Loaded, Overrides};
+pub use presets::Preset;
 use rules::PathRule;
 pub use rules::Rules;
 
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];
+
+/// What a repository starts with: the defaults, explained.
+pub const STARTER: &str = include_str!("config/starter.yaml");
 
 /// The version of the configuration's form.
 pub const VERSION: u32 = 1;
@@ -42,6 +48,8 @@ pub const VERSION: u32 = 1;
 pub struct Config {
     /// Version of this form: 1.
     pub version: u32,
+    /// A preset of kubemend; what the file itself says counts more.
+    pub extends: Option<Preset>,
     /// Namespaces in which nothing is ever changed, beside `kube-*`. A repository adds to the
     /// operator's list (or the default one).
     pub protected_namespaces: Vec<String>,
@@ -59,6 +67,9 @@ pub struct Config {
     pub rules: Vec<PathRule>,
     /// Path of kustomize or kubectl; by default the first one on PATH. Operator's file only.
     pub renderer: Option<PathBuf>,
+    /// `true`: a repository without configuration is asked by a pull request first, and nothing
+    /// else is written there until it is merged. Operator's file of `serve` only.
+    pub onboarding: bool,
     /// The language model; none by default. Operator's file only.
     pub model: Option<ModelConfig>,
     /// What a repository may not loosen. Operator's file only.
@@ -127,6 +138,7 @@ impl Default for Config {
         let policy = Policy::default();
         Self {
             version: VERSION,
+            extends: None,
             protected_namespaces: policy.protected_namespaces,
             raise_memory: policy.raise_memory,
             shared_base: SharedBase::Overlay,
@@ -134,6 +146,7 @@ impl Default for Config {
             pull_requests: Rules::default(),
             rules: Vec::new(),
             renderer: None,
+            onboarding: false,
             model: None,
             caps: Caps::default(),
         }

@@ -93,6 +93,30 @@ pub async fn run(work: &Work<'_>) -> Report {
     report
 }
 
+/// One pass over a repository that has no configuration yet, where the operator wants its people to
+/// be asked first: nothing but that one pull request is written until it is merged.
+pub async fn onboard(work: &Work<'_>) -> Report {
+    let analyse = || analysed(work, &Answers::default());
+    match open::onboard(work, analyse).await {
+        Ok(open::Onboarding::Agreed) => run(work).await,
+        Ok(open::Onboarding::Waiting(pull)) => Report {
+            pulls: pull.into_iter().collect(),
+            notes: vec!["waiting for the pull request that configures kubemend".to_owned()],
+            ..Report::default()
+        },
+        Ok(open::Onboarding::Declined(number)) => Report {
+            notes: vec![format!(
+                "people declined with #{number}; nothing is written"
+            )],
+            ..Report::default()
+        },
+        Err(error) => Report {
+            frozen: Some(error),
+            ..Report::default()
+        },
+    }
+}
+
 /// Shows on the dashboard why there was no pass (a configuration that cannot be used). Nothing else
 /// is written.
 pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(), Error> {

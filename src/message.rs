@@ -16,6 +16,7 @@ pub mod commit;
 pub mod forge;
 mod invariants;
 mod markdown;
+pub mod onboarding;
 mod plain;
 mod pull_request;
 mod question;

@@ -16,6 +16,7 @@ mod dashboard;
 mod ends;
 mod notices;
 mod observe;
+mod onboard;
 mod owners;
 mod pulls;
 mod questions;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use dashboard::tell;
 pub use observe::{observe, reread};
+pub use onboard::{Onboarding, onboard};
 pub use revert::revert;
 
 /// What was carried out.

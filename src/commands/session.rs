@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::commands::Failure;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Overrides};
 use crate::render::Renderer;
 use crate::repo::Checkout;
 
@@ -11,6 +11,8 @@ use crate::repo::Checkout;
 pub(super) struct Session {
     pub(super) checkout: Checkout,
     pub(super) config: Config,
+    /// Whether the repository has a configuration of its own.
+    pub(super) configured: bool,
     pub(super) renderer: Option<Renderer>,
 }
 
@@ -29,11 +31,13 @@ impl Session {
         config: Option<&Path>,
         renderer: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let config = Config::load(config, &checkout.files)?;
+        let loaded = Loaded::read(config, &checkout.files, &Overrides::default())?;
+        let (config, configured) = (loaded.config, loaded.file.is_some());
         let renderer = Renderer::find(renderer.or(config.renderer.as_deref()))?;
         Ok(Self {
             checkout,
             config,
+            configured,
             renderer,
         })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::rules::Draft;
-use super::{Config, ConfigError, REPOSITORY_FILES, caps, check};
+use super::{Config, ConfigError, REPOSITORY_FILES, caps, check, presets};
 use crate::files::Files;
 
 /// The largest configuration file, in bytes.
@@ -35,7 +35,7 @@ pub struct Overrides {
 }
 
 /// Keys that only the operator may set, and why.
-const OPERATOR_ONLY: [&str; 3] = ["model", "renderer", "caps"];
+const OPERATOR_ONLY: [&str; 4] = ["model", "renderer", "onboarding", "caps"];
 
 /// Lists that add up over the layers, as JSON pointers.
 const ADDITIVE: [&str; 4] = [
@@ -104,6 +104,7 @@ fn operator_layer(operator: Option<(&str, &str)>) -> Result<Value, ConfigError> 
     };
     let value = check::read(name, text)?;
     check::typed(name, text, &value)?;
+    let value = on_preset(value)?;
     let mut config = check::typed(name, text, &replaced(defaults, value))?;
     // not told: nobody asked for more
     caps::tighten(&mut config);
@@ -127,12 +128,20 @@ fn repository_layer(name: &str, bytes: &[u8]) -> Result<Value, ConfigError> {
         })
         .collect();
     match problems.is_empty() {
-        true => Ok(value),
+        true => on_preset(value),
         false => Err(ConfigError {
             file: name.to_owned(),
             problems,
         }),
     }
+}
+
+/// A file over the preset that it extends.
+fn on_preset(file: Value) -> Result<Value, ConfigError> {
+    Ok(match presets::below(&file)? {
+        Some(preset) => replaced(preset, file),
+        None => file,
+    })
 }
 
 /// The later layer replaces values and lists; mappings are merged.

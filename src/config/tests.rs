@@ -301,3 +301,75 @@ fn hostile_files_are_refused_without_harm() {
         );
     }
 }
+
+/// Scorecard row 60: what the file says counts more than its preset, and the operator's bounds more
+/// than both.
+#[test]
+fn a_preset_lies_under_the_file_that_extends_it() {
+    let text = "extends: kubemend:careful\npull_requests: {max_open_prs: 4}\n";
+    let careful = layers("version: 1\n", text).config;
+    assert_eq!(careful.pull_requests.max_open_prs, 4, "the file's own");
+    assert_eq!(careful.pull_requests.max_prs_per_hour, 1, "the preset's");
+    assert_eq!(careful.pull_requests.draft, Draft::Always);
+    assert_eq!(careful.pull_requests.keep_branch_days, 7, "the default");
+    assert!(!careful.raise_memory);
+    let operators = layers("extends: kubemend:observe\n", "").config;
+    assert_eq!(operators.pull_requests.max_open_prs, 0);
+    assert!(!operators.pull_requests.questions);
+    let capped = layers(
+        "caps: {max_open_prs: 1, dashboard: true}\n",
+        "extends: kubemend:careful\n",
+    );
+    assert_eq!(capped.config.pull_requests.max_open_prs, 1);
+    assert_eq!(capped.notes.len(), 1, "{:?}", capped.notes);
+}
+
+#[test]
+fn every_preset_is_what_a_repository_could_write() {
+    for preset in Preset::ALL {
+        let alone = files(&[(".github/kubemend.yaml", preset.text())]);
+        let written = Config::load(None, &alone).unwrap();
+        let name = serde_json::to_value(preset).unwrap();
+        let extends = format!("extends: {}\n", name.as_str().unwrap());
+        let extended = Config::load(None, &files(&[(".kubemend.yaml", &extends)])).unwrap();
+        assert_ne!(written, Config::default(), "{preset:?} changes something");
+        assert_eq!(extended.extends, Some(preset));
+        assert_eq!(
+            Config {
+                extends: None,
+                ..extended
+            },
+            written
+        );
+    }
+}
+
+/// Nothing is fetched: a preset of somebody else is a fault of the file, at its place.
+#[test]
+fn only_presets_of_kubemend_are_known() {
+    assert_eq!(
+        problems("version: 1\nextends: kubemend:carefull\n"),
+        "k.yaml:2:10: `extends`: \"kubemend:carefull\" is not one of kubemend:careful, kubemend:observe; did you mean `kubemend:careful`?"
+    );
+    assert!(problems("extends: acme/.github//base.yaml@v1\n").starts_with("k.yaml:1:10: "));
+    assert!(problems("extends: [kubemend:careful]\n").starts_with("k.yaml:1:10: "));
+}
+
+/// Scorecard row 60: what the onboarding adds changes nothing.
+#[test]
+fn what_a_repository_starts_with_are_the_defaults() {
+    assert_eq!(Config::parse("k.yaml", STARTER).unwrap(), Config::default());
+    // what stands there as a comment can be switched on as it is
+    let on = |line: &str| {
+        line.replacen("# extends", "extends", 1)
+            .replacen("# protected", "protected", 1)
+            .replacen("# paused", "paused", 1)
+            .replacen("# ignore", "ignore", 1)
+            .replacen("# quiet", "quiet", 1)
+    };
+    let all: Vec<String> = STARTER.lines().map(on).collect();
+    let config = Config::parse("k.yaml", &all.join("\n")).unwrap();
+    assert_eq!(config.protected_namespaces, ["vault"]);
+    assert_eq!(config.pull_requests.ignore.len(), 1);
+    assert_eq!(config.pull_requests.quiet_hours.len(), 1);
+}

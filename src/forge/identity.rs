@@ -65,6 +65,11 @@ pub fn reverted_of_branch(branch: &str) -> Option<&str> {
     (is_short && named).then_some(last)
 }
 
+/// The branch of the pull request that asks whether kubemend may work in a repository.
+pub fn onboarding_branch(prefix: &str) -> String {
+    format!("{prefix}onboarding")
+}
+
 /// Where a branch of ours belongs: its first part after the prefix, the namespace as a slug.
 pub fn scope_of_branch<'b>(branch: &'b str, prefixes: &[&str]) -> Option<&'b str> {
     let rest = prefixes.iter().find_map(|p| branch.strip_prefix(p))?;

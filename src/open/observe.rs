@@ -71,7 +71,9 @@ async fn our_pulls(work: &Work<'_>, observed: &mut Observed) -> Result<Vec<Pull>
         .collect();
     let ours = |p: &Pull| {
         p.head_repo_id == Some(observed.repo_id)
-            && prefixes(work.rules).any(|prefix| p.head_ref.starts_with(prefix))
+            && prefixes(work.rules).any(|prefix| {
+                p.head_ref.starts_with(prefix) && p.head_ref != identity::onboarding_branch(prefix)
+            })
     };
     let mut pulls: Vec<Pull> = all.into_values().filter(ours).collect();
     pulls.sort_by_key(|p| {

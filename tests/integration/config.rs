@@ -86,6 +86,7 @@ fn values_of_the_example_are_the_defaults() {
     let shown = kubemend::manifest::read_value(&example("kubemend.yaml")).unwrap();
     let defaults = serde_json::to_value(Config::default()).unwrap();
     let illustrated = [
+        "extends",
         "protected_namespaces",
         "paused_namespaces",
         "ignore",

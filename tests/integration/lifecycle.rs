@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use crate::support::github::{GitHub, MACHINE_TOKEN, Seed};
 
 mod noise;
+mod onboarding;
 mod people;
 mod story;
 
@@ -118,6 +119,15 @@ impl Stage {
     }
 
     pub(crate) async fn pass_with(&self, dry_run: bool) -> Report {
+        self.work_with(dry_run, false).await
+    }
+
+    /// A pass where the operator wants the people of a new repository to be asked.
+    pub(crate) async fn onboarding(&self, dry_run: bool) -> Report {
+        self.work_with(dry_run, true).await
+    }
+
+    async fn work_with(&self, dry_run: bool, onboards: bool) -> Report {
         let client = self.client();
         let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
@@ -129,7 +139,10 @@ impl Stage {
             workflow_token: self.token.is_some(),
             analyse: &analyse,
         };
-        cycle::run(&work).await
+        match onboards {
+            true => cycle::onboard(&work).await,
+            false => cycle::run(&work).await,
+        }
     }
 
     /// A pass that must go well.

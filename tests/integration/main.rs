@@ -17,6 +17,7 @@ mod lifecycle_faults;
 mod llm;
 mod poison;
 mod scan;
+mod scorecard;
 mod serve;
 mod serve_flood;
 mod serve_stub;

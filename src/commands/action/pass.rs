@@ -151,6 +151,7 @@ impl Recipe {
             session: Session {
                 checkout: Checkout::open(&self.root)?,
                 config: self.config.clone(),
+                configured: true,
                 renderer: self.renderer.clone(),
             },
             snapshot: self.snapshot.clone(),

@@ -181,6 +181,8 @@ impl Office {
         }
         let pass = self.read(&transport.of(&facts.full_name), &facts).await?;
         let rules = pass.session.config.pull_requests.clone();
+        let asks = self.args.onboard || pass.session.config.onboarding;
+        let is_new = !pass.session.configured;
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
         let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
         let work = Work {
@@ -192,7 +194,10 @@ impl Office {
             workflow_token: false,
             analyse: &analyse,
         };
-        Ok(cycle::run(&work).await)
+        Ok(match asks && is_new {
+            true => cycle::onboard(&work).await,
+            false => cycle::run(&work).await,
+        })
     }
 
     /// Everything that the run works on: Git as of now, the settings in it, the cluster.
