@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::case::Case;
 use crate::code::Code;
 use crate::finding::{Class, fact};
-use crate::near::{distance, misspelled};
+use crate::near::misspelled;
 use crate::object::{at, list};
 use crate::path::FieldPath;
 use crate::propose::playbook::Play;
@@ -178,17 +178,11 @@ impl<'c> Failing<'c> {
         })
     }
 
-    /// The same HTTP check on the port that was meant: the one on which another probe of the
-    /// container asks the same path, or the only declared one, if that is one slip away. A check
-    /// that is known is not weakened.
+    /// The same HTTP check on the declared port on which another probe of the container asks the
+    /// same path. A check that is known is not weakened.
     fn meant_port(&self, case: &Case<'_>, wrong: &Value) -> Option<Proposal> {
         let path = http_path(self.probe)?;
-        let (right, basis) = self.port_of_sibling(path).or_else(|| {
-            let only = self.only_port()?;
-            let slip = distance(&crate::lock::short(wrong), &crate::lock::short(&only)) == 1;
-            let basis = "the only port that the container declares, one slip away";
-            slip.then(|| (only, basis.to_owned()))
-        })?;
+        let (right, basis) = self.port_of_sibling(path)?;
         let shown = crate::lock::short(&right);
         Some(self.fix(
             case,

@@ -60,12 +60,6 @@ fn an_http_check_keeps_its_path_where_the_port_is_known() {
     // another probe asks the same path on a declared port
     assert_eq!(fix(two, "{httpGet: {path: /ok, port: 8080}}"), port("8080"));
     assert_eq!(fix(two, "{httpGet: {path: /ok, port: up}}"), port("\"up\""));
-    // one slip from the only declared port: what it serves there only a person knows
-    let words = stage("[{containerPort: 9001}]", "{exec: {command: [up]}}").words();
-    assert!(
-        words.starts_with("ask OutOfBounds") && words.contains("port 9001"),
-        "{words}"
-    );
     // another path proves nothing about this one
     let weak = fix(
         "[{containerPort: 8080}]",
