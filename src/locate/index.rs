@@ -404,9 +404,11 @@ fn read_file(path: &str, bytes: &[u8]) -> (Vec<Document>, Option<Problem>) {
     (documents, first)
 }
 
-/// Whether an unreadable text looks like a manifest at all.
+/// Whether an unreadable text looks like a manifest at all. In JSON a `kind` alone says little: the
+/// settings of editors have one, and comments that make them unreadable.
 fn says_kind(text: &str) -> bool {
-    text.contains("kind:") || text.contains("\"kind\"") || text.contains("resources:")
+    let json = text.contains("\"kind\"") && text.contains("\"apiVersion\"");
+    text.contains("kind:") || json || text.contains("resources:")
 }
 
 /// Where the objects of a document are.

@@ -71,6 +71,8 @@ fn explain(slice: &str, error: &serde_saphyr::Error) -> Refusal {
         serde_saphyr::Error::DuplicateMappingKey { .. } => Code::DuplicateKeys,
         serde_saphyr::Error::Budget { .. } => Code::InputTooLarge,
         _ if slice.contains("{{") => Code::Templated,
+        // the Go reader takes a quoted text at any indentation
+        _ if message.contains("in multiline quoted scalar") => Code::ReadersDisagree,
         _ => Code::NotYaml,
     };
     Refusal::new(code, message)
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(code("a: 1\na: 2\n"), Code::DuplicateKeys);
         assert_eq!(code("a:\n\tb: 1\n"), Code::NotYaml);
         assert_eq!(code("a: {{ .x }}\n"), Code::Templated);
+        assert_eq!(code("a:\n  b: 'x\n  y\n'\n"), Code::ReadersDisagree);
         assert_eq!(
             code(&("[".repeat(200) + &"]".repeat(200))),
             Code::InputTooLarge

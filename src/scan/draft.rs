@@ -29,8 +29,12 @@ pub(super) fn is_literal(text: &str) -> bool {
     let replaced = text
         .split(['-', '.', '/', ':'])
         .any(|word| word.contains('_') && word.len() > 2 && word.chars().all(capitals));
+    // `shell-HOSTNAME`: a whole word in capitals beside others that are not
+    let words = || text.split(['-', '.']);
+    let shouted = words().any(|w| w.len() > 3 && w.chars().all(|c| c.is_ascii_uppercase()))
+        && words().any(|w| w.chars().any(|c| c.is_ascii_lowercase()));
     let marked = text.len() > 1 && text.starts_with('%') && text.ends_with('%');
-    !text.contains(['$', '{', '}', '<', '>']) && !marked && !replaced
+    !text.contains(['$', '{', '}', '<', '>']) && !marked && !replaced && !shouted
 }
 
 /// What is wrong with one field of one object.
@@ -178,6 +182,7 @@ mod tests {
             "<name>",
             "PVC_NAME",
             "app-KSA_NAME",
+            "shell-HOSTNAME",
             "%NAME%",
         ] {
             assert!(!is_literal(text), "{text}");

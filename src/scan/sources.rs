@@ -177,7 +177,9 @@ fn syntax(repository: &Repository<'_>, file: &str) -> Option<Sourced> {
     let (document, slice, refusal) = manifest::split(text)
         .into_iter()
         .enumerate()
-        .find_map(|(i, s)| Some((i, s, manifest::read_value(s.of(text)).err()?)))?;
+        .find_map(|(i, s)| Some((i, s, manifest::read_value(s.of(text)).err()?)))
+        // what only one reader refuses may well be applied
+        .filter(|(_, _, refusal)| refusal.code != Code::ReadersDisagree)?;
     let line = slice.line + stopped(&refusal.message).map_or(0, |l| l.saturating_sub(1));
     let mut place = Place::line(files, file, line);
     place.document = document;

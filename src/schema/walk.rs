@@ -117,7 +117,7 @@ impl Walk {
         known: &Fields,
         at: &FieldPath,
     ) {
-        if values::is_placeholder(key) {
+        if values::is_placeholder(key) || (at.0.len() == 1 && is_seal(key, value)) {
             return;
         }
         let free = known
@@ -227,6 +227,11 @@ impl Walk {
             self.report(path, kind);
         }
     }
+}
+
+/// What sops adds to a document that it encrypts, and takes away before it is applied.
+fn is_seal(key: &str, value: &Value) -> bool {
+    key == "sops" && (value.get("mac").is_some() || value.get("lastmodified").is_some())
 }
 
 /// Strategic-merge directives: they belong to patches, which are not judged here.

@@ -521,6 +521,46 @@ fn a_secret_is_missed_only_where_one_is_nearly_called_so() {
 }
 
 #[test]
+fn what_is_no_fault_in_other_hands_is_not_told() {
+    let mut tree = app(&[]);
+    let others = [
+        // sops takes its mapping away before the Secret is applied
+        (
+            "sealed.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: sealed\n  namespace: market\nstringData:\n  token: ENC[AES256_GCM,data:eA==]\nsops:\n  lastmodified: \"2026-01-01T00:00:00Z\"\n  mac: ENC[AES256_GCM,data:eA==]\n",
+        ),
+        // the Go reader takes a quoted text at any indentation
+        (
+            "note.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: note\n  namespace: market\ndata:\n  list: '[\n  1\n  ]\n'\n",
+        ),
+        // settings of an editor, with comments
+        (
+            "tools/launch.json",
+            "{\n  // how to start\n  \"a\": 1 \"kind\": \"bin\"\n}\n",
+        ),
+        // a blank of an example
+        (
+            "tools/svc.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: sctp\nspec:\n  ports:\n    - port: PORT\n      targetPort: PORT\n",
+        ),
+        // a script replaces the word in capitals
+        (
+            "tools/shell.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: shell-HOSTNAME\nspec:\n  containers:\n    - name: shell\n      image: busybox:1.36\n",
+        ),
+    ];
+    for (file, text) in others {
+        tree.insert(file.to_owned(), text.to_owned());
+    }
+    assert_eq!(look(&tree).0.findings, []);
+    let plain = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: sealed\nsops: 1\n";
+    let mut tree = app(&[]);
+    tree.insert("sealed.yaml".to_owned(), plain.to_owned());
+    assert_eq!(look(&tree).0.findings.len(), 1);
+}
+
+#[test]
 fn a_route_of_the_gateway_api_is_told_and_left_to_people() {
     let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: basket\n  namespace: market\nspec:\n  rules:\n    - backendRefs:\n        - name: basket\n          port: 80\n";
     let told = |route: &str| {

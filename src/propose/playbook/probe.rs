@@ -151,7 +151,8 @@ impl<'c> Failing<'c> {
     /// A check on a port that the container does not declare.
     fn undeclared_port(&self, case: &Case<'_>) -> Option<Answer> {
         let (handler, port) = self.port()?;
-        if self.declares(&port) {
+        // an HTTP status proves that something listens there, declared or not
+        if self.declares(&port) || self.saw.contains("statuscode") {
             return None;
         }
         let names = self
@@ -165,13 +166,55 @@ impl<'c> Failing<'c> {
                 vec![(self.path().key(handler).key("port"), Op::Set(value))], &basis);
             return Some(settle(case, fix, Vec::new()));
         }
-        let tcp = self.tcp(case);
-        match tcp {
-            Some(fix) if self.is_refused() && !self.listens_elsewhere(case) => {
-                Some(settle(case, fix, Vec::new()))
-            }
-            _ => Some(self.which_port(case, &port)),
+        if !self.is_refused() || self.listens_elsewhere(case) {
+            return Some(self.which_port(case, &port));
         }
+        Some(if let Some(fix) = self.meant_port(case, &port) {
+            settle(case, fix, self.tcp_choice(case).into_iter().collect())
+        } else if let Some(fix) = self.tcp(case) {
+            settle(case, fix, Vec::new())
+        } else {
+            self.which_port(case, &port)
+        })
+    }
+
+    /// The same HTTP check on the declared port on which another probe of the container asks the
+    /// same path. A check that is known is not weakened.
+    fn meant_port(&self, case: &Case<'_>, wrong: &Value) -> Option<Proposal> {
+        let path = http_path(self.probe)?;
+        let (right, basis) = self.port_of_sibling(path)?;
+        let shown = crate::lock::short(&right);
+        Some(self.fix(
+            case,
+            &format!(
+                "point the {} of {} at port {shown}",
+                self.field,
+                self.subject.name()
+            ),
+            &format!(
+                "the probe asks port {}, on which nothing listens; {shown} is {basis}",
+                crate::lock::short(wrong)
+            ),
+            vec![(self.path().key("httpGet").key("port"), Op::Set(right))],
+            &basis,
+        ))
+    }
+
+    /// The declared port on which another probe of the container asks a path.
+    fn port_of_sibling(&self, path: &str) -> Option<(Value, String)> {
+        let others = ["readinessProbe", "livenessProbe", "startupProbe"];
+        others
+            .iter()
+            .filter(|other| **other != self.field)
+            .find_map(|other| {
+                let probe = self.subject.container.value.get(*other)?;
+                let port = at(probe, "httpGet.port").filter(|p| self.declares(p))?;
+                let same = http_path(probe) == Some(path);
+                same.then(|| {
+                    let basis = format!("the port on which the {other} asks the same path");
+                    (port.clone(), basis)
+                })
+            })
     }
 
     /// Whether the log names a port on which the program listens, and it is not the declared one.
@@ -453,6 +496,12 @@ impl<'c> Failing<'c> {
     fn is_refused(&self) -> bool {
         self.saw.contains("connection refused")
     }
+}
+
+/// The path of an HTTP check.
+fn http_path(probe: &Value) -> Option<&str> {
+    let get = probe.get("httpGet")?;
+    Some(get.get("path").and_then(Value::as_str).unwrap_or("/"))
 }
 
 /// The ports on which a program says that it listens.

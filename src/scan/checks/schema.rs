@@ -35,7 +35,7 @@ pub(in crate::scan) fn check(
         return vec![removed(desired, gone, target)];
     }
     let mut issues = schema::check(object);
-    issues.retain(|i| !is_replaced(object, &i.path));
+    issues.retain(|i| !is_replaced(object, &i.path) && !is_blank(object, i));
     if !is_literal(object.name()) || (form == Form::Plain && is_patch(object, &issues, world)) {
         return Vec::new();
     }
@@ -75,6 +75,15 @@ fn is_patch(object: &Object, issues: &[Issue], world: &World) -> bool {
 fn is_replaced(object: &Object, path: &FieldPath) -> bool {
     let value = path.get(&object.value).and_then(serde_json::Value::as_str);
     value.is_some_and(|text| !is_literal(text))
+}
+
+/// `containerPort: PORT`: a blank of an example, where only a number can stand.
+fn is_blank(object: &Object, issue: &Issue) -> bool {
+    let of_number = matches!(issue.kind, IssueKind::WrongType { .. })
+        || issue.path.to_string().ends_with("targetPort");
+    let value = issue.path.get(&object.value);
+    let value = value.and_then(serde_json::Value::as_str).unwrap_or("");
+    of_number && value.len() > 2 && value.chars().all(|c| c.is_ascii_uppercase())
 }
 
 fn of_issue(desired: &Desired, issue: &Issue, all: usize) -> Draft {

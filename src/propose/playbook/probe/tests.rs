@@ -47,6 +47,39 @@ fn a_probe_of_an_undeclared_port_becomes_a_check_of_the_only_declared_one() {
 }
 
 #[test]
+fn an_http_check_keeps_its_path_where_the_port_is_known() {
+    let stage = |ports: &str, liveness: &str| {
+        let c = format!(
+            "image: i:1\nports: {ports}\nlivenessProbe: {liveness}\nreadinessProbe: {{httpGet: {{path: /ok, port: 9000}}}}"
+        );
+        with_events(&c, RUNS, &[event("Unhealthy", 90, REFUSED)])
+    };
+    let fix = |ports: &str, liveness: &str| stage(ports, liveness).fix();
+    let port = |shown: &str| [format!("{P}.readinessProbe.httpGet.port = {shown}")];
+    let two = "[{containerPort: 8080}, {name: up, containerPort: 7000}]";
+    // another probe asks the same path on a declared port
+    assert_eq!(fix(two, "{httpGet: {path: /ok, port: 8080}}"), port("8080"));
+    assert_eq!(fix(two, "{httpGet: {path: /ok, port: up}}"), port("\"up\""));
+    // another path proves nothing about this one
+    let weak = fix(
+        "[{containerPort: 8080}]",
+        "{httpGet: {path: /live, port: 8080}}",
+    );
+    assert!(weak.iter().any(|e| e.contains("tcpSocket")), "{weak:?}");
+}
+
+#[test]
+fn a_status_proves_that_the_undeclared_port_is_served() {
+    let c = "image: i:1\nreadinessProbe: {httpGet: {path: /okk, port: 9000}}";
+    let saw = "Readiness probe failed: HTTP probe failed with statuscode: 404";
+    let words = with_events(c, RUNS, &[event("Unhealthy", 90, saw)]).words();
+    assert!(
+        words.starts_with("ask MissingValue") && words.contains("Which path"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_misspelled_port_name_is_corrected() {
     let c = "image: i:1\nports: [{containerPort: 8080, name: http-main}, {containerPort: 9, name: admin}]\nreadinessProbe: {httpGet: {path: /ok, port: http-mian}}";
     let stage = with_events(
