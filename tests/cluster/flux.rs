@@ -88,7 +88,7 @@ impl<'p> Delivered<'p> {
                 let source = kubectl
                     .get(&self.shop.namespace, "gitrepositories/shop")
                     .ok();
-                let source = source.and_then(|s| Object::new(s));
+                let source = source.and_then(Object::new);
                 let Some(object) = Object::new(k.clone()) else {
                     return false;
                 };
