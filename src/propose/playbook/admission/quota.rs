@@ -167,6 +167,16 @@ impl<'c> Refused<'c> {
         }
     }
 
+    /// How many pods have to fit at once: where the replicas do, it is those of an update that do not.
+    fn must_fit(&self, item: &Item) -> i64 {
+        let (pods, surge) = self.pods();
+        let replicas_fit = self
+            .total(item)
+            .zip(self.room(item))
+            .is_some_and(|(total, room)| total <= room);
+        if replicas_fit { pods + surge } else { pods }
+    }
+
     // -- a declaration is missing
 
     fn must_specify(&self) -> Answer {
@@ -420,7 +430,7 @@ impl<'c> Refused<'c> {
 
     fn lowered(&self, item: &Item, manifest: &Desired) -> Option<(ProposedEdit, String)> {
         let room = self.room(item)?;
-        let (pods, _) = self.pods();
+        let pods = self.must_fit(item);
         let containers = manifest.object.containers();
         let carriers: Vec<&Container<'_>> = containers
             .iter()
@@ -460,12 +470,12 @@ impl<'c> Refused<'c> {
     fn lower_by_hand(&self) -> String {
         let object = &self.case.finding.object;
         let resources = self.case.finding.fact(RESOURCES).unwrap_or_default();
-        let (pods, _) = self.pods();
         let bounds: Vec<String> = self
             .items()
             .iter()
             .filter_map(|item| {
-                let most = self.room(item)?.div_floor(pods)?.floor_to(item.step());
+                let each = self.room(item)?.div_floor(self.must_fit(item))?;
+                let most = each.floor_to(item.step());
                 Some(format!("{} at most {most} per pod", item.name))
             })
             .collect();
@@ -480,10 +490,10 @@ impl<'c> Refused<'c> {
     fn raise_by_hand(&self) -> String {
         let mut raised = Vec::new();
         for item in self.items() {
-            if let (Some(hard), Some(room), Some(total)) =
-                (self.hard(&item.name), self.room(&item), self.total(&item))
+            if let (Some(hard), Some(room), Some(each)) =
+                (self.hard(&item.name), self.room(&item), self.each(&item))
             {
-                let needed = total - room + hard;
+                let needed = each.times(self.must_fit(&item)) - room + hard;
                 raised.push(format!("{} from {hard} to at least {needed}", item.name));
             }
         }

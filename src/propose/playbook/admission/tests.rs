@@ -143,6 +143,28 @@ fn an_exceeded_quota_is_a_question_with_numbers_and_a_change() {
 }
 
 #[test]
+fn where_the_replicas_fit_the_pods_of_an_update_count() {
+    let pod = "
+kind: Pod
+metadata: {name: web-0, namespace: shop, ownerReferences: [{kind: ReplicaSet, name: web-1, uid: r, controller: true}]}
+spec: {containers: [{name: app, image: a, resources: {requests: {memory: 128Mi}}}]}
+status: {phase: Running}
+---";
+    let quota = quota("{requests.memory: 300Mi}", "{requests.memory: 128Mi}");
+    let why = "exceeded quota: team, requested: requests.memory=200Mi, used: requests.memory=128Mi, limited: requests.memory=300Mi";
+    let one = git("{requests: {memory: 200Mi}}").replace("replicas: 3", "replicas: 1");
+    let answer = ask(findings, &live(why, &format!("{pod}{quota}")), &one, "");
+    let question = asked(&answer);
+    let lower = question.options[0].proposal.as_ref().unwrap();
+    assert_eq!(
+        edits(lower),
+        ["spec.template.spec.containers[name=app].resources.requests.memory = 150Mi"]
+    );
+    let text = words(question);
+    assert!(text.contains("from 300Mi to at least 400Mi"), "{text}");
+}
+
+#[test]
 fn a_quota_on_a_count_is_not_solved_by_lower_requests() {
     let why = "exceeded quota: team, requested: pods=1, used: pods=2, limited: pods=2";
     let answer = ask(

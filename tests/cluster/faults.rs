@@ -1,0 +1,234 @@
+//! Plants one fault in a running shop, lets `kubemend fix` look at the cluster as a person would
+//! dump it, applies what it proposes, and expects the real controllers to heal the shop.
+
+use serde_json::Value;
+
+use crate::plane::Plane;
+use crate::shop::{self, Shop, has_endpoint, is_rolled_out};
+
+type Look = fn(&Value) -> bool;
+
+/// How kubemend has to end.
+enum End {
+    /// A pull request with this new line.
+    Fix(&'static str),
+    /// A question or refusal with this code.
+    Stop(&'static str),
+    /// A question with this code, whose first option has a change with this new line.
+    Choice(&'static str, &'static str),
+}
+
+struct Fault {
+    name: &'static str,
+    /// What is changed: this text, to that.
+    from: &'static str,
+    to: &'static str,
+    /// What is in the cluster besides what Git holds.
+    also: &'static str,
+    /// How the fault shows.
+    symptom: (&'static str, Look),
+    end: End,
+    healed: (&'static str, Look),
+}
+
+const HEALED: (&str, Look) = ("deployments", is_rolled_out);
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        name: "a_tag_that_does_not_exist",
+        from: "web:1.4.2",
+        to: "web:1.4.O",
+        also: "",
+        symptom: ("pods", |p| waits(p, "ImagePullBackOff")),
+        end: End::Fix("image: registry.example.com/shop/web:1.4.2"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_release_that_crashes",
+        from: "web:1.4.2",
+        to: "web:1.4.13",
+        also: "",
+        symptom: ("pods", |p| waits(p, "CrashLoopBackOff")),
+        end: End::Fix("image: registry.example.com/shop/web:1.4.2"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_memory_limit_that_is_too_low",
+        from: "memory: 256Mi",
+        to: "memory: 160Mi",
+        also: "",
+        symptom: ("pods", |p| ended(p, "OOMKilled")),
+        end: End::Fix("memory: 256Mi"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_configmap_that_is_misspelled",
+        from: "            name: web-settings",
+        to: "            name: web-setings",
+        also: "",
+        symptom: ("pods", |p| waits(p, "CreateContainerConfigError")),
+        end: End::Fix("name: web-settings"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_command_that_does_not_exist",
+        from: "[/app/web]",
+        to: "[/ap/web]",
+        also: "",
+        symptom: ("pods", |p| ended(p, "StartError")),
+        end: End::Fix("command: [/app/web]"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_probe_of_a_port_that_nobody_listens_on",
+        from: "            port: http\n",
+        to: "            port: 8081\n",
+        also: "",
+        symptom: ("events", |e| e["reason"] == "Unhealthy"),
+        end: End::Fix("port: http"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_request_that_no_node_meets",
+        from: "cpu: 100m",
+        to: "cpu: 100",
+        also: "",
+        symptom: ("pods", is_unschedulable),
+        end: End::Fix("cpu: 100m"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_node_label_that_is_misspelled",
+        from: "disktype: ssd",
+        to: "disktype: sdd",
+        also: "",
+        symptom: ("pods", is_unschedulable),
+        end: End::Fix("disktype: ssd"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_service_that_selects_nothing",
+        from: "  selector:\n    app: web\n  ports",
+        to: "  selector:\n    app: wbe\n  ports",
+        also: "",
+        symptom: ("endpointslices", |s| !has_endpoint(s)),
+        end: End::Fix("app: web"),
+        healed: ("endpointslices", has_endpoint),
+    },
+    Fault {
+        name: "a_service_port_that_is_misspelled",
+        from: "targetPort: http",
+        to: "targetPort: htpp",
+        also: "",
+        symptom: ("endpointslices", |s| !has_endpoint(s)),
+        end: End::Fix("targetPort: http"),
+        healed: ("endpointslices", has_endpoint),
+    },
+    Fault {
+        name: "an_account_that_does_not_exist",
+        from: "serviceAccountName: web",
+        to: "serviceAccountName: wbe",
+        also: "",
+        symptom: ("replicasets", is_refused),
+        end: End::Stop("ForbiddenByRule"),
+        healed: HEALED,
+    },
+    Fault {
+        name: "a_quota_that_is_full",
+        from: "memory: 128Mi",
+        to: "memory: 200Mi",
+        also: "apiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: small\nspec:\n  hard:\n    requests.memory: 300Mi\n",
+        symptom: ("replicasets", is_refused),
+        end: End::Choice("OwnerDecision", "memory: 150Mi"),
+        healed: HEALED,
+    },
+];
+
+pub fn trials() -> impl Iterator<Item = (&'static str, impl Fn(&Plane) -> Result<(), String>)> {
+    FAULTS
+        .iter()
+        .map(|fault| (fault.name, move |plane: &Plane| run(plane, fault)))
+}
+
+fn run(plane: &Plane, fault: &Fault) -> Result<(), String> {
+    let shop = Shop::open(plane, &fault.name.replace('_', "-"))?;
+    if !fault.also.is_empty() {
+        plane.kubectl.apply(Some(&shop.namespace), fault.also)?;
+    }
+    let broken = shop::MANIFEST.replace(fault.from, fault.to);
+    if broken == shop::MANIFEST {
+        return Err("nothing was planted".to_owned());
+    }
+    shop.commit("change the shop", &broken)?;
+    shop.apply()?;
+    shop.wait(fault.symptom.0, "the fault shows", fault.symptom.1)?;
+
+    let results = shop.fix()?;
+    let all = || serde_json::to_string_pretty(&results).unwrap_or_default();
+    let [result] = &results[..] else {
+        return Err(format!("one finding expected: {}", all()));
+    };
+    let text = |at: &str| {
+        result
+            .pointer(at)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (patch, code) = (text("/patch"), text("/code"));
+    let change = match fault.end {
+        End::Stop(expected) if code == expected && patch.is_empty() => return Ok(()),
+        End::Fix(line) if added(patch) == [line] => patch,
+        End::Choice(expected, line) => {
+            let option = text("/options/0/patch");
+            if code != expected || !patch.is_empty() || added(option) != [line] {
+                return Err(format!("another question: {}", all()));
+            }
+            option
+        }
+        _ => return Err(format!("another end: {}", all())),
+    };
+    shop.merge(change)?;
+    shop.apply()?;
+    shop.wait(fault.healed.0, "the fix heals", fault.healed.1)?;
+    Ok(())
+}
+
+/// The lines that a patch adds.
+pub fn added(patch: &str) -> Vec<&str> {
+    let lines = patch.lines().filter(|l| !l.starts_with("+++"));
+    lines
+        .filter_map(|l| l.strip_prefix('+'))
+        .map(str::trim)
+        .collect()
+}
+
+/// Whether a container of a pod waits for this reason.
+pub fn waits(pod: &Value, reason: &str) -> bool {
+    containers(pod).any(|c| c["state"]["waiting"]["reason"] == reason)
+}
+
+/// Whether a container's last run ended for this reason.
+fn ended(pod: &Value, reason: &str) -> bool {
+    containers(pod).any(|c| c["lastState"]["terminated"]["reason"] == reason)
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    let all = pod["status"]["containerStatuses"].as_array();
+    all.into_iter().flatten()
+}
+
+fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
+    let all = object["status"]["conditions"].as_array();
+    all.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == kind && c["status"] == status)
+    })
+}
+
+fn is_unschedulable(pod: &Value) -> bool {
+    has_condition(pod, "PodScheduled", "False")
+}
+
+fn is_refused(set: &Value) -> bool {
+    has_condition(set, "ReplicaFailure", "True")
+}

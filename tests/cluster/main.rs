@@ -1,0 +1,199 @@
+//! kubemend against real clusters: etcd, API server, controllers and scheduler as built by
+//! `tools/control-plane/build`, with simulated kubelets, on loopback. What is not built is reported
+//! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux`.
+//!
+//! `cargo test --test cluster -- serve [flux]` starts a cluster for a look by hand.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test binary; what is missing is part of its result"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+mod faults;
+mod flux;
+#[allow(dead_code, reason = "shared with the tests of the server")]
+#[path = "../serve/git_server.rs"]
+mod git_server;
+mod kubectl;
+mod plane;
+mod process;
+mod shop;
+mod stages;
+
+use plane::{Extras, Plane};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("serve") {
+        return serve(&words.collect::<Vec<_>>());
+    }
+    let arguments = Arguments::from_args();
+    let assets = Assets::find();
+    if let Some(reason) = assets.lacks_what_is_required() {
+        println!("REQUIRE_ASSETS asks for what is missing: {reason}");
+        return ExitCode::FAILURE;
+    }
+    let cluster = Arc::new(Cluster {
+        assets,
+        plane: OnceLock::new(),
+    });
+    let mut trials = Vec::new();
+    for (name, run) in faults::trials() {
+        trials.push(trial(name, &cluster, cluster.assets.core(), run));
+    }
+    for (name, run) in flux::TRIALS {
+        trials.push(trial(name, &cluster, cluster.assets.flux(), run));
+    }
+    // the cluster ends with its last holder, here
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// One cluster for all trials; each has a namespace of its own.
+struct Cluster {
+    assets: Assets,
+    plane: OnceLock<Result<(Plane, tempfile::TempDir), String>>,
+}
+
+impl Cluster {
+    fn plane(&self) -> Result<&Plane, String> {
+        let started = self.plane.get_or_init(|| {
+            let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+            let plane = self.assets.start(folder.path(), self.assets.extras())?;
+            Ok((plane, folder))
+        });
+        started
+            .as_ref()
+            .map(|(plane, _)| plane)
+            .map_err(Clone::clone)
+    }
+}
+
+fn trial(
+    name: &str,
+    cluster: &Arc<Cluster>,
+    there: Result<(), String>,
+    run: impl Fn(&Plane) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let missing = there.err();
+    let shown = match &missing {
+        Some(reason) => format!("{name} [missing: {reason}]"),
+        None => name.to_owned(),
+    };
+    let cluster = Arc::clone(cluster);
+    let run = move || {
+        let plane = cluster.plane()?;
+        run(plane).map_err(|e| Failed::from(format!("{e}\n{}", plane.tails())))
+    };
+    Trial::test(shown, run).with_ignored_flag(missing.is_some())
+}
+
+/// What is built.
+#[derive(Debug, Clone)]
+struct Assets {
+    bin: PathBuf,
+    kubectl: Option<PathBuf>,
+}
+
+impl Assets {
+    fn find() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let own = root.join("target/tools/kubectl");
+        let kubectl = match own.is_file() {
+            true => Some(own),
+            false => on_path("kubectl"),
+        };
+        let given = std::env::var_os("CONTROL_PLANE").map(PathBuf::from);
+        Self {
+            bin: given.unwrap_or_else(|| root.join("target/control-plane")),
+            kubectl,
+        }
+    }
+
+    fn need(&self, programs: &[&str], group: &str) -> Result<(), String> {
+        match programs.iter().find(|p| !self.bin.join(p).is_file()) {
+            Some(program) => Err(format!("{program}, run tools/control-plane/build {group}")),
+            None => Ok(()),
+        }
+    }
+
+    fn core(&self) -> Result<(), String> {
+        if self.kubectl.is_none() {
+            return Err("kubectl, run tools/install-kustomize".to_owned());
+        }
+        git_server::missing().map_or(Ok(()), |what| Err(what.to_owned()))?;
+        let programs = [
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kwok",
+        ];
+        self.need(&programs, "core")
+    }
+
+    fn flux(&self) -> Result<(), String> {
+        self.core()?;
+        let programs = [
+            "source-controller",
+            "kustomize-controller",
+            "helm-controller",
+        ];
+        self.need(&programs, "flux")
+    }
+
+    fn extras(&self) -> Extras {
+        Extras {
+            flux: self.flux().is_ok(),
+        }
+    }
+
+    fn lacks_what_is_required(&self) -> Option<String> {
+        let wanted = std::env::var("REQUIRE_ASSETS").unwrap_or_default();
+        wanted.split(',').find_map(|asset| match asset.trim() {
+            "cluster" => self.core().err(),
+            "flux" => self.flux().err(),
+            _ => None,
+        })
+    }
+
+    fn start(&self, folder: &Path, extras: Extras) -> Result<Plane, String> {
+        self.core()?;
+        let kubectl = self.kubectl.as_deref().ok_or("no kubectl")?;
+        Plane::start(&self.bin, kubectl, folder, extras)
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// A cluster for people: runs until Enter is pressed or input ends.
+fn serve(extras: &[String]) -> ExitCode {
+    let has = |name: &str| extras.iter().any(|e| e == name);
+    let extras = Extras { flux: has("flux") };
+    let started = tempfile::tempdir()
+        .map_err(|e| e.to_string())
+        .and_then(|folder| Ok((Assets::find().start(folder.path(), extras)?, folder)));
+    match started {
+        Ok((plane, folder)) => {
+            println!("export KUBECONFIG={}", plane.kubectl.config.display());
+            println!("logs: {}/*.log; Enter ends it", folder.path().display());
+            let _ = std::io::stdin().read_line(&mut String::new());
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            println!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
