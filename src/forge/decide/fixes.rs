@@ -178,6 +178,7 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
     let stale = unsound
         || marker.body != written
         || marker.head != open.pull.head_sha
+        || marker.checked != fix.checks.mark(&marker.head, fix.is_draft(view.rules))
         || marker.closed.is_some()
         || labels_missing(view, marker.labels.as_slice());
     if stale { Need::Body } else { Need::Nothing }
