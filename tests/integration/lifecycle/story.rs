@@ -407,7 +407,8 @@ async fn a_head_has_one_check_whoever_writes_it() {
         let mut stage = stage(vec![app("cart")]).await;
         stage.token = token;
         let report = stage.clean().await;
-        assert!(report.notes.is_empty(), "{:?}", report.notes);
+        let complains = |note: &String| note.contains("the check of");
+        assert!(!report.notes.iter().any(complains), "{:?}", report.notes);
         let head = stage.marker(stage.open()[0]).head;
         let (runs, statuses) = checks(&stage);
         let one = match token {
@@ -447,6 +448,7 @@ async fn a_check_that_is_not_allowed_stops_nothing() {
     }
     let report = stage.clean().await;
     assert_eq!(stage.open().len(), 1);
-    assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
+    let complains = |note: &&String| note.contains("the check of");
+    assert_eq!(report.notes.iter().filter(complains).count(), 1);
     assert!(stage.idle().await.notes.is_empty());
 }
