@@ -16,7 +16,6 @@ use crate::forge::{Comment, CommentKind};
 pub mod effect;
 pub mod judge;
 pub mod said;
-pub mod ticks;
 
 mod ear;
 mod hidden;
@@ -74,6 +73,19 @@ pub enum What {
     Mistake(Mistake),
     /// A free review comment.
     Hint,
+}
+
+impl Heard {
+    /// Verb and outcome of each command, for numbers.
+    pub fn commands(&self) -> Vec<(&'static str, &'static str)> {
+        let items = self.requests.iter().flat_map(|r| &r.items);
+        let verb = |item: &Item| match &item.what {
+            What::Command(command) => command.verb(),
+            What::Mistake(_) => "mistake",
+            What::Hint => "hint",
+        };
+        items.map(|i| (verb(i), i.verdict.word())).collect()
+    }
 }
 
 impl Request {

@@ -10,7 +10,7 @@ use crate::case::Answers;
 use crate::config::Rules;
 use crate::converse;
 use crate::finding::Finding;
-use crate::forge::decide::{Action, Observed, Wanted, decide};
+use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
 use crate::open;
@@ -63,6 +63,10 @@ pub struct Report {
     pub questions: Vec<Touched>,
     /// Commands that were answered.
     pub answered: usize,
+    /// Commands that were heard, and what came of each.
+    pub commands: Vec<(&'static str, &'static str)>,
+    /// Codes of findings that got no change.
+    pub refused: Vec<String>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
     pub frozen: Option<Error>,
     /// What went wrong without ending the pass (a label that could not be set).
@@ -144,6 +148,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
         let reverted = open::revert(work, &observed, &mut outcome).await;
         outcome.frozen = reverted.err();
     }
+    report.refused = refused(&analysis);
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);
@@ -154,6 +159,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     if work.dry_run {
         return Ok(());
     }
+    report.commands = heard.commands();
     let answered = converse::answer(work, &heard, &observed, &analysis, report).await;
     report.answered = noted(report, "answering", answered)?.unwrap_or_default();
     let told = open::tell(work, &observed, &analysis, &actions, &outcome).await;
@@ -175,6 +181,14 @@ fn read_elsewhere(analysis: &Analysis, observed: &Observed) -> Option<String> {
             short(&observed.base_sha)
         )
     })
+}
+
+fn refused(analysis: &Analysis) -> Vec<String> {
+    let code = |w: &Wanted| match &w.ending {
+        WantedEnding::Refused { code, .. } => Some(code.clone()),
+        _ => None,
+    };
+    analysis.wanted.iter().filter_map(code).collect()
 }
 
 /// The run is computing, not waiting: other tasks of the runtime go on elsewhere.

@@ -18,6 +18,7 @@
 
 pub mod action;
 pub mod annotations;
+pub mod audit;
 mod broken_sources;
 pub mod case;
 pub mod cli;

@@ -3,6 +3,8 @@
 //! Every label has few values: what comes from outside (the name of an event) is mapped to a known
 //! word or to `other` before it becomes one.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::code::Code;
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,6 +69,9 @@ pub struct Metrics {
     notes: Counter,
     forge_requests: Counters<2>,
     forge_remaining: Family<Labels<1>, Gauge>,
+    forge_wait: Counter<f64, AtomicU64>,
+    commands: Counters<2>,
+    refusals: Counters<1>,
     fetches: Counters<1>,
 }
 
@@ -86,6 +93,9 @@ impl Default for Metrics {
             notes: Counter::default(),
             forge_requests: Family::default(),
             forge_remaining: Family::default(),
+            forge_wait: Counter::default(),
+            commands: Family::default(),
+            refusals: Family::default(),
             fetches: Family::default(),
         };
         all.register();
@@ -176,6 +186,22 @@ impl Metrics {
         self.forge_remaining.get_or_create(&labels).set(remaining);
     }
 
+    /// A request to the forge waited for its turn.
+    pub fn forge_waited(&self, seconds: f64) {
+        self.forge_wait.inc_by(seconds);
+    }
+
+    /// A command was answered.
+    pub fn command(&self, verb: &'static str, outcome: &'static str) {
+        count(&self.commands, [("verb", verb), ("outcome", outcome)]);
+    }
+
+    /// A finding got no change, with this reason; what is no code of ours is `other`.
+    pub fn refusal(&self, code: &str) {
+        let known = code.parse::<Code>().map_or("other", Code::as_str);
+        count(&self.refusals, [("code", known)]);
+    }
+
     /// The copy of a repository was brought up to date.
     pub fn fetch(&self, outcome: &'static str) {
         count(&self.fetches, [("outcome", outcome)]);
@@ -250,6 +276,21 @@ impl Metrics {
             self.forge_remaining.clone(),
         );
         r.register(
+            "forge_wait_seconds",
+            "Time that requests to the forge waited for their turn",
+            self.forge_wait.clone(),
+        );
+        r.register(
+            "commands",
+            "Commands by verb and what came of them",
+            self.commands.clone(),
+        );
+        r.register(
+            "refusals",
+            "Findings that got no change, by code, once for each pass",
+            self.refusals.clone(),
+        );
+        r.register(
             "fetches",
             "Times that a copy was brought up to date",
             self.fetches.clone(),
@@ -296,6 +337,10 @@ mod tests {
         metrics.forge_request("POST", None);
         metrics.forge_remaining("core", 4_999);
         metrics.forge_remaining("made_up", 1);
+        metrics.forge_waited(1.5);
+        metrics.command("retry", "done");
+        metrics.refusal("NoSafeFix");
+        metrics.refusal("made_up\"} 1\n");
         metrics.fetch("done");
         let text = metrics.text();
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.contains("bucket")).collect();

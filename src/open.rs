@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::because;
 use crate::cycle::{Analysis, Touched, Work};
 use crate::forge::decide::{Action, Observed};
 use crate::github::Error;
@@ -17,7 +18,6 @@ mod ends;
 mod notices;
 mod observe;
 mod onboard;
-mod owners;
 mod pulls;
 mod questions;
 mod revert;
@@ -57,7 +57,7 @@ pub async fn carry_out(
         if work.dry_run && !matches!(action, Action::Leave { .. }) {
             continue;
         }
-        match writer.one(action).await {
+        match because(writer.why(action), writer.one(action)).await {
             Ok(()) => {}
             Err(error) if error.is_outage() => {
                 writer.outcome.frozen = Some(error);

@@ -64,6 +64,8 @@ pub struct Context<'a> {
     pub proposer: &'a dyn Proposer,
     /// What people answered on the forge.
     pub answers: &'a Answers,
+    /// How subjects and titles are written.
+    pub style: message::commit::Style,
 }
 
 /// A phase that needs the outside world did not get an answer.
@@ -112,6 +114,12 @@ pub struct PullRequest {
     pub mended: Mended,
     /// Whether it is what a person chose or gave a value for.
     pub answered: bool,
+    /// What was checked, in short.
+    pub checks: Text,
+    /// Who proposed it, and with which prompt, in a word.
+    pub proposer: String,
+    /// How its title is written on the forge.
+    pub style: message::commit::Style,
 }
 
 /// A question, and each option's proven change where there is one.
@@ -706,24 +714,27 @@ fn opened(
 ) -> Ended {
     let finding = case.finding;
     let fingerprint = fingerprint(ctx, finding, Some(&mended.site.file));
-    let text = message::pull_request(&PullRequestParts {
+    let signs = evidence::signs(case, evidence);
+    let culprit = culprit(mended.plan.changes(), case.earlier);
+    let parts = PullRequestParts {
         finding,
         evidence,
         proposal,
         mended: &mended,
-        signs: &evidence::signs(case, evidence),
-        culprit: culprit(mended.plan.changes(), case.earlier).as_ref(),
+        signs: &signs,
+        culprit: culprit.as_ref(),
         fingerprint: &fingerprint,
         base: ctx.checkout.head.as_deref(),
-    });
-    let subjects = ctx.checkout.subjects(message::commit::SUBJECTS);
+    };
+    let text = message::pull_request(&parts);
+    let checks = message::checks(&parts);
     let commit = message::commit(
         &proposal.title,
         proposal,
         finding,
         &fingerprint,
         evidence,
-        message::commit::style(subjects.iter().map(String::as_str)),
+        ctx.style,
     );
     let branch = branch(finding, &fingerprint);
     let finding = &told(finding, evidence);
@@ -733,6 +744,9 @@ fn opened(
         commit,
         mended,
         answered,
+        checks,
+        proposer: proposal.source.word(),
+        style: ctx.style,
     }));
     Ended {
         finding: told(finding, evidence),

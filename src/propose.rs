@@ -107,6 +107,16 @@ pub enum Source {
 }
 
 impl Source {
+    /// For logs: who, and for a model which prompt.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Playbook(name) => format!("playbook {name}"),
+            Self::Model(name) => format!("model {name}, prompt {}", prompt::version()),
+            Self::Oracle => "oracle".to_owned(),
+            Self::Person => "person".to_owned(),
+        }
+    }
+
     /// Whether its values come from words and not from facts: more rows are closed to it.
     pub fn is_words(&self) -> bool {
         matches!(self, Self::Model(_) | Self::Person)

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::case::Commit;
 use crate::files::Files;
+use crate::message::commit::LOCAL_AUTHOR;
 
 pub mod gateway;
 pub mod mirror;
@@ -324,7 +325,8 @@ impl Checkout {
                 return Ok(tip.id().to_string());
             }
         }
-        let who = Signature::now("kubemend[bot]", "kubemend[bot]@users.noreply.github.com")?;
+        let (name, address) = LOCAL_AUTHOR;
+        let who = Signature::now(name, address)?;
         let id = git.commit(None, &who, &who, message, &tree, &[&base])?;
         git.reference(
             &format!("refs/heads/{branch}"),

@@ -19,6 +19,7 @@ use crate::edit;
 use crate::finding::Severity;
 use crate::locate::{self, Repository};
 use crate::lock::Policy;
+use crate::message::commit::Style;
 use crate::object::ObjectRef;
 use crate::patch;
 use crate::pipeline::{Ended, Ending, FileEdits, PullRequest};
@@ -96,6 +97,8 @@ pub struct Input<'a> {
     pub paths: &'a [String],
     /// Now, for the texts of fixes.
     pub now: Timestamp,
+    /// How subjects and titles of fixes are written.
+    pub style: Style,
 }
 
 /// One finding at its place.

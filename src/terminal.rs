@@ -41,7 +41,7 @@ pub fn out(text: &str) {
 pub fn logs(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("KUBEMEND_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,kubemend=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,kubemend=info,audit=info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -118,6 +118,7 @@ fn look(root: &Path) -> Seen {
         ignore: &[],
         paths: &[],
         now: jiff::Timestamp::UNIX_EPOCH,
+        style: kubemend::message::commit::Style::Conventional,
     };
     let scan = scan::scan(&input);
     Seen {

@@ -9,7 +9,7 @@ use crate::commands::{Failure, fix};
 use crate::config::Config;
 use crate::dump;
 use crate::locate::Repository;
-use crate::pipeline::{self, Context, Ending};
+use crate::pipeline::{self, Context};
 use crate::propose::Playbook;
 use crate::repo;
 use crate::terminal;
@@ -107,20 +107,10 @@ fn heal(repository: &Path, cluster: &Path, args: &Demo) -> Result<String, Failur
         policy: &config.policy(),
         proposer: &Playbook,
         answers: &crate::case::NO_ANSWERS,
+        style: session.style(),
     };
     let run = pipeline::run(&ctx);
-    let mut branches = Vec::new();
-    for ended in &run.results {
-        if let Ending::PullRequest(pull_request) = &ended.ending {
-            session.checkout.commit(
-                &pull_request.branch,
-                &pull_request.mended.changed,
-                &pull_request.commit,
-                &ended.fingerprint,
-            )?;
-            branches.push(pull_request.branch.clone());
-        }
-    }
+    let branches = session.commit(&run.results)?;
     let renderer = session.renderer.map_or_else(
         || "no kustomize or kubectl found: overlays end in RendererMissing".to_owned(),
         |r| format!("rendered with {}", r.version),

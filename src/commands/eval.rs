@@ -71,6 +71,7 @@ fn one(args: &Eval, input: &CaseInput) -> Result<Ending, Failure> {
         policy: &session.config.policy(),
         proposer: proposer.as_ref(),
         answers: &crate::case::NO_ANSWERS,
+        style: session.style(),
     };
     let run = pipeline::run(&ctx);
     if !run.silent.is_empty() {

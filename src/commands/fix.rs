@@ -14,7 +14,6 @@ use crate::finding::Severity;
 use crate::message;
 use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
-use crate::repo::Checkout;
 use crate::report::{Mentions, mentions};
 use crate::terminal::{self, Progress, bold, paint};
 
@@ -33,7 +32,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     let run = pipeline::run(&ctx);
     notes.extend(unfocused(&ctx));
     let branches = if args.commit {
-        commit(&pass.session.checkout, &run)?
+        commit(&pass.session, &run)?
     } else {
         Vec::new()
     };
@@ -118,22 +117,13 @@ pub(super) fn silent(silent: &[pipeline::Silent]) -> String {
 }
 
 /// One branch for each pull request; returns their names.
-fn commit(checkout: &Checkout, run: &Run) -> Result<Vec<String>, Failure> {
-    let mut branches = Vec::new();
-    for ended in &run.results {
-        if let Ending::PullRequest(pull_request) = &ended.ending {
-            checkout.commit(
-                &pull_request.branch,
-                &pull_request.mended.changed,
-                &pull_request.commit,
-                &ended.fingerprint,
-            )?;
-            branches.push(pull_request.branch.clone());
-        }
-    }
-    if branches.is_empty() && checkout.head.is_none() {
+fn commit(session: &Session, run: &Run) -> Result<Vec<String>, Failure> {
+    let branches = session.commit(&run.results)?;
+    if branches.is_empty() && session.checkout.head.is_none() {
         // say it even when there was nothing to write: the next run may have something
-        checkout.commit("kubemend/none", &std::collections::BTreeMap::new(), "", "")?;
+        session
+            .checkout
+            .commit("kubemend/none", &std::collections::BTreeMap::new(), "", "")?;
     }
     Ok(branches)
 }

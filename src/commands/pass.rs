@@ -107,6 +107,7 @@ impl Prepared<'_> {
             policy: &self.policy,
             proposer: self.pass.proposer.as_ref(),
             answers,
+            style: self.pass.session.style(),
         }
     }
 }
@@ -125,6 +126,7 @@ fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
         ignore: &config.pull_requests.ignore,
         paths: &[],
         now: pass.now,
+        style: pass.session.style(),
     };
     let scan = scan(&input);
     for ended in scan.fixes {

@@ -8,7 +8,6 @@ use crate::commands::Failure;
 use crate::commands::session::Session;
 use crate::finding::Severity;
 use crate::locate::Repository;
-use crate::pipeline::Ending;
 use crate::sarif;
 use crate::scan::report::{FindingEntry, Report, report, shown};
 use crate::scan::{Input, Scan, scan};
@@ -38,32 +37,16 @@ pub(super) fn run(args: &Args, progress: Progress) -> Result<u8, Failure> {
         ignore: &session.config.pull_requests.ignore,
         paths: &args.paths,
         now: jiff::Timestamp::now(),
+        style: session.style(),
     };
     progress.say("looking");
     let scan = scan(&input);
     let branches = match args.fix {
-        Some(ScanFix::Commit) => commit(&input, &scan)?,
+        Some(ScanFix::Commit) => session.commit(&scan.fixes)?,
         _ => Vec::new(),
     };
     print(args, &input, &scan, &branches)?;
     Ok(u8::from(fails(args.fail_on, &scan)))
-}
-
-/// One branch for each fix; returns their names.
-fn commit(input: &Input<'_>, scan: &Scan) -> Result<Vec<String>, Failure> {
-    let mut branches = Vec::new();
-    for ended in &scan.fixes {
-        if let Ending::PullRequest(pull_request) = &ended.ending {
-            input.checkout.commit(
-                &pull_request.branch,
-                &pull_request.mended.changed,
-                &pull_request.commit,
-                &ended.fingerprint,
-            )?;
-            branches.push(pull_request.branch.clone());
-        }
-    }
-    Ok(branches)
 }
 
 fn fails(fail_on: FailOn, scan: &Scan) -> bool {

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::audit::{Reason, because};
 use crate::command::{Command, Permitted, permitted};
 use crate::converse::effect::{Change, apply};
 use crate::converse::judge::{self, Effect, Place, Refused, Scene, Verdict, Wish};
 use crate::converse::people::{About, People};
 use crate::converse::threads::{self, Thread, Unanswered};
-use crate::converse::ticks::{Tick, ticked, unticked};
 use crate::converse::{Heard, Item, Request, What, hidden, said};
 use crate::cycle::Work;
 use crate::forge::decide::{IGNORED, Observed, PAUSED};
 use crate::forge::marker;
+use crate::forge::ticks::{Tick, ticked, unticked};
 use crate::forge::{Comment, CommentKind, Permission, PullState};
 use crate::github::Result;
 
@@ -48,6 +49,8 @@ struct Ear<'a, 'w> {
 struct Todo {
     changes: Vec<Change>,
     handled: Vec<Tick>,
+    /// Who asked for the last of it; nobody knows who ticked a box.
+    why: Reason,
 }
 
 #[derive(Clone, Copy)]
@@ -241,6 +244,9 @@ impl<'a, 'w> Ear<'a, 'w> {
             let (items, effects) = items_of(single, std::slice::from_ref(may), judged);
             all.extend(items);
             self.carry_out(one.at, effects);
+            if let Some(todo) = self.todo.get_mut(&one.at) {
+                todo.why = Reason::asked_by(&one.comment.author);
+            }
         }
         if let Some((number, place)) = self.threads.get(one.at).map(|t| (t.number, t.place)) {
             self.request(number, place, vec![one.comment.clone()], all, one.at);
@@ -345,7 +351,8 @@ impl<'a, 'w> Ear<'a, 'w> {
         if self.work.dry_run {
             return Ok(());
         }
-        match self.work.github.react(comment, content).await {
+        let why = Reason::asked_by(&comment.author);
+        match because(why, self.work.github.react(comment, content)).await {
             Err(error) if error.is_outage() => Err(error),
             _ => Ok(()),
         }
@@ -564,7 +571,7 @@ impl<'a, 'w> Ear<'a, 'w> {
             };
             let (body, failed) = match self.work.dry_run {
                 true => (changed(&thread.body, &thread, &todo, self.work), false),
-                false => match write(self.work, &thread, &todo).await {
+                false => match because(todo.why.clone(), write(self.work, &thread, &todo)).await {
                     Ok(body) => (body, false),
                     Err(error) if error.is_outage() => return Err(error),
                     Err(_) => (String::new(), true),

@@ -67,6 +67,19 @@ pub enum Verdict {
     Already,
 }
 
+impl Verdict {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Asked => "asked",
+            Self::NotPermitted(_) => "not_permitted",
+            Self::Refused(_) => "refused",
+            Self::Already => "already",
+        }
+    }
+}
+
 /// Why a command is not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {

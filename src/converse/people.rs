@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::command::{Command, Permitted, permitted, trusted_bot};
 use crate::cycle::Work;
-use crate::forge::codeowners::{CodeOwners, PLACES};
+use crate::forge::codeowners::CodeOwners;
 use crate::forge::{Actor, Permission};
 use crate::github::{Error, Result};
 
@@ -86,7 +86,10 @@ impl People {
     /// CODEOWNERS of the base branch; a file in a pull request's own branch says nothing.
     async fn owners(&mut self, work: &Work<'_>, base: &str) -> Result<&CodeOwners> {
         if self.owners.is_none() {
-            self.owners = Some(read_owners(work, base).await?);
+            self.owners = Some(match work.github.code_owners(base).await {
+                Err(error) if error.is_outage() => return Err(error),
+                read => read.unwrap_or_default(),
+            });
         }
         Ok(self.owners.get_or_insert_default())
     }
@@ -97,16 +100,4 @@ pub(super) struct About<'a> {
     pub(super) number: u64,
     pub(super) is_pull: bool,
     pub(super) base_sha: &'a str,
-}
-
-async fn read_owners(work: &Work<'_>, base: &str) -> Result<CodeOwners> {
-    for place in PLACES {
-        match work.github.file(place, base).await {
-            Ok(Some(bytes)) => return Ok(CodeOwners::parse(&bytes)),
-            Ok(None) => {}
-            Err(error) if error.is_outage() => return Err(error),
-            Err(_) => return Ok(CodeOwners::default()),
-        }
-    }
-    Ok(CodeOwners::default())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::{Reason, because};
 use crate::code::Code;
 use crate::command::Command;
 use crate::converse::effect::{Change, apply};
@@ -40,7 +41,12 @@ pub async fn answer(
     };
     let mut written = 0;
     for request in &heard.requests {
-        written += usize::from(voice.answer(request).await?);
+        let author = request
+            .comments
+            .first()
+            .map(|c| Reason::asked_by(&c.author));
+        let answered = because(author.unwrap_or_default(), voice.answer(request));
+        written += usize::from(answered.await?);
     }
     for number in &heard.pending {
         voice.settle(*number).await?;

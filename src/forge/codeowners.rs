@@ -1,5 +1,7 @@
 //! CODEOWNERS: who owns a file, as GitHub reads it. Pure.
 
+use sha2::{Digest as _, Sha256};
+
 /// Where GitHub looks, in its order; the first file counts alone.
 pub const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
 
@@ -54,6 +56,31 @@ impl CodeOwners {
         };
         files.peek().is_some() && files.all(|f| self.of(f).iter().any(is_me))
     }
+
+    /// At most `most` people who own some of these files, always the same ones for the same
+    /// finding. Teams and mail addresses cannot be assigned.
+    pub fn people<'a>(
+        &self,
+        files: impl IntoIterator<Item = &'a str>,
+        fingerprint: &str,
+        most: usize,
+    ) -> Vec<String> {
+        let mut people: Vec<String> = Vec::new();
+        for owner in files.into_iter().flat_map(|f| self.of(f)) {
+            let login = owner.strip_prefix('@').filter(|l| is_login(l));
+            if let Some(login) = login.filter(|l| !people.iter().any(|p| p == l)) {
+                people.push(login.to_owned());
+            }
+        }
+        people.sort_by_key(|p| Sha256::digest(format!("{fingerprint}{p}")).to_vec());
+        people.truncate(most);
+        people
+    }
+}
+
+fn is_login(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    (1..=39).contains(&text.len()) && text.chars().all(plain)
 }
 
 fn rule(line: &str) -> Option<Rule> {
@@ -225,6 +252,19 @@ mod tests {
         assert!(!file.owns_all("bob", ["a", "b"]));
         assert!(!file.owns_all("ann", ["c"]), "a team is not a person");
         assert!(!file.owns_all("ann", []), "no file, no owner");
+    }
+
+    #[test]
+    fn only_people_are_chosen_and_always_the_same() {
+        let file = b"* @all\n/apps/ @ann @bob @acme/team x@y.z # shop\n/apps/free\n";
+        let of = |path: &str, most| CodeOwners::parse(file).people([path], "f", most);
+        let mut both = of("apps/a.yaml", 9);
+        both.sort();
+        assert_eq!(both, ["ann", "bob"]);
+        assert_eq!(of("apps/a.yaml", 1), of("apps/a.yaml", 1));
+        assert_eq!(of("apps/a.yaml", 1).len(), 1);
+        assert_eq!(of("x.yaml", 9), ["all"]);
+        assert!(of("apps/free/x.yaml", 9).is_empty());
     }
 
     #[test]

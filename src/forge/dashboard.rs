@@ -50,28 +50,6 @@ pub fn render(dashboard: &Dashboard<'_>) -> String {
     out
 }
 
-/// The same for the summary of a workflow's job, where a box cannot be ticked. Also for
-/// repositories without issues.
-pub fn job_summary(dashboard: &Dashboard<'_>) -> String {
-    let mut out = String::from("## kubemend\n\n");
-    for line in lists(dashboard).lines() {
-        if line.starts_with("Tick a box") {
-            continue;
-        }
-        let line = line.replace(HEARTBEAT_MARK, "");
-        let text = line.strip_prefix("- [ ] <!-- kubemend:");
-        match text.and_then(|t| t.split_once("-->")) {
-            Some((_, text)) => {
-                let _ = writeln!(out, "- {text}");
-            }
-            None => {
-                let _ = writeln!(out, "{}", line.trim_end());
-            }
-        }
-    }
-    out
-}
-
 fn lists(dashboard: &Dashboard<'_>) -> String {
     let mut out = String::new();
     head(&mut out, dashboard);
@@ -496,106 +474,6 @@ fn controls(out: &mut String, paused: bool) {
     } else {
         "- [ ] <!-- kubemend:pause -->stop writing in this repository\n"
     });
-}
-
-/// A box that a person ticked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tick {
-    /// Open it now, whatever the limits say: the fingerprint.
-    Approve(String),
-    /// Propose it again: the fingerprint.
-    Unignore(String),
-    /// Try again: the fingerprint.
-    Retry(String),
-    /// Make the commit again on the current base.
-    Rebase,
-    /// Throw away what people pushed.
-    Recreate,
-    /// Do not propose this again.
-    Ignore,
-    /// Answer a question, from 1.
-    Choose(usize),
-    /// Stop writing in this repository.
-    Pause,
-    /// Go on.
-    Resume,
-}
-
-/// The most ticks of one body that count.
-const MAX_TICKS: usize = 100;
-
-/// The boxes that are ticked in a body, each once, in their order. People edit bodies: whatever
-/// does not look like one of our boxes is passed over.
-pub fn ticked(body: &str) -> Vec<Tick> {
-    let mut found = Vec::new();
-    let mut fence = None;
-    for line in body.lines() {
-        if in_fence(&mut fence, line) {
-            continue;
-        }
-        if let Some(tick) = ticked_box(line)
-            && !found.contains(&tick)
-            && found.len() < MAX_TICKS
-        {
-            found.push(tick);
-        }
-    }
-    found
-}
-
-/// Whether a line is a fence or stands inside one.
-fn in_fence(fence: &mut Option<(char, usize)>, line: &str) -> bool {
-    let line = line.trim();
-    let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'));
-    let run = mark.map_or(0, |m| line.chars().take_while(|c| *c == m).count());
-    match (*fence, mark) {
-        (Some((open, least)), Some(m))
-            if m == open && run >= least && run == line.chars().count() =>
-        {
-            *fence = None;
-            true
-        }
-        (Some(_), _) => true,
-        (None, Some(m)) if run >= 3 => {
-            *fence = Some((m, run));
-            true
-        }
-        (None, _) => false,
-    }
-}
-
-fn ticked_box(line: &str) -> Option<Tick> {
-    let item = line.trim().strip_prefix(['-', '*', '+'])?;
-    let inside = item.trim_start().strip_prefix('[')?;
-    let (mark, rest) = inside.split_once(']')?;
-    if !mark.trim().eq_ignore_ascii_case("x") {
-        return None;
-    }
-    let (_, rest) = rest.split_once("<!--")?;
-    let (comment, _) = rest.split_once("-->")?;
-    let name = comment.trim().strip_prefix("kubemend:")?;
-    let (name, value) = name.split_once('=').unwrap_or((name, ""));
-    named(name.trim(), value.trim())
-}
-
-fn named(name: &str, value: &str) -> Option<Tick> {
-    let id = || {
-        let is_id =
-            (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric());
-        is_id.then(|| value.to_owned())
-    };
-    Some(match name {
-        "approve" => Tick::Approve(id()?),
-        "unignore" => Tick::Unignore(id()?),
-        "retry" => Tick::Retry(id()?),
-        "rebase" => Tick::Rebase,
-        "recreate" => Tick::Recreate,
-        "ignore" => Tick::Ignore,
-        "choose" => Tick::Choose(value.parse().ok().filter(|n| (1..=100).contains(n))?),
-        "pause" => Tick::Pause,
-        "resume" => Tick::Resume,
-        _ => return None,
-    })
 }
 
 /// How old the heartbeat may become before an otherwise unchanged dashboard is written again.

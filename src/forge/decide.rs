@@ -9,10 +9,11 @@ use self::gates::Tally;
 use self::view::View;
 use crate::case::Answers;
 use crate::config::Rules;
+use crate::config::rules::Draft;
 use crate::cycle::Analysis;
 use crate::finding::{Class, Severity};
 use crate::forge::marker::{ClosedBecause, Marker, Paused};
-use crate::forge::{Actor, Issue, Pull, RepositoryFacts};
+use crate::forge::{Actor, Issue, Pull, RepositoryFacts, identity};
 use crate::object::ObjectRef;
 
 pub(crate) use fixes::labels_missing;
@@ -206,6 +207,49 @@ pub struct Fix {
     pub draft: bool,
     /// Whether it was made from a hint, an answer or a value of a person: limits do not apply.
     pub asked_for: bool,
+    /// What was checked, for a check on its head.
+    pub checks: Checks,
+    /// Who proposed it, and with which prompt, for the audit log.
+    pub proposer: String,
+}
+
+/// What was checked of a fix.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checks {
+    /// Whether one of them failed.
+    pub failed: bool,
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub summary: String,
+}
+
+impl Checks {
+    /// `neutral` where a person has to decide, for then green would say too much.
+    pub fn conclusion(&self, is_draft: bool) -> &'static str {
+        match (self.failed, is_draft) {
+            (true, _) => "failure",
+            (false, true) => "neutral",
+            (false, false) => "success",
+        }
+    }
+
+    /// Tells one report from another.
+    pub fn mark(&self, head: &str, is_draft: bool) -> String {
+        let title = format!("{head} {} {}", self.conclusion(is_draft), self.title);
+        identity::text_hash(&title, &self.summary)
+    }
+}
+
+impl Fix {
+    /// Whether its pull request is a draft.
+    pub fn is_draft(&self, rules: &Rules) -> bool {
+        match rules.draft {
+            Draft::Always => true,
+            Draft::Never => false,
+            Draft::Auto => self.draft,
+        }
+    }
 }
 
 /// A question as it goes to the forge.

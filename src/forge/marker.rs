@@ -66,6 +66,8 @@ pub struct Marker {
     pub evidence: String,
     /// Hash of title and body without the marker, as written: no write when it is unchanged.
     pub body: String,
+    /// What the check on the head said last (see `decide::Checks::mark`).
+    pub checked: String,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// Fixes that were proposed here so far (see `identity::fix_id`): one that comes back is a loop.

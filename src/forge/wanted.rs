@@ -6,9 +6,11 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::cycle::Analysis;
 use crate::finding::Finding;
-use crate::forge::decide::{Fix, Query, Wanted, WantedEnding};
+use crate::forge::decide::{Checks, Fix, Query, Wanted, WantedEnding};
 use crate::forge::identity;
+use crate::locate::Status;
 use crate::lock::Change;
+use crate::message::commit::styled;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
@@ -128,7 +130,7 @@ fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
         target: identity::target_key(&checkout.repo_id, base_branch, places(mended)),
         change: identity::change_key(values(mended, |c| c.before.as_ref())),
         result: identity::result_key(values(mended, |c| c.after.as_ref())),
-        title: pull.text.title.clone(),
+        title: styled(&pull.text.title, pull.style),
         body: pull.text.body.clone(),
         commit: pull.commit.clone(),
         files: mended.changed.clone(),
@@ -136,6 +138,12 @@ fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
         evidence: ended.evidence.clone(),
         draft: !mended.plan.confirmations().is_empty(),
         asked_for: pull.answered,
+        checks: Checks {
+            failed: mended.checks.iter().any(|c| c.status == Status::Fail),
+            title: pull.checks.title.clone(),
+            summary: pull.checks.body.clone(),
+        },
+        proposer: pull.proposer.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Error, GitHub, Result, encode, encode_path, read};
 use crate::forge::Actor;
+use crate::forge::codeowners::{self, CodeOwners};
 
 /// The largest file of a commit. GitHub takes 40 MiB; no manifest is near it.
 const MAX_FILE: usize = 10 << 20;
@@ -98,6 +99,16 @@ impl GitHub {
             Err(Error::NotFound(_)) => self.absent().await,
             Err(error) => Err(error),
         }
+    }
+
+    /// CODEOWNERS at a commit or branch: the first place that has one counts alone.
+    pub async fn code_owners(&self, at: &str) -> Result<CodeOwners> {
+        for place in codeowners::PLACES {
+            if let Some(bytes) = self.file(place, at).await? {
+                return Ok(CodeOwners::parse(&bytes));
+            }
+        }
+        Ok(CodeOwners::default())
     }
 
     /// A commit with `parent` as its only parent: blobs, a tree on the parent's tree, the commit.

@@ -23,6 +23,7 @@ use super::etag::Cache;
 use super::origin::{self, Endpoint};
 use super::pace::{Governor, Load, Pace, Resource, backoff};
 use super::{Error, Result, app};
+use crate::audit;
 use crate::forge::Actor;
 
 /// The largest answer that is read.
@@ -40,6 +41,8 @@ const API_VERSION: &str = "2022-11-28";
 pub trait Observer: Send + Sync {
     /// A request ended, with a status, or without an answer.
     fn request(&self, method: &str, status: Option<u16>, took: Duration);
+    /// How long a request waited for its turn.
+    fn waited(&self, wait: Duration);
     /// How many requests are left before the next reset, for `core`, `graphql`, ….
     fn remaining(&self, resource: &str, remaining: u64);
 }
@@ -141,6 +144,12 @@ impl Call {
             resource: Resource::Rest,
             etag: None,
         }
+    }
+
+    /// Whether it may change something; who makes a token changes nothing.
+    fn writes(&self) -> bool {
+        let makes_token = self.url.ends_with("/access_tokens");
+        self.load != Load::Light && !makes_token
     }
 
     /// For logs and errors.
@@ -448,7 +457,11 @@ impl Transport {
         let mut tries = Tries::default();
         loop {
             let token = self.token(call.identity).await?;
+            let asked = Instant::now();
             let pass = self.inner.governor.enter(call.load, call.resource).await?;
+            if let Some(observer) = &self.inner.settings.observer {
+                observer.waited(asked.elapsed());
+            }
             let outcome = self.once(call, &token).await;
             drop(pass);
             tries.sent += 1;
@@ -601,6 +614,13 @@ impl Transport {
             milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "GitHub"
         );
+        if call.writes() {
+            audit::written(&audit::Write {
+                request: &call.named(),
+                status,
+                request_id: answer.map(Answer::request_id).unwrap_or_default(),
+            });
+        }
         if let Some(observer) = &self.inner.settings.observer {
             observer.request(call.method.as_str(), status, took);
             if let (Some(answer), Some(remaining)) = (answer, remaining) {

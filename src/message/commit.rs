@@ -16,6 +16,8 @@ pub const MAX_SUBJECT: usize = 72;
 pub const SUBJECTS: usize = 20;
 /// What a conventional subject starts with.
 const PREFIX: &str = "fix(k8s): ";
+/// Name and address of who commits to a local repository.
+pub const LOCAL_AUTHOR: (&str, &str) = ("kubemend[bot]", "kubemend[bot]@users.noreply.github.com");
 
 /// How a repository writes subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum Style {
 }
 
 /// How the newest subjects of a repository are written; conventional where there are too few to tell.
-pub fn style<'s>(subjects: impl IntoIterator<Item = &'s str>) -> Style {
+fn style<'s>(subjects: impl IntoIterator<Item = &'s str>) -> Style {
     let own = |s: &&str| !s.starts_with("Merge ") && !s.starts_with("Revert ");
     let subjects: Vec<&str> = subjects.into_iter().filter(own).take(SUBJECTS).collect();
     let share = |of: &dyn Fn(&str) -> bool| subjects.iter().filter(|s| of(s)).count() * 2;
@@ -55,7 +57,7 @@ pub fn chosen<'s>(rule: Conventional, subjects: impl IntoIterator<Item = &'s str
 }
 
 /// `type(scope)!: text`.
-fn is_conventional(subject: &str) -> bool {
+pub(super) fn is_conventional(subject: &str) -> bool {
     const TYPES: [&str; 11] = [
         "build", "chore", "ci", "docs", "feat", "fix", "perf", "refactor", "revert", "style",
         "test",
@@ -107,33 +109,39 @@ pub fn commit(
     out
 }
 
-/// The same message in another style.
-pub fn restyled(message: &str, style: Style) -> String {
-    let (subject_line, rest) = message.split_once('\n').unwrap_or((message, ""));
-    let plain = subject_line.strip_prefix(PREFIX).unwrap_or(subject_line);
-    format!("{}\n{rest}", subject(plain, style))
-}
-
-/// The same message, signed off by the account that commits it.
+/// The same message, signed off by the account on the forge that commits it.
 pub fn signed_off(message: &str, by: &Actor) -> String {
     let login = one_line(&by.login).replace(['<', '>', '@'], "");
-    let body = message.trim_end();
-    // the one place where an `@` stands in a commit: a sign-off needs an address
+    let address = format!("{}+{login}@users.noreply.github.com", by.id);
+    signed(message, &login, &address)
+}
+
+/// The same message, signed off by the author of local commits.
+pub fn signed_off_locally(message: &str) -> String {
+    signed(message, LOCAL_AUTHOR.0, LOCAL_AUTHOR.1)
+}
+
+/// The one place where an `@` stands in a commit: a sign-off needs an address. It comes last.
+fn signed(message: &str, name: &str, address: &str) -> String {
     format!(
-        "{body}\nSigned-off-by: {login} <{}+{login}@users.noreply.github.com>\n",
-        by.id
+        "{}\nSigned-off-by: {name} <{address}>\n",
+        message.trim_end()
     )
+}
+
+/// A title in a style, uncut.
+pub fn styled(title: &str, style: Style) -> String {
+    let mut letters = title.chars();
+    match (style, letters.next()) {
+        (Style::Conventional, _) => format!("{PREFIX}{title}"),
+        (Style::Capital, Some(c)) => c.to_uppercase().chain(letters).collect(),
+        _ => title.to_owned(),
+    }
 }
 
 /// At most [`MAX_SUBJECT`] characters, cut between words.
 fn subject(title: &str, style: Style) -> String {
-    let mut letters = title.chars();
-    let first = letters.next();
-    let text = match (style, first) {
-        (Style::Conventional, _) => format!("{PREFIX}{title}"),
-        (Style::Capital, Some(c)) => c.to_uppercase().chain(letters).collect(),
-        _ => title.to_owned(),
-    };
+    let text = styled(title, style);
     if text.chars().count() <= MAX_SUBJECT {
         return text;
     }

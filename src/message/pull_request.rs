@@ -58,7 +58,8 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
     top.push_str(&changes(parts, voice));
     let mut below = why(parts, voice, &mut told);
     below.push_str(&not_changed(parts, voice));
-    below.push_str(&checks(&parts.mended.checks, voice));
+    section(&mut below, "What was checked");
+    below.push_str(&check_table(&parts.mended.checks, voice));
     below.push_str(&after_the_merge(parts, voice));
     // what is long and least needed takes the room that is left
     let room = MAX_TEXT.saturating_sub(top.len() + below.len() + 2_000);
@@ -360,10 +361,25 @@ fn not_changed(parts: &PullRequestParts<'_>, voice: Voice<'_>) -> String {
     out
 }
 
-fn checks(checks: &[Check], voice: Voice<'_>) -> String {
-    let mut out = String::new();
-    section(&mut out, "What was checked");
-    out.push_str("| check | result | detail |\n|---|---|---|\n");
+/// What was checked, for a check on the commit: the same table under one line.
+pub fn checks(parts: &PullRequestParts<'_>) -> Text {
+    let checks = &parts.mended.checks;
+    let count = |status| checks.iter().filter(|c| c.status == status).count();
+    let (failed, passed) = (count(Status::Fail), count(Status::Pass));
+    let title = match (failed, parts.mended.plan.confirmations().is_empty()) {
+        (0, true) => format!("{} passed", counted(passed, "check", "checks")),
+        (0, false) => format!(
+            "{} passed; a person has to confirm the change",
+            counted(passed, "check", "checks")
+        ),
+        _ => format!("{} failed", counted(failed, "check", "checks")),
+    };
+    let voice = Voice::of(parts.evidence);
+    redacted(parts.evidence, &title, &check_table(checks, voice))
+}
+
+fn check_table(checks: &[Check], voice: Voice<'_>) -> String {
+    let mut out = String::from("| check | result | detail |\n|---|---|---|\n");
     for check in checks.iter().take(20) {
         let status = match check.status {
             Status::Pass => "✅\u{a0}pass",

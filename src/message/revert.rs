@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::commit::is_conventional;
 use super::plain::title as plain_title;
 use super::{code, prose};
 
@@ -10,7 +11,9 @@ const MAX_FILES: usize = 20;
 
 /// The title.
 pub fn title(fix: &str) -> String {
-    plain_title(&format!("Revert: {fix}"))
+    let conventional = is_conventional(fix);
+    let kind = if conventional { "revert" } else { "Revert" };
+    plain_title(&format!("{kind}: {fix}"))
 }
 
 /// The commit message.

@@ -75,7 +75,8 @@ impl Writer<'_> {
             let why = "the run does not say which commit it read";
             return Err(Error::Invalid(why.to_owned()));
         }
-        let message = trailers::with_state(&fix.commit, marker);
+        let signer = self.work.rules.signoff.then_some(&self.observed.me);
+        let message = trailers::complete(&fix.commit, marker, signer);
         let made = self
             .work
             .github

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::owners;
 use super::trailers;
 use super::writer::Writer;
 use crate::case::Said;
-use crate::config::rules::Draft;
 use crate::forge::decide::{ASSIGNED, Fix, Topic, Wanted, labels_missing};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{Pull, PullState, identity};
-use crate::github::{Error, Result};
+use crate::github::{CheckReport, Error, Result};
 use crate::message::forge::{Controls, pull_body};
 
 /// How often GitHub is given time to see the branch that was just made.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
+/// The name of the check on a head of ours.
+const CHECK: &str = "kubemend";
 
 impl Writer<'_> {
     pub(super) async fn open(&mut self, wanted: &Wanted, fix: &Fix) -> Result<()> {
@@ -122,11 +122,7 @@ impl Writer<'_> {
         marker: &Marker,
     ) -> Result<Option<Pull>> {
         let body = self.body(wanted, fix, marker);
-        let mut draft = match self.work.rules.draft {
-            Draft::Always => true,
-            Draft::Never => false,
-            Draft::Auto => fix.draft,
-        };
+        let mut draft = fix.is_draft(self.work.rules);
         let mut tries = 1;
         loop {
             let base = &self.observed.base_branch;
@@ -191,7 +187,35 @@ impl Writer<'_> {
         if self.assign(wanted, fix, number, &marker).await? {
             marker.told.push(ASSIGNED.to_owned());
         }
+        self.report(fix, number, &mut marker).await;
         self.mark_pull(number, &marker).await
+    }
+
+    /// The check on the head, where it would say something new. An error never stops the pass; what
+    /// is not allowed is not tried again before there is something new to say.
+    async fn report(&mut self, fix: &Fix, number: u64, marker: &mut Marker) {
+        let is_draft = fix.is_draft(self.work.rules);
+        let mark = fix.checks.mark(&marker.head, is_draft);
+        if marker.checked == mark {
+            return;
+        }
+        let report = CheckReport {
+            name: CHECK.to_owned(),
+            sha: marker.head.clone(),
+            conclusion: fix.checks.conclusion(is_draft),
+            title: fix.checks.title.clone(),
+            summary: fix.checks.summary.clone(),
+            external_id: marker.fingerprint.clone(),
+        };
+        let reported = self.work.github.check(&report).await;
+        if reported.as_ref().is_err_and(Error::is_outage) {
+            self.note(format!("the check of #{number} is left to the next pass"));
+            return;
+        }
+        if let Err(error) = reported {
+            self.note(format!("the check of #{number}: {error}"));
+        }
+        marker.checked = mark;
     }
 
     /// Whether that is done with: they were assigned, or there is nobody.
@@ -206,27 +230,17 @@ impl Writer<'_> {
         if most == 0 || marker.told.iter().any(|t| t == ASSIGNED) {
             return Ok(false);
         }
-        let text = match self.code_owners(&fix.base).await {
-            Ok(Some(text)) => text,
-            Ok(None) => return Ok(true),
+        let owners = match self.work.github.code_owners(&fix.base).await {
+            Ok(owners) => owners,
             Err(error) => return self.tolerate("CODEOWNERS", Err(error)),
         };
         let files = fix.files.keys().map(String::as_str);
-        let people = owners::chosen(&text, files, &wanted.fingerprint, most);
+        let people = owners.people(files, &wanted.fingerprint, most);
         if people.is_empty() {
             return Ok(true);
         }
         let set = self.work.github.assign(number, &people).await;
         self.tolerate(&format!("assignees of #{number}"), set)
-    }
-
-    async fn code_owners(&self, base: &str) -> Result<Option<String>> {
-        for place in owners::PLACES {
-            if let Some(bytes) = self.work.github.file(place, base).await? {
-                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
-            }
-        }
-        Ok(None)
     }
 
     // ---- bringing up to date

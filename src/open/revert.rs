@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outcome, trailers};
+use crate::audit::{Reason, because};
 use crate::cycle::{Touched, Work};
 use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, has_label};
 use crate::forge::marker::{self, Marker, What};
@@ -35,7 +36,12 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
             observed,
             fix,
         };
-        match revert.run().await {
+        let fingerprint = observed.markers.get(number).map(|m| m.fingerprint.clone());
+        let why = Reason {
+            fingerprint: fingerprint.unwrap_or_default(),
+            ..Reason::default()
+        };
+        match because(why, revert.run()).await {
             Ok(touched) => outcome.pulls.push(touched),
             Err(Stop::Outage(error)) => return Err(error),
             Err(Stop::Refused(why)) => outcome.notes.push(format!("revert of #{number}: {why}")),
@@ -44,7 +50,7 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
     Ok(())
 }
 
-/// Why it goes no further.
+/// Reason it goes no further.
 enum Stop {
     Outage(Error),
     Refused(String),
@@ -92,7 +98,8 @@ impl Revert<'_, '_> {
             &self.fix.pull.title,
             &marker.fingerprint,
         );
-        let message = trailers::with_state(&message, &marker);
+        let signer = self.work.rules.signoff.then_some(&self.observed.me);
+        let message = trailers::complete(&message, &marker, signer);
         let head = self.branch(&branch, &files, &message).await?;
         let number = self.open(&branch, &head, marker.clone(), &files).await?;
         Ok(touched(number, "created", &marker, &branch, &head))

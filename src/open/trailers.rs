@@ -5,7 +5,7 @@ use crate::forge::Actor;
 use crate::forge::identity;
 use crate::forge::marker::Marker;
 use crate::github::CommitFacts;
-use crate::message;
+use crate::message::{self, commit::signed_off};
 
 const FINGERPRINT: &str = "Kubemend-Fingerprint:";
 const TARGET: &str = "Kubemend-Target:";
@@ -13,8 +13,17 @@ const STATE: &str = "Kubemend-State:";
 /// The account with which GitHub itself commits and signs.
 const WEB_FLOW: u64 = 19_864_447;
 
-/// A commit message with the state of its fix, next to the other trailers.
-pub(super) fn with_state(message: &str, marker: &Marker) -> String {
+/// A commit message with the state of its fix, and signed off by who commits it where that is wanted.
+pub(super) fn complete(message: &str, marker: &Marker, signer: Option<&Actor>) -> String {
+    let message = with_state(message, marker);
+    match signer {
+        Some(by) => signed_off(&message, by),
+        None => message,
+    }
+}
+
+/// The message with the state next to the other trailers.
+fn with_state(message: &str, marker: &Marker) -> String {
     let state = format!(
         "{STATE} key={} target={} change={} result={} scope={}",
         marker.key,

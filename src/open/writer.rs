@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Outcome;
+use crate::audit::Reason;
 use crate::cycle::{Analysis, Touched, Work};
 use crate::forge::decide::{Action, Fix, Observed, OurPull, Query, Wanted, WantedEnding, Why};
 use crate::forge::marker::{self, Marker};
@@ -95,6 +96,28 @@ impl<'a> Writer<'a> {
                 self.left(fingerprint, why);
                 Ok(())
             }
+        }
+    }
+
+    /// Why an action is carried out, for the audit log.
+    pub(super) fn why(&self, action: &Action) -> Reason {
+        let fingerprint = match action {
+            Action::Open { fingerprint }
+            | Action::Refresh { fingerprint, .. }
+            | Action::Join { fingerprint, .. }
+            | Action::Ask { fingerprint, .. }
+            | Action::Leave { fingerprint, .. } => fingerprint.clone(),
+            Action::Notice { number, .. }
+            | Action::Retire { number }
+            | Action::Observe { number, .. }
+            | Action::Close { number, .. } => self.marker(*number).fingerprint,
+            Action::DeleteBranch { .. } => String::new(),
+        };
+        let proposer = self.fix(&fingerprint).map(|(_, fix)| fix.proposer.clone());
+        Reason {
+            fingerprint,
+            proposer: proposer.unwrap_or_default(),
+            ..Reason::default()
         }
     }
 

@@ -190,6 +190,7 @@ impl<'s, 'r> Mender<'s, 'r> {
             policy: self.input.policy,
             proposer,
             answers: &NO_ANSWERS,
+            style: self.input.style,
         }
     }
 

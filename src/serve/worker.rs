@@ -325,6 +325,12 @@ impl Worker {
             self.metrics.question(question.operation);
         }
         self.metrics.answered(report.answered);
+        for (verb, outcome) in &report.commands {
+            self.metrics.command(verb, outcome);
+        }
+        for code in &report.refused {
+            self.metrics.refusal(code);
+        }
         self.metrics.notes(report.notes.len());
         let repository = &place.full_name;
         let changed =

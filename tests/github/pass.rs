@@ -122,6 +122,8 @@ fn fix(base: String, text: &str) -> WantedEnding {
         evidence: identity::digest(&["killed 5 times"]),
         draft: false,
         asked_for: false,
+        checks: kubemend::forge::decide::Checks::default(),
+        proposer: "playbook memory".to_owned(),
     }))
 }
 

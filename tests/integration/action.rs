@@ -250,6 +250,33 @@ async fn a_push_opens_one_pull_request() {
     github.assert_no_writes();
 }
 
+/// Scorecard row 35: subjects and titles as the settings say, the sign-off last.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_written_as_the_settings_say() {
+    for (rule, prefix) in [("always", "fix(k8s): "), ("never", "")] {
+        let settings = format!("pull_requests: {{conventional_commits: {rule}, signoff: true}}\n");
+        let github = GitHub::start(seed().file(".github/kubemend.yaml", settings)).await;
+        let ran = Runner::new("push", &push_event()).on(&github).run().await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let pull = &github.open_pulls()[0];
+        let title = github.item(pull.number).title;
+        assert!(title.starts_with(prefix), "{title}");
+        assert_eq!(title.contains("fix(k8s)"), rule == "always", "{title}");
+        let commits = github.client().commits_of(pull.number).await.unwrap();
+        let message = &commits[0].message;
+        let lines: Vec<&str> = message.trim_end().lines().collect();
+        assert!(lines[0].starts_with(prefix) && lines[0].chars().count() <= 72);
+        assert_eq!(lines[0].contains("fix(k8s)"), rule == "always", "{message}");
+        assert_eq!(lines[1], "", "{message}");
+        let me = "github-actions[bot] <41898282+github-actions[bot]@users.noreply.github.com>";
+        assert_eq!(lines.last(), Some(&format!("Signed-off-by: {me}").as_str()));
+        let block = lines.iter().rev().take_while(|l| !l.is_empty());
+        let is_trailer = |l: &&str| l.split_once(": ").is_some_and(|(n, _)| !n.contains(' '));
+        assert!(block.clone().all(is_trailer), "{message}");
+        assert!(block.count() >= 4, "{message}");
+    }
+}
+
 /// Scorecard row 61.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_writes_nothing() {

@@ -131,6 +131,7 @@ fn run(proposer: &dyn Proposer, answers: &Answers) -> Vec<Ended> {
         policy: &config.policy(),
         proposer,
         answers,
+        style: kubemend::message::commit::Style::Conventional,
     })
     .results
 }

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 
 use crate::support::github::{GitHub, MACHINE_TOKEN, Seed};
 
+mod audit;
 mod noise;
 mod onboarding;
 mod people;
@@ -249,6 +250,8 @@ impl Stage {
             evidence: identity::digest(&[app.evidence]),
             draft: app.draft,
             asked_for: false,
+            checks: kubemend::forge::decide::Checks::default(),
+            proposer: "playbook memory".to_owned(),
         }))
     }
 

@@ -46,6 +46,7 @@ fn look_as(tree: &Tree, target: &str, ignore: &[Ignore], paths: &[String]) -> (R
         ignore,
         paths,
         now: jiff::Timestamp::UNIX_EPOCH,
+        style: kubemend::message::commit::Style::Conventional,
     };
     let scan = scan::scan(&input);
     (report(&scan, &input), scan)

@@ -1006,6 +1006,7 @@ impl Observer for Counted {
     fn request(&self, method: &str, status: Option<u16>, _: Duration) {
         self.0.lock().unwrap().push(format!("{method} {status:?}"));
     }
+    fn waited(&self, _: Duration) {}
     fn remaining(&self, resource: &str, remaining: u64) {
         self.0
             .lock()

@@ -9,6 +9,7 @@ use crate::action::suggest::{self, Suggestion, Wish};
 use crate::action::{Pull, summary};
 use crate::annotations;
 use crate::commands::Failure;
+use crate::commands::session;
 use crate::config::{Config, Loaded, REPOSITORY_FILES};
 use crate::github::LineComment;
 use crate::locate::Repository;
@@ -44,6 +45,7 @@ pub(super) fn run(
         ignore: &config.pull_requests.ignore,
         paths: &workflow.inputs.paths,
         now: jiff::Timestamp::now(),
+        style: session::style(&workflow.checkout, config),
     };
     let mut scan = scan(&input);
     if let Some(changed) = &changed {

@@ -312,6 +312,10 @@ impl Observer for Counting {
         self.0.forge_request(method, status);
     }
 
+    fn waited(&self, wait: Duration) {
+        self.0.forge_waited(wait.as_secs_f64());
+    }
+
     fn remaining(&self, resource: &str, remaining: u64) {
         self.0.forge_remaining(resource, remaining);
     }

@@ -183,6 +183,7 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
     let stale = unsound
         || marker.body != written
         || marker.head != open.pull.head_sha
+        || marker.checked != fix.checks.mark(&marker.head, fix.is_draft(view.rules))
         || marker.closed.is_some()
         || !labels_missing(view.rules, fix, &marker.labels).is_empty()
         || (view.rules.assign_code_owners > 0 && !open.marker.told.iter().any(|t| t == ASSIGNED));

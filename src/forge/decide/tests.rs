@@ -4,7 +4,6 @@ use jiff::ToSpan;
 
 use super::*;
 use crate::forge::PullState;
-use crate::forge::identity;
 use crate::forge::marker::{Healthy, What};
 
 mod closed;
@@ -61,6 +60,8 @@ pub(super) fn fix(n: u32) -> Fix {
         evidence: "e".to_owned(),
         draft: false,
         asked_for: false,
+        checks: Checks::default(),
+        proposer: "playbook memory".to_owned(),
     }
 }
 
@@ -109,6 +110,7 @@ pub(super) fn marker(n: u32) -> Marker {
     let fix = fix(n);
     Marker {
         what: What::Fix,
+        checked: fix.checks.mark(&format!("head{n}"), fix.draft),
         key: format!("key{n}"),
         fingerprint: fp(n),
         scope: "manifests".to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::config::rules::Conventional;
 use crate::forge::Actor;
-use crate::message::commit::{MAX_SUBJECT, Style, chosen, restyled, signed_off, style};
+use crate::message::commit::{MAX_SUBJECT, Style, chosen, signed_off, signed_off_locally};
 use crate::message::plain::inert;
 
 #[test]
@@ -32,24 +32,30 @@ fn subjects_are_written_as_the_repository_writes_them() {
         "Merge branch 'a'",
         "Bump q",
     ];
-    assert_eq!(style(conventional), Style::Conventional);
     assert_eq!(
-        style(["Add x", "Raise y", "fix: z", "Drop q"]),
+        chosen(Conventional::Auto, conventional),
+        Style::Conventional
+    );
+    assert_eq!(
+        chosen(Conventional::Auto, ["Add x", "Raise y", "fix: z", "Drop q"]),
         Style::Capital
     );
     assert_eq!(
-        style(["add x", "raise y", "note: z", "drop q"]),
+        chosen(
+            Conventional::Auto,
+            ["add x", "raise y", "note: z", "drop q"]
+        ),
         Style::Plain
     );
     // too few to tell, merges do not count
     assert_eq!(
-        style(["Add x", "Merge a", "Merge b", "Add y"]),
+        chosen(Conventional::Auto, ["Add x", "Merge a", "Merge b", "Add y"]),
         Style::Conventional
     );
-    assert_eq!(style([]), Style::Conventional);
+    assert_eq!(chosen(Conventional::Auto, []), Style::Conventional);
     // only the newest count
     let old = std::iter::repeat_n("Add x", 20).chain(std::iter::repeat_n("fix: y", 100));
-    assert_eq!(style(old), Style::Capital);
+    assert_eq!(chosen(Conventional::Auto, old), Style::Capital);
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn a_long_subject_is_cut_between_words_and_told_in_full_below() {
 }
 
 #[test]
-fn a_message_is_restyled_and_signed_off() {
+fn a_sign_off_comes_last() {
     let message = "fix(k8s): raise the limit\n\nwhy\n\nKubemend-Fingerprint: abc\n";
     let me = Actor {
         id: 123,
@@ -80,9 +86,13 @@ fn a_message_is_restyled_and_signed_off() {
         bot: true,
     };
     assert_eq!(
-        signed_off(&restyled(message, Style::Capital), &me),
-        "Raise the limit\n\nwhy\n\nKubemend-Fingerprint: abc\n\
-         Signed-off-by: kubemend[bot] <123+kubemend[bot]@users.noreply.github.com>\n"
+        signed_off(message, &me),
+        format!(
+            "{message}Signed-off-by: kubemend[bot] <123+kubemend[bot]@users.noreply.github.com>\n"
+        )
     );
-    assert_eq!(restyled(message, Style::Conventional), message);
+    assert_eq!(
+        signed_off_locally(message),
+        format!("{message}Signed-off-by: kubemend[bot] <kubemend[bot]@users.noreply.github.com>\n")
+    );
 }

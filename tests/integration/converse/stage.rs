@@ -596,6 +596,8 @@ fn fix(name: &str, answers: &Answers) -> Fix {
         evidence: String::new(),
         draft: false,
         asked_for: false,
+        checks: kubemend::forge::decide::Checks::default(),
+        proposer: "playbook memory".to_owned(),
     }
 }
 

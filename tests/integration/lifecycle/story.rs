@@ -3,6 +3,7 @@
 use kubemend::forge::marker::ClosedBecause;
 
 use super::*;
+use crate::support::github::{Fault, On};
 
 /// Rows 1 and 4: the same input twice is one branch, one pull request, and no further write.
 #[tokio::test]
@@ -419,4 +420,62 @@ async fn a_workflow_without_a_key_lives_the_same_life() {
     stage.clean().await;
     stage.idle().await;
     assert_eq!(stage.all(), [one, other]);
+}
+
+/// Row 39: one check on the head; only where Apps alone may write check runs, it is a status.
+#[tokio::test]
+async fn a_head_has_one_check_whoever_writes_it() {
+    let checks = |stage: &Stage| {
+        let world = stage.github.world();
+        let repo = world.state.repo(stage.github.repo()).unwrap();
+        (repo.check_runs.clone(), repo.statuses.clone())
+    };
+    for token in [None, Some(crate::support::github::WORKFLOW_TOKEN)] {
+        let mut stage = stage(vec![app("cart")]).await;
+        stage.token = token;
+        let report = stage.clean().await;
+        let complains = |note: &String| note.contains("the check of");
+        assert!(!report.notes.iter().any(complains), "{:?}", report.notes);
+        let head = stage.marker(stage.open()[0]).head;
+        let (runs, statuses) = checks(&stage);
+        let one = match token {
+            None => &statuses,
+            Some(_) => &runs,
+        };
+        assert_eq!((runs.len() + statuses.len(), one.len()), (1, 1));
+        assert_eq!(one[0].sha, head);
+        match token {
+            None => assert_eq!(one[0].sent["state"], "success"),
+            Some(_) => assert_eq!(one[0].sent["conclusion"], "success"),
+        }
+        stage.idle().await;
+        // a new head, and a person has to decide now
+        stage.apps[0].memory = "1Gi";
+        stage.apps[0].draft = true;
+        stage.clean().await;
+        let head = stage.marker(stage.open()[0]).head;
+        let (runs, statuses) = checks(&stage);
+        let last = runs.last().or(statuses.last()).unwrap();
+        assert_eq!((runs.len() + statuses.len(), &last.sha), (2, &head));
+        if token.is_some() {
+            assert_eq!(last.sent["conclusion"], "neutral");
+        }
+        stage.idle().await;
+    }
+}
+
+/// Row 39: whoever may write neither gets the pull request and one note, and is not asked again.
+#[tokio::test]
+async fn a_check_that_is_not_allowed_stops_nothing() {
+    let stage = stage(vec![app("cart")]).await;
+    for route in ["check-runs", "statuses/{sha}"] {
+        let on = On::route("POST", &format!("/repos/{{owner}}/{{repo}}/{route}"));
+        let fault = Fault::status(403, "Resource not accessible by integration");
+        stage.github.fault(on, fault);
+    }
+    let report = stage.clean().await;
+    assert_eq!(stage.open().len(), 1);
+    let complains = |note: &&String| note.contains("the check of");
+    assert_eq!(report.notes.iter().filter(complains).count(), 1);
+    assert!(stage.idle().await.notes.is_empty());
 }

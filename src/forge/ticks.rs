@@ -17,9 +17,12 @@ pub struct Tick {
     pub of: String,
 }
 
-/// The boxes that are ticked, in their order.
+/// The boxes that are ticked, in their order. People edit bodies: whatever does not look like one of
+/// our boxes, or is quoted as code, is passed over.
 pub fn ticked(body: &str) -> Vec<Tick> {
+    let mut code = Fence::default();
     body.lines()
+        .filter(|line| !code.holds(line))
         .filter_map(|line| match a_box(line)? {
             (true, tick) => Some(tick),
             (false, _) => None,
@@ -31,8 +34,10 @@ pub fn ticked(body: &str) -> Vec<Tick> {
 /// The same body with these boxes not ticked; nothing else in it is changed.
 pub fn unticked(body: &str, handled: &[Tick]) -> String {
     let mut out = String::with_capacity(body.len());
+    let mut code = Fence::default();
     for line in body.split_inclusive('\n') {
-        match a_box(line) {
+        let is_code = code.holds(line);
+        match a_box(line).filter(|_| !is_code) {
             Some((true, tick)) if handled.contains(&tick) => {
                 out.push_str(&line.replacen("[x]", "[ ]", 1).replacen("[X]", "[ ]", 1))
             }
@@ -42,12 +47,40 @@ pub fn unticked(body: &str, handled: &[Tick]) -> String {
     out
 }
 
+/// The fence that is open: its character, and how often.
+#[derive(Default)]
+struct Fence(Option<(char, usize)>);
+
+impl Fence {
+    /// Whether the next line is a fence, or stands inside one.
+    fn holds(&mut self, line: &str) -> bool {
+        let line = line.trim();
+        let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'));
+        let run = mark.map_or(0, |m| line.chars().take_while(|c| *c == m).count());
+        match (self.0, mark) {
+            (Some((open, least)), Some(m))
+                if m == open && run >= least && run == line.chars().count() =>
+            {
+                self.0 = None;
+                true
+            }
+            (Some(_), _) => true,
+            (None, Some(m)) if run >= 3 => {
+                self.0 = Some((m, run));
+                true
+            }
+            (None, _) => false,
+        }
+    }
+}
+
 /// A line that is a box of ours, and whether it is ticked.
 fn a_box(line: &str) -> Option<(bool, Tick)> {
     let rest = line.trim_start();
     let rest = rest
         .strip_prefix("- ")
-        .or_else(|| rest.strip_prefix("* "))?;
+        .or_else(|| rest.strip_prefix("* "))
+        .or_else(|| rest.strip_prefix("+ "))?;
     let rest = rest.trim_start();
     let is_ticked = match rest.get(..3)? {
         "[x]" | "[X]" => true,
@@ -72,6 +105,7 @@ fn a_box(line: &str) -> Option<(bool, Tick)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn names(body: &str) -> Vec<String> {
         ticked(body)
@@ -85,7 +119,8 @@ mod tests {
         let body = "- [x] <!-- kubemend:rebase -->again\r\n- [ ] <!-- kubemend:recreate -->\n\
             * [X] <!-- kubemend:choose=2 --> two\n  - [x] <!-- kubemend:approve=0a1b2c3d4e5f -->\n\
             - [x] done\n- [x] <!-- other:rebase -->\n[x] <!-- kubemend:ignore -->\n\
-            - [x] text <!-- kubemend:ignore -->\n- [x] <!-- kubemend:a b -->\n- [x] <!-- kubemend: -->\n";
+            - [x] text <!-- kubemend:ignore -->\n- [x] <!-- kubemend:a b -->\n- [x] <!-- kubemend: -->\n\
+            > - [x] <!-- kubemend:ignore -->\n- [x] <!-- kubemend:approve=a/b -->\n- [x] <!-- kubemend:ignore";
         assert_eq!(names(body), ["rebase=", "choose=2", "approve=0a1b2c3d4e5f"]);
     }
 
@@ -96,5 +131,31 @@ mod tests {
         assert_eq!(unticked(body, &ticked(body)), clean);
         assert_eq!(unticked(body, &[]), body, "what was not acted on stays");
         assert!(ticked(clean).is_empty());
+    }
+
+    #[test]
+    fn what_is_quoted_as_code_is_no_box() {
+        for (body, wanted) in [
+            ("```\n- [x] <!-- kubemend:rebase -->\n```", vec![]),
+            ("~~~~\n```\n- [x] <!-- kubemend:rebase -->\n~~~~", vec![]),
+            (
+                "```\na\n```\n+ [x] <!-- kubemend:rebase -->",
+                vec!["rebase="],
+            ),
+        ] {
+            assert_eq!(names(body), wanted, "{body}");
+            assert_eq!(unticked(body, &ticked(body)) != body, !wanted.is_empty());
+        }
+    }
+
+    proptest! {
+        /// Whatever people write: no panic, and nothing without a box.
+        #[test]
+        fn any_body_can_be_read(body in "\\PC{0,200}", line in "(- \\[x\\] )?<!-- kubemend:[a-z]{0,8}=?[0-9a-f]{0,4} ?(-->)?") {
+            let body = format!("{body}\n\n{line}");
+            let found = ticked(&body);
+            prop_assert!(found.is_empty() || line.starts_with("- [x]") || body.contains('['));
+            prop_assert!(ticked(&unticked(&body, &found)).is_empty());
+        }
     }
 }
