@@ -463,13 +463,11 @@ pub struct Serve {
     /// Container logs, one file each.
     #[arg(long, value_name = "DIR", requires = "snapshot")]
     pub logs: Option<PathBuf>,
+    /// Settings of the live cluster.
+    #[command(flatten)]
+    pub live: Live,
     /// The cluster's name; tells its findings from those of another one.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "default",
-        requires = "snapshot"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "default")]
     pub cluster: String,
     /// Namespace of manifests that name none.
     #[arg(long, short, value_name = "NS")]
@@ -489,6 +487,32 @@ pub struct Serve {
     /// Settings of the proposer.
     #[command(flatten)]
     pub proposer: ProposerArgs,
+}
+
+/// A cluster that is watched.
+#[derive(Debug, Args)]
+pub struct Live {
+    /// Watch the cluster: the pod's own, else that of the kubeconfig. It is only read.
+    #[arg(long, conflicts_with = "snapshot", env = "KUBEMEND_WATCH")]
+    pub watch: bool,
+    /// How to reach the cluster; by default as kubectl does.
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig.
+    #[arg(long, value_name = "NAME", requires = "watch")]
+    pub context: Option<String>,
+    /// The namespaces that are watched; by default all.
+    #[arg(
+        long,
+        value_name = "NS,…",
+        value_delimiter = ',',
+        env = "KUBEMEND_NAMESPACES",
+        requires = "watch"
+    )]
+    pub namespaces: Vec<String>,
+    /// How long something must look ill before it is looked at.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "2m")]
+    pub failure_age: std::time::Duration,
 }
 
 /// `90s`, `15m`, `1h 30m`: at least a second, at most a week.

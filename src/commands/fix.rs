@@ -68,6 +68,7 @@ fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> 
         now: now.unwrap_or_else(jiff::Timestamp::now),
         namespace,
         scope: format!("cluster {}", args.cluster),
+        unread: Vec::new(),
     };
     Ok((pass, dump.notes))
 }

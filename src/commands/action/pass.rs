@@ -158,6 +158,7 @@ impl Recipe {
             now: self.now,
             namespace: self.namespace.clone(),
             scope: self.scope.clone(),
+            unread: Vec::new(),
         })
     }
 
