@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::case::Answers;
 use crate::cli::Serve;
-use crate::cluster::{Access, Cluster, Watch};
+use crate::commands::live::Live;
 use crate::commands::pass::{MANIFESTS, Pass};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
@@ -55,30 +55,6 @@ pub(super) struct Office {
     _lock: mirror::Lock,
 }
 
-/// A cluster that is watched.
-struct Live {
-    cluster: Cluster,
-    watch: Watch,
-}
-
-impl Live {
-    async fn open(args: &crate::cli::Live) -> Result<Option<Self>, Failure> {
-        if !args.watch {
-            return Ok(None);
-        }
-        let access = Access {
-            kubeconfig: args.kubeconfig.as_deref(),
-            context: args.context.as_deref(),
-            namespaces: &args.namespaces,
-        };
-        let cluster = Cluster::connect(&access).await;
-        let cluster = cluster.map_err(|e| Failure::Infrastructure(e.to_string()))?;
-        let age = SignedDuration::try_from(args.failure_age).unwrap_or(SignedDuration::MAX);
-        let watch = cluster.watch(age);
-        Ok(Some(Self { cluster, watch }))
-    }
-}
-
 /// What a pass knows of the cluster.
 struct Situation {
     snapshot: Snapshot,
@@ -116,7 +92,10 @@ impl Office {
             installations: Mutex::default(),
             asked_again: Mutex::new(Seen::new(10_000)),
             me: OnceLock::new(),
-            live: Live::open(&args.live).await?,
+            live: match args.watch {
+                true => Some(Live::open(&args.reach, args.failure_age).await?),
+                false => None,
+            },
             is_app,
             names,
             cache,
@@ -265,8 +244,7 @@ impl Office {
         let now = Timestamp::now();
         let scope = format!("cluster {}", self.args.cluster);
         if let Some(live) = &self.live {
-            live.watch.ready().await.map_err(unread)?;
-            let reading = live.cluster.read(&live.watch).await.map_err(unread)?;
+            let (reading, now) = live.read().await.map_err(unread)?;
             for note in &reading.notes {
                 tracing::info!(note, "cluster");
             }
@@ -356,10 +334,7 @@ impl Runner for Office {
         let Some(live) = &self.live else {
             return Box::pin(std::future::pending());
         };
-        Box::pin(async move {
-            let due = live.watch.due().await;
-            tracing::info!(namespaces = due.len(), "the cluster changed");
-        })
+        Box::pin(live.disturbed())
     }
 
     fn me(&self) -> Option<u64> {
