@@ -133,11 +133,17 @@ pub struct Fix {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub repo: PathBuf,
     /// The cluster: `kubectl get … -o yaml|json` output, or a folder of such files.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub snapshot: PathBuf,
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "live")]
+    pub snapshot: Option<PathBuf>,
     /// Container logs, one file each.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "snapshot")]
     pub logs: Option<PathBuf>,
+    /// Read the cluster as it is now, instead of a dump. It is only read, and no Secret is.
+    #[arg(long, conflicts_with = "snapshot")]
+    pub live: bool,
+    /// How to reach the cluster, for --live.
+    #[command(flatten, next_help_heading = "Cluster, for --live")]
+    pub reach: Reach,
     /// What started this run: a file with `kind`, `namespace`, `time`, `text`.
     #[arg(long, value_name = "FILE", conflicts_with = "report")]
     pub trigger: Option<PathBuf>,
@@ -463,13 +469,17 @@ pub struct Serve {
     /// Container logs, one file each.
     #[arg(long, value_name = "DIR", requires = "snapshot")]
     pub logs: Option<PathBuf>,
+    /// Watch the cluster. It is only read.
+    #[arg(long, conflicts_with = "snapshot", env = "KUBEMEND_WATCH")]
+    pub watch: bool,
+    /// With --watch: how long something must look ill before it is looked at.
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "2m")]
+    pub failure_age: std::time::Duration,
+    /// How to reach the cluster, for --watch.
+    #[command(flatten, next_help_heading = "Cluster, for --watch")]
+    pub reach: Reach,
     /// The cluster's name; tells its findings from those of another one.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "default",
-        requires = "snapshot"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "default")]
     pub cluster: String,
     /// Namespace of manifests that name none.
     #[arg(long, short, value_name = "NS")]
@@ -493,6 +503,25 @@ pub struct Serve {
     /// Settings of the proposer.
     #[command(flatten, next_help_heading = "Proposer")]
     pub proposer: ProposerArgs,
+}
+
+/// How to reach a live cluster.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// How to reach the cluster; by default as kubectl does, else as the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespaces that are read; by default all.
+    #[arg(
+        long,
+        value_name = "NS,…",
+        value_delimiter = ',',
+        env = "KUBEMEND_NAMESPACES"
+    )]
+    pub namespaces: Vec<String>,
 }
 
 /// `90s`, `15m`, `1h 30m`: at least a second, at most a week.

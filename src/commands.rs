@@ -13,6 +13,7 @@ mod explain;
 mod fix;
 #[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod forge;
+mod live;
 mod locate;
 #[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod pass;

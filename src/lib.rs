@@ -14,6 +14,7 @@
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - without a cluster: [`scan`], [`sarif`], [`annotations`]
+//! - in a cluster: [`watch`] (what looks ill), [`cluster`] (its API), [`verify`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 pub mod action;
@@ -22,6 +23,7 @@ pub mod audit;
 mod broken_sources;
 pub mod case;
 pub mod cli;
+pub mod cluster;
 pub mod code;
 pub mod command;
 pub mod commands;
@@ -69,3 +71,4 @@ pub mod snapshot;
 pub mod source;
 pub mod terminal;
 pub mod verify;
+pub mod watch;

@@ -77,6 +77,7 @@ pub async fn run(
         tasks.spawn(Arc::clone(&worker).work());
     }
     tasks.spawn(sweeps(Arc::clone(&worker), settings.sweep));
+    tasks.spawn(disturbances(Arc::clone(&worker)));
     let until = worker.until_stopped();
     tasks.spawn(listener::serve(
         listener,
@@ -108,6 +109,18 @@ async fn sweeps(worker: Arc<Worker>, every: Duration) {
             biased;
             () = listener::stopped(&mut stop) => return,
             () = tokio::time::sleep(jittered(every)) => {}
+        }
+    }
+}
+
+/// Wakes all repositories whenever something outside the forge (the cluster) asks for it.
+async fn disturbances(worker: Arc<Worker>) {
+    let mut stop = worker.until_stopped();
+    loop {
+        tokio::select! {
+            biased;
+            () = listener::stopped(&mut stop) => return,
+            () = worker.disturbed() => worker.push_known(Job::Sweep),
         }
     }
 }

@@ -4,10 +4,10 @@ use anstyle::AnsiColor;
 
 use crate::case::{NO_ANSWERS, Report};
 use crate::cli::{FailOn, Fix, Output};
-use crate::commands::Failure;
 use crate::commands::pass::Pass;
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
+use crate::commands::{Failure, live};
 use crate::dump;
 use crate::evidence::redact;
 use crate::finding::Severity;
@@ -15,6 +15,7 @@ use crate::message;
 use crate::output;
 use crate::pipeline::{self, Context, Ended, Ending, Run};
 use crate::report::{Mentions, mentions};
+use crate::snapshot::Snapshot;
 use crate::terminal::{self, Progress, bold, paint};
 
 mod open;
@@ -45,8 +46,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
 
 /// Reads what the user named; with it, notes about what was left out.
 fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> {
-    progress.say("reading the dump");
-    let dump = dump::read(&args.snapshot, args.logs.as_deref())?;
+    let situation = situation(args, progress)?;
     let (report, time) = report(args)?;
     progress.say("reading the repository");
     let session = Session::open(
@@ -58,17 +58,51 @@ fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> 
         .namespace
         .clone()
         .or_else(|| report.as_ref().and_then(|r| r.namespace.clone()));
-    let now = args.now.or(time).or(dump.newest);
+    let now = args.now.or(time).or(situation.newest);
     let pass = Pass {
         proposer: proposer::choose(&Chosen::from_fix(&args.proposer), &session.config)?,
         session,
-        snapshot: dump.snapshot,
+        snapshot: situation.snapshot,
         report,
         now: now.unwrap_or_else(jiff::Timestamp::now),
         namespace,
         scope: format!("cluster {}", args.cluster),
+        unread: situation.unread,
     };
-    Ok((pass, dump.notes))
+    Ok((pass, situation.notes))
+}
+
+/// What a run knows of the cluster.
+struct Situation {
+    snapshot: Snapshot,
+    newest: Option<jiff::Timestamp>,
+    notes: Vec<String>,
+    unread: Vec<String>,
+}
+
+fn situation(args: &Fix, progress: Progress) -> Result<Situation, Failure> {
+    let Some(path) = &args.snapshot else {
+        progress.say("reading the cluster");
+        let (reading, now) = live::read(&args.reach)?;
+        return Ok(Situation {
+            snapshot: reading.snapshot,
+            newest: Some(now),
+            notes: reading
+                .notes
+                .into_iter()
+                .chain(reading.problems.clone())
+                .collect(),
+            unread: reading.problems,
+        });
+    };
+    progress.say("reading the dump");
+    let dump = dump::read(path, args.logs.as_deref())?;
+    Ok(Situation {
+        snapshot: dump.snapshot,
+        newest: dump.newest,
+        notes: dump.notes,
+        unread: Vec::new(),
+    })
 }
 
 /// Says so when a report names nothing and therefore narrows nothing.

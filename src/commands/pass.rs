@@ -36,6 +36,8 @@ pub(super) struct Pass {
     pub(super) proposer: Box<dyn Proposer>,
     /// `manifests`, or `cluster` and its name.
     pub(super) scope: String,
+    /// What of the cluster could not be read; while there is any, nothing counts as healthy.
+    pub(super) unread: Vec<String>,
 }
 
 /// A pass with its repository indexed and rendered.
@@ -89,7 +91,8 @@ impl Pass {
         let mut analysis = wanted::analysis(run, &session.checkout, &self.snapshot, &self.scope);
         wanted::drafts(run, &session.config, &mut analysis);
         // a report narrows the run: what it does not mention is not healthy because of that
-        analysis.complete &= self.report.is_none();
+        analysis.complete &= self.report.is_none() && self.unread.is_empty();
+        analysis.problems.extend(self.unread.iter().cloned());
         analysis
     }
 }

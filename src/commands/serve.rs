@@ -32,7 +32,7 @@ async fn listen(args: Serve) -> Result<(), Failure> {
     let settings = settings(&args)?;
     let address = args.listen;
     let metrics = Arc::new(Metrics::default());
-    let office = Office::open(args, Arc::clone(&metrics))?;
+    let office = Office::open(args, Arc::clone(&metrics)).await?;
     let stop = stopped()?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|e| Failure::Input(format!("--listen {address}: {e}")))?;

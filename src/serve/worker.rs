@@ -38,6 +38,10 @@ pub trait Runner: Send + Sync + 'static {
     fn pass(&self, place: Place) -> Pending<'_, Result<Report, Failed>>;
     /// Asks the forge to send failed deliveries again; how many.
     fn redeliver(&self) -> Pending<'_, Result<usize, github::Error>>;
+    /// Waits until something outside the forge asks for a look at all repositories.
+    fn disturbed(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::pending())
+    }
     /// Our own id on the forge, once it is known.
     fn me(&self) -> Option<u64>;
 }
@@ -62,6 +66,9 @@ pub enum Failed {
     /// Git could not be read.
     #[error("git: {0}")]
     Git(String),
+    /// The cluster could not be read.
+    #[error("{0}")]
+    Cluster(String),
     /// The repository's configuration, or another input, cannot be used.
     #[error("{0}")]
     Input(String),
@@ -140,6 +147,10 @@ impl Worker {
 
     pub(super) fn me(&self) -> Option<u64> {
         self.runner.me()
+    }
+
+    pub(super) async fn disturbed(&self) {
+        self.runner.disturbed().await;
     }
 
     pub(super) fn stop(&self) {
@@ -376,7 +387,7 @@ impl Worker {
         match failed {
             Failed::Forge(error) => self.later(place, error),
             Failed::Renamed(_) => self.push_known(Job::Reload),
-            Failed::Git(_) | Failed::Input(_) => {}
+            Failed::Git(_) | Failed::Cluster(_) | Failed::Input(_) => {}
         }
         "failed"
     }

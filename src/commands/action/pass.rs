@@ -159,6 +159,7 @@ impl Recipe {
             now: self.now,
             namespace: self.namespace.clone(),
             scope: self.scope.clone(),
+            unread: Vec::new(),
         })
     }
 

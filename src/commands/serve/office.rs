@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::case::Answers;
 use crate::cli::Serve;
+use crate::commands::live::Live;
 use crate::commands::pass::{MANIFESTS, Pass};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
@@ -50,12 +51,22 @@ pub(super) struct Office {
     cache: PathBuf,
     server: String,
     me: OnceLock<u64>,
+    live: Option<Live>,
     _lock: mirror::Lock,
 }
 
+/// What a pass knows of the cluster.
+struct Situation {
+    snapshot: Snapshot,
+    now: Timestamp,
+    scope: String,
+    problems: Vec<String>,
+}
+
 impl Office {
-    /// Checks what the operator gave; nothing is sent yet.
-    pub(super) fn open(args: Serve, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+    /// Checks what the operator gave, and reaches for the cluster if there is one. The forge is not
+    /// asked yet.
+    pub(super) async fn open(args: Serve, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let endpoint = forge::endpoint(&args.forge);
         let credentials = forge::needed_credentials(&args.forge)?;
         let is_app = matches!(credentials, Credentials::App { .. });
@@ -81,6 +92,10 @@ impl Office {
             installations: Mutex::default(),
             asked_again: Mutex::new(Seen::new(10_000)),
             me: OnceLock::new(),
+            live: match args.watch {
+                true => Some(Live::open(&args.reach, args.failure_age).await?),
+                false => None,
+            },
             is_app,
             names,
             cache,
@@ -209,16 +224,17 @@ impl Office {
             // the settings are those of the default branch, the files those of the base
             session.checkout = self.checkout(transport, facts, &base).await?;
         }
-        let (snapshot, now, scope) = self.cluster().await?;
+        let situation = self.situation().await?;
         let chosen = Chosen::from_fix(&self.args.proposer);
         Ok(Pass {
             proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
             session,
-            snapshot,
+            snapshot: situation.snapshot,
             report: None,
-            now,
+            now: situation.now,
             namespace: self.args.namespace.clone(),
-            scope,
+            scope: situation.scope,
+            unread: situation.problems,
         })
     }
 
@@ -228,17 +244,37 @@ impl Office {
         Session::of(checkout, config, renderer).map_err(input)
     }
 
-    /// The cluster as it was dumped last, and the moment of that.
-    async fn cluster(&self) -> Result<(Snapshot, Timestamp, String), Failed> {
+    /// The cluster: as it is now, as it was dumped last, or nothing.
+    async fn situation(&self) -> Result<Situation, Failed> {
         let now = Timestamp::now();
-        let Some(path) = self.args.snapshot.clone() else {
-            return Ok((Snapshot::default(), now, MANIFESTS.to_owned()));
-        };
-        let logs = self.args.logs.clone();
-        let dump = blocking(move || dump::read(&path, logs.as_deref())).await?;
-        let dump = dump.map_err(|e| Failed::Input(e.to_string()))?;
         let scope = format!("cluster {}", self.args.cluster);
-        Ok((dump.snapshot, dump.newest.unwrap_or(now), scope))
+        if let Some(live) = &self.live {
+            let (reading, now) = live.read().await.map_err(unread)?;
+            for note in &reading.notes {
+                tracing::info!(note, "cluster");
+            }
+            return Ok(Situation {
+                snapshot: reading.snapshot,
+                now,
+                scope,
+                problems: reading.problems,
+            });
+        }
+        let (snapshot, now, scope) = match self.args.snapshot.clone() {
+            None => (Snapshot::default(), now, MANIFESTS.to_owned()),
+            Some(path) => {
+                let logs = self.args.logs.clone();
+                let dump = blocking(move || dump::read(&path, logs.as_deref())).await?;
+                let dump = dump.map_err(|e| Failed::Input(e.to_string()))?;
+                (dump.snapshot, dump.newest.unwrap_or(now), scope)
+            }
+        };
+        Ok(Situation {
+            snapshot,
+            now,
+            scope,
+            problems: Vec::new(),
+        })
     }
 
     /// The files of a branch, as the forge has them now.
@@ -299,6 +335,13 @@ impl Runner for Office {
         Box::pin(self.again())
     }
 
+    fn disturbed(&self) -> Pending<'_, ()> {
+        let Some(live) = &self.live else {
+            return Box::pin(std::future::pending());
+        };
+        Box::pin(live.disturbed())
+    }
+
     fn me(&self) -> Option<u64> {
         self.me.get().copied()
     }
@@ -331,6 +374,10 @@ fn place(facts: RepositoryFacts, installation: Option<u64>) -> Place {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unread(error: crate::cluster::ClusterError) -> Failed {
+    Failed::Cluster(error.to_string())
 }
 
 fn input(failure: Failure) -> Failed {

@@ -1,0 +1,159 @@
+//! A live cluster: watched for signs, read for facts. The only user of `kube`.
+//!
+//! Everything here reads. Secrets are never asked for. Answers are parsed one by one and leniently:
+//! one poisoned object does not hide the others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+pub mod read;
+mod slim;
+pub mod watch;
+
+pub use read::Reading;
+pub use watch::Watch;
+
+/// How long one answer of the API server may take to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection to one cluster.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    /// Namespaces that may be read; empty for all.
+    namespaces: Vec<String>,
+    /// Whether lists are streamed: less memory on both sides.
+    streams: bool,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Access<'a> {
+    /// A kubeconfig; by default what kubectl would use, else the pod's own service account.
+    pub kubeconfig: Option<&'a Path>,
+    /// A context of it.
+    pub context: Option<&'a str>,
+    /// Namespaces that may be read; empty for all.
+    pub namespaces: &'a [String],
+}
+
+/// The cluster did not answer, or not what was expected. Bodies are never part of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// How to reach it cannot be told.
+    #[error("cluster access: {0}")]
+    Access(String),
+    /// It does not answer.
+    #[error("the API server: {0}")]
+    Unreachable(String),
+    /// It answered with an error.
+    #[error("the API server answered {status} to {what}: {reason}")]
+    Status {
+        /// What was asked.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// `Forbidden`, `NotFound`, `Expired`, …
+        reason: String,
+    },
+    /// More than is read at once.
+    #[error("{0}")]
+    TooMuch(String),
+    /// The watch has not seen everything yet.
+    #[error("the first lists of the watch are not complete: {0}")]
+    NotReady(String),
+}
+
+impl Cluster {
+    /// Connects: one request, so that a wrong address or credential is told at the start.
+    pub async fn connect(access: &Access<'_>) -> Result<Self, ClusterError> {
+        let mut config = config(access).await?;
+        config.connect_timeout = Some(PATIENCE);
+        let client = kube::Client::try_from(config);
+        let client = client.map_err(|e| ClusterError::Access(e.to_string()))?;
+        let version = client.apiserver_version().await;
+        let version = version.map_err(|e| failure("its version", &e))?;
+        let minor = version.minor.trim_end_matches('+').parse().unwrap_or(0);
+        Ok(Self {
+            client,
+            namespaces: access.namespaces.to_vec(),
+            streams: minor >= STREAMING,
+        })
+    }
+
+    /// The namespaces that are watched and read one by one; one empty name means all at once.
+    fn scopes(&self) -> Vec<String> {
+        match self.namespaces.is_empty() {
+            true => vec![String::new()],
+            false => self.namespaces.clone(),
+        }
+    }
+}
+
+/// The first minor version of Kubernetes 1 that streams lists by default.
+const STREAMING: u32 = 34;
+
+async fn config(access: &Access<'_>) -> Result<kube::Config, ClusterError> {
+    let options = KubeConfigOptions {
+        context: access.context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = match access.kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path);
+            let read =
+                read.map_err(|e| ClusterError::Access(format!("{}: {e}", path.display())))?;
+            kube::Config::from_custom_kubeconfig(read, &options).await
+        }
+        None if access.context.is_some() => kube::Config::from_kubeconfig(&options).await,
+        None => {
+            let inferred = kube::Config::infer().await;
+            return inferred.map_err(|e| ClusterError::Access(e.to_string()));
+        }
+    };
+    config.map_err(|e| ClusterError::Access(e.to_string()))
+}
+
+/// What an error of the client means. Its own text may hold bodies.
+fn failure(what: &str, error: &kube::Error) -> ClusterError {
+    match error {
+        kube::Error::Api(status) => ClusterError::Status {
+            what: what.to_owned(),
+            status: status.code,
+            reason: word(&status.reason),
+        },
+        kube::Error::SerdeError(e) => ClusterError::Unreachable(format!("{what}: {}", shape(e))),
+        kube::Error::FromUtf8(_) => ClusterError::Unreachable(format!("{what}: not UTF-8")),
+        other => ClusterError::Unreachable(format!("{what}: {}", chain(other))),
+    }
+}
+
+/// Where the JSON is wrong, without what it holds.
+fn shape(error: &serde_json::Error) -> String {
+    format!(
+        "no JSON as expected at line {}, column {}",
+        error.line(),
+        error.column()
+    )
+}
+
+fn word(text: &str) -> String {
+    let letters = text.chars().filter(|c| c.is_ascii_alphanumeric());
+    letters.take(64).collect()
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    text.chars().take(500).collect()
+}

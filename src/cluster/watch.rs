@@ -1,0 +1,241 @@
+//! The watch: a stream for each kind, into one board.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+use kube::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::slim::{Kind, Slim};
+use super::{Cluster, ClusterError, failure};
+use crate::watch::sign::sign;
+use crate::watch::{Board, Id, Watched};
+
+/// Objects of one page of a list, where lists are not streamed.
+const PAGE: u32 = 500;
+/// How often a kind that the cluster does not have is asked for again.
+const ABSENT: Duration = Duration::from_secs(300);
+/// How long the first lists may take before a pass gives up.
+const FIRST_LISTS: Duration = Duration::from_secs(120);
+
+/// A running watch; it ends when it is dropped.
+pub struct Watch {
+    shared: Arc<Shared>,
+    scopes: Vec<String>,
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    board: Mutex<Board>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cluster {
+    /// Starts to watch. What looks ill for `age` is worth a look.
+    pub fn watch(&self, age: SignedDuration) -> Watch {
+        let shared = Arc::new(Shared {
+            board: Mutex::new(Board::new(age)),
+            changed: Notify::new(),
+        });
+        let mut tasks = JoinSet::new();
+        for kind in Watched::ALL {
+            for scope in self.scopes() {
+                tasks.spawn(follow(self.clone(), kind, scope, Arc::clone(&shared)));
+            }
+        }
+        Watch {
+            shared,
+            scopes: self.scopes(),
+            _tasks: tasks,
+        }
+    }
+
+    async fn has(&self, kind: Watched) -> Result<bool, ClusterError> {
+        let (group, version, _, plural) = kind.names();
+        let path = format!("{group}/{version}");
+        match self.client.list_api_group_resources(&path).await {
+            Ok(list) => Ok(list.resources.iter().any(|r| r.name == plural)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(failure(plural, &error)),
+        }
+    }
+}
+
+impl Watch {
+    /// Waits until namespaces are due for a look, and takes them.
+    pub async fn due(&self) -> BTreeSet<String> {
+        loop {
+            let changed = self.shared.changed.notified();
+            let (due, next) = {
+                let mut board = self.shared.board();
+                (board.take_due(Timestamp::now()), board.next())
+            };
+            if !due.is_empty() {
+                return due;
+            }
+            let left = next.map(|at| {
+                at.duration_since(Timestamp::now())
+                    .max(SignedDuration::ZERO)
+            });
+            tokio::select! {
+                () = changed => {}
+                () = sleep(left) => {}
+            }
+        }
+    }
+
+    /// Waits until the first lists of the kinds that every cluster has are complete: before, what
+    /// looks well may only be unread.
+    pub async fn ready(&self) -> Result<(), ClusterError> {
+        let complete = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if self.missing().is_empty() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let waited = tokio::time::timeout(FIRST_LISTS, complete).await;
+        waited.map_err(|_| ClusterError::NotReady(self.missing().join(", ")))
+    }
+
+    /// The kinds whose first list is not complete.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let board = self.shared.board();
+        let complete = |kind| self.scopes.iter().all(|scope| board.is_synced(kind, scope));
+        let builtin = Watched::ALL.into_iter().filter(|kind| kind.is_builtin());
+        builtin
+            .filter(|kind| !complete(*kind))
+            .map(|kind| kind.names().3)
+            .collect()
+    }
+
+    /// Namespaces in which something looks ill.
+    pub fn ill_namespaces(&self) -> BTreeSet<String> {
+        self.shared.board().namespaces()
+    }
+
+    /// Whether a pod looks ill.
+    pub fn is_ill(&self, namespace: &str, pod: &str) -> bool {
+        self.shared.board().is_ill(Watched::Pod, namespace, pod)
+    }
+
+    /// How much looks ill, by sign.
+    pub fn signs(&self) -> Vec<(String, usize)> {
+        let board = self.shared.board();
+        let signs = board.signs().into_iter();
+        signs.map(|(sign, n)| (sign.to_owned(), n)).collect()
+    }
+}
+
+async fn sleep(left: Option<SignedDuration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left.unsigned_abs()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Follows one kind forever. Errors are told and waited out: the stream starts again by itself.
+async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shared>) {
+    if !kind.is_builtin() {
+        until_there(&cluster, kind).await;
+    }
+    let api: Api<Slim> = match scope.as_str() {
+        "" => Api::all_with(cluster.client.clone(), &Kind(kind)),
+        namespace => Api::namespaced_with(cluster.client.clone(), namespace, &Kind(kind)),
+    };
+    let config = watcher::Config::default();
+    let config = match cluster.streams {
+        true => config.streaming_lists(),
+        false => config.page_size(PAGE),
+    };
+    let events = watcher(api, config).default_backoff().into_stream();
+    let mut events = std::pin::pin!(events);
+    let mut told = false;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                told = false;
+                take(&shared, kind, &scope, event);
+            }
+            // the first of a series; the text of the error may hold bodies
+            Err(error) if !told => {
+                told = true;
+                tracing::warn!(
+                    kind = kind.names().3,
+                    scope,
+                    problem = problem(&error),
+                    "watch interrupted"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn until_there(cluster: &Cluster, kind: Watched) {
+    while !matches!(cluster.has(kind).await, Ok(true)) {
+        tokio::time::sleep(ABSENT).await;
+    }
+}
+
+fn problem(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(e)
+        | watcher::Error::WatchStartFailed(e)
+        | watcher::Error::WatchFailed(e) => failure("a watch", e).to_string(),
+        watcher::Error::WatchError(status) => {
+            format!("{} {}", status.code, super::word(&status.reason))
+        }
+        watcher::Error::NoResourceVersion => "an object without resourceVersion".to_owned(),
+    }
+}
+
+fn take(shared: &Shared, kind: Watched, scope: &str, event: Event<Slim>) {
+    let now = Timestamp::now();
+    let mut board = shared.board();
+    let before = board.next();
+    let mut complete = false;
+    match event {
+        Event::Init => board.begin(kind, scope),
+        Event::InitDone => {
+            board.finish(kind, scope, now);
+            complete = true;
+        }
+        Event::Apply(object) | Event::InitApply(object) => {
+            if let Some(id) = id(kind, &object) {
+                board.seen(id, sign(kind, &object.sighting), now);
+            }
+        }
+        Event::Delete(object) => {
+            if let Some(id) = id(kind, &object) {
+                board.gone(&id, now);
+            }
+        }
+    }
+    if complete || board.next() != before {
+        shared.changed.notify_waiters();
+    }
+}
+
+fn id(kind: Watched, object: &Slim) -> Option<Id> {
+    let meta = kube::Resource::meta(object);
+    Some(Id {
+        kind,
+        namespace: meta.namespace.as_deref().unwrap_or_default().into(),
+        name: meta.name.as_deref()?.into(),
+    })
+}
