@@ -7,9 +7,9 @@ use regex::Regex;
 use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
 use super::*;
-use crate::converse::ticks::ticked;
 use crate::forge::decide::{Query, Topic};
 use crate::forge::marker::ClosedBecause;
+use crate::forge::ticks::ticked;
 
 mod bodies;
 mod commits;

@@ -6,6 +6,7 @@ mod action_install;
 mod answers;
 mod architecture;
 mod cli;
+mod cluster;
 mod config;
 mod contract;
 mod converse;
