@@ -289,6 +289,7 @@ fn misspelled(before: &Value, result: &Value) -> Result<(), (Code, String)> {
         let meant = nearest(key, PROTECTIVE).filter(|_| !PROTECTIVE.contains(&key));
         if let (Some(meant), Some(parent)) = (meant, path.strip_suffix(key))
             && value.is_object()
+            && is_of_pods(parent)
         {
             held.push((path.to_owned(), format!("{parent}{meant}"), value));
         }
@@ -307,6 +308,12 @@ fn misspelled(before: &Value, result: &Value) -> Result<(), (Code, String)> {
             format!("what {path} was meant to be would be gone (rules D04, D06)"),
         )),
     }
+}
+
+/// Where such fields belong: in a container, or beside the containers. Elsewhere a name like it is
+/// another one (`resource` in the metrics of an autoscaler).
+fn is_of_pods(parent: &str) -> bool {
+    parent.ends_with(".spec.") || parent.contains("ontainers[")
 }
 
 /// `….resources.limits.memory`

@@ -20,6 +20,8 @@ fn closed_by_people_means_no() {
     let told = |hours, m: fn(&mut OurPull, &mut Marker)| {
         Forge::new().closed(1, 10, HUMAN, hours, |p, marker| {
             marker.told.push("closed".to_owned());
+            marker.labels.push(IGNORED.to_owned());
+            p.pull.labels.push(IGNORED.to_owned());
             m(p, marker);
         })
     };
@@ -28,16 +30,29 @@ fn closed_by_people_means_no() {
         told(24 * 400, NOTHING).for_wanted(vec![wants(1)]),
         [no.clone()]
     );
+    // told, but the label was refused: it is tried again
+    let unlabelled = told(1, |p, m| {
+        m.labels.retain(|l| l != IGNORED);
+        p.pull.labels.retain(|l| l != IGNORED);
+    });
+    let again = [no.clone(), notice(10, Topic::Closed)];
+    assert_eq!(unlabelled.for_wanted(vec![wants(1)]), again);
     // the marker was thrown away: a no to everything
     let unknown = told(24 * 30, |_, m| m.change.clear());
     assert_eq!(unknown.for_wanted(vec![wants(1)]), [no.clone()]);
     // we are the actor, but did not write why: somebody used our token
-    let token = Forge::new().closed(1, 10, ME, 1, |_, m| m.told.push("closed".to_owned()));
+    let token = Forge::new().closed(1, 10, ME, 1, |p, m| {
+        m.told.push("closed".to_owned());
+        m.labels.push(IGNORED.to_owned());
+        p.pull.labels.push(IGNORED.to_owned());
+    });
     assert_eq!(token.for_wanted(vec![wants(1)]), [no.clone()]);
     // we wrote why, but a human was faster
     let race = Forge::new().closed(1, 10, HUMAN, 1, |p, m| {
         by_us(p, m);
         m.told.push("closed".to_owned());
+        m.labels.push(IGNORED.to_owned());
+        p.pull.labels.push(IGNORED.to_owned());
     });
     assert_eq!(race.for_wanted(vec![wants(1)]), [no.clone()]);
     // nobody knows who

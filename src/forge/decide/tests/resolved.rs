@@ -30,7 +30,16 @@ fn what_looks_resolved_is_closed_slowly() {
     );
     let retire = [Action::Retire { number: 10 }];
     assert_eq!(gone(|m| m.healthy = healthy(2, ago(1))), retire);
-    assert_eq!(gone(|m| m.retired = Some(ago(23))), []);
+    let drafted = |m: &mut Marker| {
+        m.retired = Some(ago(23));
+        m.told.push(DRAFTED.to_owned());
+    };
+    assert_eq!(gone(drafted), []);
+    assert_eq!(
+        gone(|m| m.retired = Some(ago(23))),
+        retire,
+        "making it a draft was refused: again"
+    );
     let closed = [closes(10, ClosedBecause::Resolved, None)];
     assert_eq!(gone(|m| m.retired = Some(ago(24))), closed);
 }
