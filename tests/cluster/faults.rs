@@ -175,6 +175,17 @@ fn run(plane: &Plane, fault: &Fault) -> Result<(), String> {
             .unwrap_or_default()
     };
     let (patch, code) = (text("/patch"), text("/code"));
+    let live = shop.fix_live()?;
+    let ends = |all: &[Value]| -> Vec<[Value; 3]> {
+        let of = |r: &Value, at: &str| r.pointer(at).cloned().unwrap_or_default();
+        let ends = all.iter();
+        ends.map(|r| ["/patch", "/code", "/fingerprint"].map(|at| of(r, at)))
+            .collect()
+    };
+    if ends(&live) != ends(&results) {
+        let live = serde_json::to_string_pretty(&live).unwrap_or_default();
+        return Err(format!("read live: {live}\ndumped: {}", all()));
+    }
     let change = match fault.end {
         End::Stop(expected) if code == expected && patch.is_empty() => return Ok(()),
         End::Fix(line) if added(patch) == [line] => patch,

@@ -32,6 +32,8 @@ pub struct Plane {
     pub kubectl: Kubectl,
     pub server: String,
     processes: Mutex<Vec<Process>>,
+    /// Whether the reader's kubeconfig is there.
+    reader: Mutex<bool>,
     runtime: tokio::runtime::Runtime,
     http: reqwest::Client,
     bin: PathBuf,
@@ -54,6 +56,7 @@ impl Plane {
             },
             server: format!("https://127.0.0.1:{api}"),
             processes: Mutex::default(),
+            reader: Mutex::default(),
             runtime: runtime()?,
             http: client()?,
             bin: bin.to_owned(),
@@ -69,6 +72,23 @@ impl Plane {
             Ok(()) => Ok(plane),
             Err(e) => Err(format!("{e}\n{}", plane.tails())),
         }
+    }
+
+    /// A kubeconfig with the rights of `deploy/rbac.yaml`.
+    pub fn reader(&self) -> Result<PathBuf, String> {
+        let file = self.file("reader.yaml");
+        let mut made = self.reader.lock().unwrap();
+        if !*made {
+            let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rbac.yaml");
+            let rights = std::fs::read_to_string(rights).map_err(|e| e.to_string())?;
+            self.kubectl.apply(None, &rights)?;
+            let token = self
+                .kubectl
+                .run(&["create", "token", "kubemend", "-n", "kubemend"])?;
+            write(&file, &self.config().replace(TOKEN, token.trim()))?;
+            *made = true;
+        }
+        Ok(file)
     }
 
     /// The end of every log.

@@ -146,19 +146,31 @@ impl<'p> Shop<'p> {
     pub fn fix(&self) -> Result<Vec<Value>, String> {
         let dump = self.folder.path().join("dump.yaml");
         write(&dump, &self.plane.kubectl.dump()?)?;
+        self.fixed(&["--snapshot", path(&dump)?])
+    }
+
+    /// `kubemend fix --live`, with the rights of `deploy/rbac.yaml` and no more.
+    pub fn fix_live(&self) -> Result<Vec<Value>, String> {
+        let reader = self.plane.reader()?;
+        self.fixed(&["--live", "--kubeconfig", path(&reader)?])
+    }
+
+    fn fixed(&self, cluster: &[&str]) -> Result<Vec<Value>, String> {
         let later = Timestamp::now() + SignedDuration::from_mins(5);
         let output = Command::new(PROGRAM)
             .args(["fix", "--output", "json", "--namespace", &self.namespace])
             .args(["--now", &later.to_string()])
             .arg("--repo")
             .arg(self.repository())
-            .arg("--snapshot")
-            .arg(&dump)
+            .args(cluster)
             .output()
             .map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout)
             .map_err(|e| format!("kubemend fix: {e}: {said}"))?;
+        if cluster.contains(&"--live") && said.contains("to list them") {
+            return Err(format!("deploy/rbac.yaml is not enough: {said}"));
+        }
         let results = report["results"].as_array().cloned().unwrap_or_default();
         let ours = |r: &Value| r["finding"]["object"]["namespace"] == self.namespace.as_str();
         Ok(results.into_iter().filter(ours).collect())
