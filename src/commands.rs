@@ -11,10 +11,8 @@ mod demo;
 mod eval;
 mod explain;
 mod fix;
-#[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod forge;
 mod locate;
-#[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod pass;
 mod proposer;
 mod scan;

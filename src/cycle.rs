@@ -30,8 +30,33 @@ pub struct Work<'a> {
     pub dry_run: bool,
     /// Whether pull requests are written with `GITHUB_TOKEN`, so that no workflow runs on them.
     pub workflow_token: bool,
-    /// The run itself: from what people said to what is wanted.
-    pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
+    /// The commit that the run reads. Where the base branch is at another one, nothing is written.
+    pub reads: &'a str,
+    /// The run itself: from the base branch and what people said to what is wanted.
+    pub analyse: &'a (dyn Fn(&str, &Answers) -> Analysis + Send + Sync),
+}
+
+/// The run read another commit than the base branch's head: what it found, and what it did not find
+/// any more, says nothing about the branch, and a fix would be proven on another state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the run read {}, but {branch} of {repository} is at {}",
+    short(read),
+    short(head)
+)]
+pub struct Stale {
+    /// `owner/name`.
+    pub repository: String,
+    /// The base branch.
+    pub branch: String,
+    /// Its head.
+    pub head: String,
+    /// The commit that was read.
+    pub read: String,
+}
+
+fn short(sha: &str) -> &str {
+    sha.get(..12).unwrap_or(sha)
 }
 
 /// What a run wants on the forge.
@@ -60,6 +85,8 @@ pub struct Report {
     pub questions: Vec<Touched>,
     /// Commands that were answered.
     pub answered: usize,
+    /// The base branch is not where the run read it: nothing was written.
+    pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
     pub frozen: Option<Error>,
     /// What went wrong without ending the pass (a label that could not be set).
@@ -103,10 +130,19 @@ pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(),
 
 async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let mut observed = open::observe(work).await?;
+    if observed.base_sha != work.reads {
+        report.stale = Some(Stale {
+            repository: work.github.full_name(),
+            branch: observed.base_branch,
+            head: observed.base_sha,
+            read: work.reads.to_owned(),
+        });
+        return Ok(());
+    }
     // without what people said, the run would propose something else: any error ends the pass
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
-    let analysis = analysed(work, &heard.answers);
+    let analysis = analysed(work, &observed.base_branch, &heard.answers);
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
@@ -131,13 +167,13 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
 }
 
 /// The run is computing, not waiting: other tasks of the runtime go on elsewhere.
-fn analysed(work: &Work<'_>, answers: &Answers) -> Analysis {
+fn analysed(work: &Work<'_>, base: &str, answers: &Answers) -> Analysis {
     let handle = tokio::runtime::Handle::try_current();
     let several =
         handle.is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     match several {
-        true => tokio::task::block_in_place(|| (work.analyse)(answers)),
-        false => (work.analyse)(answers),
+        true => tokio::task::block_in_place(|| (work.analyse)(base, answers)),
+        false => (work.analyse)(base, answers),
     }
 }
 

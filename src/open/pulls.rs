@@ -6,7 +6,6 @@ use super::owners;
 use super::trailers;
 use super::writer::Writer;
 use crate::case::Said;
-use crate::config::rules::Draft;
 use crate::forge::decide::{Fix, LABEL, NEEDS_CONFIRMATION, Topic, Wanted};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{Pull, PullState, identity};
@@ -124,11 +123,7 @@ impl Writer<'_> {
         marker: &Marker,
     ) -> Result<Option<Pull>> {
         let body = self.body(wanted, fix, marker);
-        let mut draft = match self.work.rules.draft {
-            Draft::Always => true,
-            Draft::Never => false,
-            Draft::Auto => fix.draft,
-        };
+        let mut draft = self.work.rules.draft.of(fix.draft);
         let mut tries = 1;
         loop {
             let base = &self.observed.base_branch;
