@@ -163,7 +163,7 @@ pub struct Fix {
     #[arg(long)]
     pub commit: bool,
     /// Open pull requests and questions on GitHub, bring those that are there up to date, and answer
-    /// commands. The commit that is read (HEAD) must be on GitHub.
+    /// commands. HEAD must be the head of the base branch on GitHub, and `origin` that repository.
     #[arg(long, conflicts_with_all = ["commit", "output"])]
     pub open: bool,
     /// With --open: say what would be done, and write nothing.

@@ -11,11 +11,9 @@ mod demo;
 mod eval;
 mod explain;
 mod fix;
-#[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod forge;
 mod live;
 mod locate;
-#[allow(dead_code, reason = "the commands that talk to the forge come next")]
 mod pass;
 mod proposer;
 mod scan;

@@ -10,7 +10,7 @@ use crate::case::Answers;
 use crate::config::Rules;
 use crate::converse;
 use crate::finding::Finding;
-use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, decide};
+use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
 use crate::open;
@@ -30,8 +30,33 @@ pub struct Work<'a> {
     pub dry_run: bool,
     /// Whether pull requests are written with `GITHUB_TOKEN`, so that no workflow runs on them.
     pub workflow_token: bool,
-    /// The run itself: from what people said to what is wanted.
-    pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
+    /// The commit that the run reads. Where the base branch is at another one, nothing is written.
+    pub reads: &'a str,
+    /// The run itself: from the base branch and what people said to what is wanted.
+    pub analyse: &'a (dyn Fn(&str, &Answers) -> Analysis + Send + Sync),
+}
+
+/// The run read another commit than the base branch's head: what it found, and what it did not find
+/// any more, says nothing about the branch, and a fix would be proven on another state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the run read {}, but {branch} of {repository} is at {}",
+    short(read),
+    short(head)
+)]
+pub struct Stale {
+    /// `owner/name`.
+    pub repository: String,
+    /// The base branch.
+    pub branch: String,
+    /// Its head.
+    pub head: String,
+    /// The commit that was read.
+    pub read: String,
+}
+
+fn short(sha: &str) -> &str {
+    sha.get(..12).unwrap_or(sha)
 }
 
 /// What a run wants on the forge.
@@ -43,9 +68,6 @@ pub struct Analysis {
     pub listed: Vec<Finding>,
     /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
     pub scope: String,
-    /// The commit that was read, where it is known. What was read of another commit than the base
-    /// branch is at says nothing about it.
-    pub base: Option<String>,
     /// Whether every finding got its answer. If not, nothing counts as healthy.
     pub complete: bool,
     /// What could not be read, for the dashboard.
@@ -67,6 +89,8 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
+    /// The base branch is not where the run read it: nothing was written.
+    pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
     pub frozen: Option<Error>,
     /// What went wrong without ending the pass (a label that could not be set).
@@ -100,7 +124,7 @@ pub async fn run(work: &Work<'_>) -> Report {
 /// One pass over a repository that has no configuration yet, where the operator wants its people to
 /// be asked first: nothing but that one pull request is written until it is merged.
 pub async fn onboard(work: &Work<'_>) -> Report {
-    let analyse = || analysed(work, &Answers::default());
+    let analyse = |base: &str| analysed(work, base, &Answers::default());
     match open::onboard(work, analyse).await {
         Ok(open::Onboarding::Agreed) => run(work).await,
         Ok(open::Onboarding::Waiting(pull)) => Report {
@@ -134,14 +158,19 @@ pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(),
 
 async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let mut observed = open::observe(work).await?;
+    if observed.base_sha != work.reads {
+        report.stale = Some(Stale {
+            repository: work.github.full_name(),
+            branch: observed.base_branch,
+            head: observed.base_sha,
+            read: work.reads.to_owned(),
+        });
+        return Ok(());
+    }
     // without what people said, the run would propose something else: any error ends the pass
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
-    let analysis = analysed(work, &heard.answers);
-    if let Some(other) = read_elsewhere(&analysis, &observed) {
-        report.notes.push(other);
-        return Ok(());
-    }
+    let analysis = analysed(work, &observed.base_branch, &heard.answers);
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
@@ -167,22 +196,6 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// Why a run says nothing about the base branch: it read another commit. A pull request made on that
-/// would carry whatever stands between the two, and what is healthy there may be broken here. What
-/// people said waits for the next pass.
-fn read_elsewhere(analysis: &Analysis, observed: &Observed) -> Option<String> {
-    let read = analysis.base.as_ref()?;
-    let short = |sha: &str| sha.chars().take(12).collect::<String>();
-    (*read != observed.base_sha).then(|| {
-        format!(
-            "nothing was decided: commit {} was read, and {} is at {}; left to the next pass",
-            short(read),
-            observed.base_branch,
-            short(&observed.base_sha)
-        )
-    })
-}
-
 fn refused(analysis: &Analysis) -> Vec<String> {
     let code = |w: &Wanted| match &w.ending {
         WantedEnding::Refused { code, .. } => Some(code.clone()),
@@ -192,13 +205,13 @@ fn refused(analysis: &Analysis) -> Vec<String> {
 }
 
 /// The run is computing, not waiting: other tasks of the runtime go on elsewhere.
-fn analysed(work: &Work<'_>, answers: &Answers) -> Analysis {
+fn analysed(work: &Work<'_>, base: &str, answers: &Answers) -> Analysis {
     let handle = tokio::runtime::Handle::try_current();
     let several =
         handle.is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     match several {
-        true => tokio::task::block_in_place(|| (work.analyse)(answers)),
-        false => (work.analyse)(answers),
+        true => tokio::task::block_in_place(|| (work.analyse)(base, answers)),
+        false => (work.analyse)(base, answers),
     }
 }
 

@@ -207,7 +207,13 @@ impl GitHub {
 
     /// The repository.
     pub async fn facts(&self) -> Result<RepositoryFacts> {
-        read::repository(&self.get("").await?)
+        match self.get("").await {
+            Err(Error::NotFound(said)) => Err(Error::NotFound(format!(
+                "{}, or these credentials may not see it ({said})",
+                self.full_name()
+            ))),
+            answer => read::repository(&answer?),
+        }
     }
 
     /// What a user may do here. Every error means that nothing is allowed, and is returned.

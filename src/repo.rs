@@ -147,6 +147,11 @@ impl Checkout {
         }
     }
 
+    /// Reads a repository at a commit, wherever its HEAD is.
+    pub fn open_at(root: &Path, commit: &str) -> Result<Self, RepoError> {
+        Self::at_commit(root, Repository::open(root)?, git2::Oid::from_str(commit)?)
+    }
+
     fn at_commit(root: &Path, git: Repository, head: git2::Oid) -> Result<Self, RepoError> {
         let mut notes = Vec::new();
         let files = read_tree(&git, head, &mut notes)?;
@@ -196,11 +201,11 @@ impl Checkout {
         paths: &BTreeSet<String>,
         most: usize,
     ) -> Result<Vec<FileVersion>, RepoError> {
-        let (Some(git), false) = (&self.git, paths.is_empty()) else {
+        let (Some(git), Some(head), false) = (&self.git, &self.head, paths.is_empty()) else {
             return Ok(Vec::new());
         };
         let mut walk = git.revwalk()?;
-        walk.push_head()?;
+        walk.push(git2::Oid::from_str(head)?)?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
         walk.simplify_first_parent()?;
         let mut out: Vec<FileVersion> = Vec::new();
@@ -226,11 +231,11 @@ impl Checkout {
     /// The subjects of the newest commits, newest first; none for a plain directory.
     pub fn subjects(&self, most: usize) -> Vec<String> {
         let walk = || -> Result<Vec<String>, git2::Error> {
-            let Some(git) = &self.git else {
+            let (Some(git), Some(head)) = (&self.git, &self.head) else {
                 return Ok(Vec::new());
             };
             let mut walk = git.revwalk()?;
-            walk.push_head()?;
+            walk.push(git2::Oid::from_str(head)?)?;
             walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
             walk.simplify_first_parent()?;
             let subject = |id| Ok(describe(&git.find_commit(id?)?).subject);
@@ -276,6 +281,16 @@ impl Checkout {
         let git = self.git.as_ref();
         git.zip(id)
             .is_some_and(|(git, id)| git.find_commit(id).is_ok())
+    }
+
+    /// Whether HEAD has commits on top of this one.
+    pub fn is_ahead_of(&self, commit: &str) -> bool {
+        let ids = self.head.as_deref().map(git2::Oid::from_str);
+        let (Some(Ok(head)), Ok(other)) = (ids, git2::Oid::from_str(commit)) else {
+            return false;
+        };
+        let git = self.git.as_ref();
+        git.is_some_and(|git| git.graph_descendant_of(head, other).unwrap_or(false))
     }
 
     /// A file at another commit of the repository; `None` where either is not there.
@@ -397,7 +412,8 @@ fn remote_id(git: &Repository) -> String {
     url.map_or_else(|| "local".to_owned(), |u| normalise_remote(&u))
 }
 
-fn normalise_remote(url: &str) -> String {
+/// An address of a repository without scheme, user, port and `.git`, lower-cased.
+pub fn normalise_remote(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.trim_end_matches('/').trim_end_matches(".git");

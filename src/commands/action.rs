@@ -186,7 +186,8 @@ fn act(workflow: &Workflow<'_>) -> Result<Done, Stop> {
             pass::run(workflow, loaded, Some((report, about)))?
         }
     };
-    done.outputs.head.clone_from(&workflow.checkout.head);
+    let head = done.outputs.head.take();
+    done.outputs.head = head.or_else(|| workflow.checkout.head.clone());
     Ok(done)
 }
 

@@ -29,6 +29,20 @@ pub(super) fn endpoint(args: &ForgeArgs) -> Endpoint {
     given(args.github_api_url.as_ref()).map_or_else(Endpoint::default, Endpoint::new)
 }
 
+/// Where the repositories are cloned from; without an address, what belongs to the API's.
+pub(super) fn website(address: Option<&str>, endpoint: &Endpoint) -> String {
+    let api = endpoint.rest.as_str();
+    let of_api = || {
+        // github.com, and GitHub Enterprise Cloud with a host of its own
+        let host = api.strip_prefix("https://api.")?;
+        (host == "github.com" || host.ends_with(".ghe.com")).then(|| format!("https://{host}"))
+    };
+    let given = address.map(str::trim).filter(|a| !a.is_empty());
+    let url = given.map(str::to_owned).or_else(of_api);
+    let url = url.unwrap_or_else(|| api.strip_suffix("/api/v3").unwrap_or(api).to_owned());
+    url.trim_end_matches('/').to_owned()
+}
+
 /// The App where one is named, else the token; `None` where nothing is given.
 pub(super) fn credentials(args: &ForgeArgs) -> Result<Option<Credentials>, Failure> {
     let key = secret("KUBEMEND_APP_KEY", args.app_key_file.as_ref())?;
@@ -55,11 +69,6 @@ pub(super) fn needed_credentials(args: &ForgeArgs) -> Result<Credentials, Failur
                 .to_owned(),
         )
     })
-}
-
-/// The way out to GitHub. Needs a tokio runtime.
-pub(super) fn transport(args: &ForgeArgs) -> Result<Transport, Failure> {
-    Ok(Transport::new(endpoint(args), needed_credentials(args)?)?)
 }
 
 /// GitHub, with what waits for it.
@@ -238,6 +247,21 @@ mod tests {
         );
         let odd = [&app[..4], &["--installation-id", "x"]].concat();
         assert!(credentials(&args(&odd)).is_err());
+    }
+
+    #[test]
+    fn the_website_belongs_to_the_api() {
+        for (api, website) in [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.acme.ghe.com/", "https://acme.ghe.com"),
+            ("https://ghe.acme.com/api/v3", "https://ghe.acme.com"),
+            ("https://api.acme.com/api/v3", "https://api.acme.com"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ] {
+            assert_eq!(super::website(None, &Endpoint::new(api)), website);
+        }
+        let given = super::website(Some(" https://mirror/ "), &Endpoint::default());
+        assert_eq!(given, "https://mirror");
     }
 
     #[test]

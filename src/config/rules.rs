@@ -176,6 +176,17 @@ pub enum Draft {
     Never,
 }
 
+impl Draft {
+    /// Whether a pull request starts as a draft; `unsure` says that policy wants a confirmation.
+    pub fn of(self, unsure: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => unsure,
+        }
+    }
+}
+
 /// Conventional commit subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,5 +1,6 @@
 //! The one issue that lists everything and takes ticks: control panel and heartbeat. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -8,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::Rules;
 use crate::config::rules::QuietHours;
 use crate::finding::{Finding, Severity};
-use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, Why};
+use crate::forge::decide::{Action, Fix, Observed, Wanted, WantedEnding, Why};
 use crate::forge::{Pull, PullState};
 use crate::message::forge::minute;
 use crate::message::{code, prose};
@@ -157,21 +158,35 @@ fn open_count(dashboard: &Dashboard<'_>) -> usize {
     let closed = closed_now(dashboard);
     let pulls = dashboard.observed.pulls.iter().map(|p| &p.pull);
     let open = pulls.filter(|p| is_open(p) && !closed.contains(&p.number));
-    open.count() + opened_now(dashboard).count()
+    open.count() + opened_now(dashboard).len()
 }
 
-/// What this pass opened, with its number.
-fn opened_now<'d>(dashboard: &'d Dashboard<'_>) -> impl Iterator<Item = (&'d Wanted, u64)> {
-    dashboard.actions.iter().filter_map(|action| match action {
-        Action::Open { fingerprint } => {
-            let wanted = dashboard
-                .wanted
-                .iter()
-                .find(|w| &w.fingerprint == fingerprint)?;
-            Some((wanted, *dashboard.opened.get(fingerprint)?))
-        }
+/// The pull requests of this pass, the newest first.
+fn opened_now<'d>(dashboard: &'d Dashboard<'_>) -> Vec<(&'d Fix, u64)> {
+    let opened = dashboard.actions.iter().filter_map(|action| match action {
+        Action::Open { fingerprint } => match &found(dashboard, fingerprint)?.ending {
+            WantedEnding::Fix(fix) => Some((&**fix, *dashboard.opened.get(fingerprint)?)),
+            _ => None,
+        },
         _ => None,
-    })
+    });
+    let mut opened: Vec<_> = opened.collect();
+    opened.sort_by_key(|(_, number)| Reverse(*number));
+    opened
+}
+
+fn found<'d>(dashboard: &Dashboard<'d>, fingerprint: &str) -> Option<&'d Wanted> {
+    let mut all = dashboard.wanted.iter();
+    all.find(|w| w.fingerprint == fingerprint)
+}
+
+/// The number under which this pass opened something for a finding.
+fn number_of(dashboard: &Dashboard<'_>, fingerprint: &str) -> Option<u64> {
+    let wanted = found(dashboard, fingerprint)?;
+    let keys = [&wanted.fingerprint, &wanted.key];
+    keys.into_iter()
+        .find_map(|k| dashboard.opened.get(k))
+        .copied()
 }
 
 /// One line of a section.
@@ -193,7 +208,12 @@ fn sections(dashboard: &Dashboard<'_>) -> Sections {
         .collect();
     let mut told = BTreeSet::new();
     for action in dashboard.actions {
-        if let Action::Ask { fingerprint, .. } = action {
+        if let Action::Ask {
+            fingerprint,
+            number,
+        } = action
+            && (number.is_some() || number_of(dashboard, fingerprint).is_some())
+        {
             told.insert(fingerprint.as_str());
         }
         if let Action::Leave { fingerprint, why } = action
@@ -213,7 +233,7 @@ fn sections(dashboard: &Dashboard<'_>) -> Sections {
         add(&mut all, PROBLEMS, Severity::High, text);
     }
     for rows in all.values_mut() {
-        rows.sort_by_key(|r| std::cmp::Reverse(r.severity));
+        rows.sort_by_key(|r| Reverse(r.severity));
     }
     all
 }
@@ -224,6 +244,15 @@ fn add(all: &mut Sections, heading: &'static str, severity: Severity, text: Stri
 
 fn pulls(dashboard: &Dashboard<'_>, all: &mut Sections) {
     let closed = closed_now(dashboard);
+    // what is new reads like what is there already, so that the next pass writes nothing
+    for (fix, number) in opened_now(dashboard) {
+        let draft = match dashboard.rules.draft.of(fix.draft) {
+            true => " (draft)",
+            false => "",
+        };
+        let text = format!("- #{number} {}{draft}", prose(&fix.title));
+        add(all, OPEN, Severity::High, text);
+    }
     for ours in &dashboard.observed.pulls {
         let pull = &ours.pull;
         if !is_open(pull) || closed.contains(&pull.number) {
@@ -236,10 +265,6 @@ fn pulls(dashboard: &Dashboard<'_>, all: &mut Sections) {
         };
         let text = format!("- #{} {}{notes}", pull.number, prose(&pull.title));
         add(all, OPEN, Severity::High, text);
-    }
-    for (wanted, number) in opened_now(dashboard) {
-        let text = format!("- #{number} {} (new)", summary(wanted));
-        add(all, OPEN, wanted.severity, text);
     }
 }
 
@@ -280,34 +305,40 @@ fn note_of(why: &Why, pull: u64) -> Option<&'static str> {
 
 fn questions(dashboard: &Dashboard<'_>, all: &mut Sections) {
     let closed = closed_now(dashboard);
+    for (number, title) in asked_now(dashboard) {
+        add(
+            all,
+            QUESTIONS,
+            Severity::High,
+            format!("- #{number} {}", prose(title)),
+        );
+    }
     for issue in &dashboard.observed.questions {
         if issue.open && !closed.contains(&issue.number) {
             let text = format!("- #{} {}", issue.number, prose(&issue.title));
             add(all, QUESTIONS, Severity::High, text);
         }
     }
-    for action in dashboard.actions {
-        let Action::Ask {
+}
+
+/// The questions of this pass, the newest first.
+fn asked_now<'d>(dashboard: &Dashboard<'d>) -> Vec<(u64, &'d str)> {
+    let asked = dashboard.actions.iter().filter_map(|action| match action {
+        Action::Ask {
             fingerprint,
             number: None,
-        } = action
-        else {
-            continue;
-        };
-        let Some(wanted) = dashboard
-            .wanted
-            .iter()
-            .find(|w| &w.fingerprint == fingerprint)
-        else {
-            continue;
-        };
-        let number = [&wanted.fingerprint, &wanted.key]
-            .into_iter()
-            .find_map(|k| dashboard.opened.get(k));
-        let link = number.map_or_else(String::new, |n| format!("#{n} "));
-        let text = format!("- {link}{}", summary(wanted));
-        add(all, QUESTIONS, wanted.severity, text);
-    }
+        } => {
+            let number = number_of(dashboard, fingerprint)?;
+            match &found(dashboard, fingerprint)?.ending {
+                WantedEnding::Question(query) => Some((number, query.title.as_str())),
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    let mut asked: Vec<_> = asked.collect();
+    asked.sort_by_key(|(number, _)| Reverse(*number));
+    asked
 }
 
 /// A finding that was left as it is, under the heading of its reason.

@@ -9,7 +9,6 @@ use self::gates::Tally;
 use self::view::View;
 use crate::case::Answers;
 use crate::config::Rules;
-use crate::config::rules::Draft;
 use crate::cycle::Analysis;
 use crate::finding::{Class, Severity};
 use crate::forge::marker::{ClosedBecause, Marker, Paused};
@@ -244,11 +243,7 @@ impl Checks {
 impl Fix {
     /// Whether its pull request is a draft.
     pub fn is_draft(&self, rules: &Rules) -> bool {
-        match rules.draft {
-            Draft::Always => true,
-            Draft::Never => false,
-            Draft::Auto => self.draft,
-        }
+        rules.draft.of(self.draft)
     }
 }
 

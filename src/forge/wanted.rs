@@ -31,7 +31,6 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         wanted,
         listed: run.listed.clone(),
         scope: scope.to_owned(),
-        base: checkout.head.clone(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),
     }

@@ -23,6 +23,8 @@ use crate::metrics::Metrics;
 
 /// The most characters of a text from outside in one log line.
 const MAX_LOGGED: usize = 2_000;
+/// After a push that came in the middle of a pass: the time until Git and API say the same.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// A result that is being waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -305,13 +307,17 @@ impl Worker {
         let begun = Instant::now();
         let ended = self.bounded(place.clone()).await;
         let seconds = begun.elapsed().as_secs_f64();
-        let outcome = match &ended {
+        // counted first: whoever reads the log line finds it in the numbers
+        self.metrics
+            .pass(ended.outcome(), seconds, Timestamp::now());
+        match &ended {
             Ended::Report(report) => self.told(&place, report, seconds),
             Ended::Failed(failed) => self.failed(&place, failed, seconds),
-            Ended::Late => lost(&place, "late", seconds),
-            Ended::Panicked => lost(&place, "panicked", seconds),
-        };
-        self.metrics.pass(outcome, seconds, Timestamp::now());
+            Ended::Late | Ended::Panicked => {
+                let (repository, outcome) = (place.full_name, ended.outcome());
+                tracing::error!(repository, outcome, seconds, "pass");
+            }
+        }
     }
 
     /// The pass in a task of its own, so that a panic ends nothing else.
@@ -328,7 +334,7 @@ impl Worker {
     }
 
     /// One log line for a pass, and its numbers.
-    fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) -> &'static str {
+    fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) {
         for pull in &report.pulls {
             self.metrics.pull(pull.operation);
         }
@@ -348,6 +354,17 @@ impl Worker {
             |all: &[crate::cycle::Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
         let (answered, notes) = (report.answered, plain(&report.notes.join("; ")));
+        if let Some(stale) = &report.stale {
+            tracing::info!(
+                repository,
+                outcome = "stale",
+                seconds,
+                why = plain(stale),
+                "pass"
+            );
+            self.wake_in(place, SETTLE);
+            return;
+        }
         match &report.frozen {
             None => {
                 tracing::info!(
@@ -360,7 +377,6 @@ impl Worker {
                     notes,
                     "pass"
                 );
-                "done"
             }
             Some(error) => {
                 tracing::warn!(
@@ -375,12 +391,11 @@ impl Worker {
                     "pass"
                 );
                 self.later(place, error);
-                "frozen"
             }
         }
     }
 
-    fn failed(self: &Arc<Self>, place: &Place, failed: &Failed, seconds: f64) -> &'static str {
+    fn failed(self: &Arc<Self>, place: &Place, failed: &Failed, seconds: f64) {
         let repository = &place.full_name;
         let error = plain(failed);
         tracing::warn!(repository, outcome = "failed", seconds, error, "pass");
@@ -389,7 +404,6 @@ impl Worker {
             Failed::Renamed(_) => self.push_known(Job::Reload),
             Failed::Git(_) | Failed::Cluster(_) | Failed::Input(_) => {}
         }
-        "failed"
     }
 
     /// Looks again when a limit of the forge is over; other outages wait for the next sweep.
@@ -400,7 +414,10 @@ impl Worker {
         let wait = until
             .duration_since(Timestamp::now())
             .max(jiff::SignedDuration::from_secs(1));
-        let wait = wait.unsigned_abs().min(Duration::from_secs(3_600));
+        self.wake_in(place, wait.unsigned_abs().min(Duration::from_secs(3_600)));
+    }
+
+    fn wake_in(self: &Arc<Self>, place: &Place, wait: Duration) {
         let (worker, job) = (Arc::downgrade(self), Job::Pass(place.id));
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
@@ -419,9 +436,18 @@ enum Ended {
     Panicked,
 }
 
-fn lost(place: &Place, outcome: &'static str, seconds: f64) -> &'static str {
-    tracing::error!(repository = place.full_name, outcome, seconds, "pass");
-    outcome
+impl Ended {
+    /// As logs and numbers name it.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Report(report) if report.stale.is_some() => "stale",
+            Self::Report(report) if report.frozen.is_some() => "frozen",
+            Self::Report(_) => "done",
+            Self::Failed(_) => "failed",
+            Self::Late => "late",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 /// A text as it may stand in a log: one line, not endless, without secrets.

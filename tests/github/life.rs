@@ -28,6 +28,18 @@ pub const TRIALS: &[(&str, Run)] = &[
         run(crate::pass::story(a))
     }),
     ("a_wrong_token_ends_a_push", |a| run(wrong_token(a))),
+    ("fix_opens_once_and_takes_a_no", |a| {
+        run(crate::program::opens_once(a))
+    }),
+    ("fix_names_findings_alike_wherever_head_is", |a| {
+        run(crate::program::names_alike(a))
+    }),
+    ("fix_refuses_another_state_than_the_base", |a| {
+        run(crate::program::refuses(a))
+    }),
+    ("serve_polls_from_finding_to_merge", |a| {
+        run(crate::program::polls(a))
+    }),
 ];
 
 fn run(trial: impl Future<Output = Done>) -> Done {
@@ -63,7 +75,7 @@ macro_rules! holds {
     };
 }
 
-fn client(hub: &Hub, token: &str) -> Result<GitHub, String> {
+pub(crate) fn client(hub: &Hub, token: &str) -> Result<GitHub, String> {
     let credentials = Credentials::Token(SecretString::from(token));
     let transport = Transport::new(Endpoint::new(&hub.shared.url), credentials).map_err(said)?;
     GitHub::new(transport, "acme/gitops").map_err(said)

@@ -18,6 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 mod child;
 mod life;
 mod pass;
+mod program;
 mod server;
 mod shim;
 #[path = "../support/mod.rs"]

@@ -315,6 +315,12 @@ async fn api(
     if let Some(violation) = contract::check(&route, &call) {
         return Err(format!("contract: {violation}"));
     }
+    // the emulator takes a token that it does not know for somebody's
+    let is_nobody =
+        |t: &str| t.starts_with("ghp_") && ![MACHINE, ALICE, MALLORY, ADMIN].contains(&t);
+    if is_nobody(lacking::token(&call)) {
+        return Ok(finish(lacking::refused(401, "Bad credentials")));
+    }
     let query = call
         .text("query")
         .is_some_and(|q| q.trim_start().starts_with("query"));

@@ -130,7 +130,8 @@ impl Stage {
 
     async fn work_with(&self, dry_run: bool, onboards: bool) -> Report {
         let client = self.client();
-        let analyse = |answers: &Answers| self.analyse(answers);
+        let reads = self.head_read();
+        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -138,6 +139,7 @@ impl Stage {
             now: self.github.now(),
             dry_run,
             workflow_token: self.token.is_some(),
+            reads: &reads,
             analyse: &analyse,
         };
         match onboards {
@@ -169,14 +171,17 @@ impl Stage {
         self.github.advance(Duration::from_secs(minutes * 60));
     }
 
-    fn analyse(&self, _: &Answers) -> Analysis {
+    fn head_read(&self) -> String {
         let newest = self.github.branch("main").unwrap();
-        let base = self.reads.clone().unwrap_or(newest);
+        self.reads.clone().unwrap_or(newest)
+    }
+
+    fn analyse(&self, _: &Answers) -> Analysis {
+        let base = self.head_read();
         Analysis {
             wanted: self.apps.iter().map(|a| self.wanted(a, &base)).collect(),
             listed: Vec::new(),
             scope: self.scope.to_owned(),
-            base: Some(base),
             complete: self.complete,
             problems: Vec::new(),
         }

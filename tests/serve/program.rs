@@ -2,12 +2,10 @@
 //! broken repository to pull requests and answers, with SIGTERM and SIGKILL in between.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -15,15 +13,14 @@ use serde_json::{Value, json};
 use crate::git_server::{self, GitServer, git};
 use crate::serve_stub::{Client, SECRET, head, sign};
 use crate::support::github::{APP_ID, APP_KEY, GitHub, MACHINE_TOKEN, Moment, Seed};
+use crate::support::program::Program;
 use crate::trial;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
-/// So long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = git_server::missing();
-    let all: [(&str, fn()); 4] = [
+    let all: [(&str, fn()); 5] = [
         (
             "it_opens_pull_requests_and_answers",
             it_opens_pull_requests_and_answers,
@@ -31,6 +28,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         (
             "killed_at_any_request_it_converges",
             killed_at_any_request_it_converges,
+        ),
+        (
+            "killed_in_the_pass_of_a_delivery_it_answers_once",
+            killed_in_the_pass_of_a_delivery_it_answers_once,
         ),
         (
             "an_app_finds_its_repositories",
@@ -119,6 +120,30 @@ impl Stage {
         Program::start(&mut command)
     }
 
+    /// GitHub tells about a comment.
+    fn deliver(&self, address: SocketAddr, id: &str) {
+        let facts = async { self.github.client().facts().await };
+        let repository = self.runtime.block_on(facts).unwrap().id;
+        let repository =
+            json!({"id": repository, "full_name": "acme/shop", "default_branch": "main"});
+        let sender = json!({"id": 7, "type": "User"});
+        let body = json!({"action": "created", "repository": repository, "sender": sender});
+        let body = body.to_string();
+        let signature = sign(SECRET, body.as_bytes());
+        let head = head("issue_comment", id, &signature, body.len());
+        // queued, or merged into the job whose pass was just logged
+        let (status, _) = Client::new(address).send(&head, body.as_bytes()).unwrap();
+        assert_eq!(status, 202);
+    }
+
+    /// What kubemend said in a conversation.
+    fn answers(&self, number: u64) -> Vec<String> {
+        let all = self.github.comments(number).into_iter();
+        all.filter(|(who, _)| who == "kubemend-bot")
+            .map(|(_, text)| text)
+            .collect()
+    }
+
     /// Branches of open pull requests; none twice.
     fn branches(&self) -> BTreeSet<String> {
         let pulls = self.github.open_pulls();
@@ -133,75 +158,6 @@ impl Stage {
             "one pull request for a finding: {branches:?}"
         );
         once
-    }
-}
-
-/// The running program and its log.
-struct Program {
-    child: Child,
-    lines: Receiver<String>,
-    log: Vec<Value>,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            child,
-            lines,
-            log: Vec::new(),
-        }
-    }
-
-    /// The next line with this message; every line is a JSON object.
-    fn until(&mut self, message: &str) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|e| panic!("no `{message}`: {e}; {:#?}", self.log));
-            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-            self.log.push(line.clone());
-            if line["message"] == message {
-                return line;
-            }
-        }
-    }
-
-    fn address(&mut self) -> std::net::SocketAddr {
-        self.until("listening")["address"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap()
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
-            .unwrap();
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -227,21 +183,8 @@ fn it_opens_pull_requests_and_answers() {
         .github
         .human("alice")
         .comment(number, "/kubemend status");
-    let facts = async { stage.github.client().facts().await };
-    let id = stage.runtime.block_on(facts).unwrap().id;
-    let repository = json!({"id": id, "full_name": "acme/shop", "default_branch": "main"});
-    let sender = json!({"id": 7, "type": "User"});
-    let body = json!({"action": "created", "repository": repository, "sender": sender}).to_string();
-    let head = head(
-        "issue_comment",
-        "e-1",
-        &sign(SECRET, body.as_bytes()),
-        body.len(),
-    );
-    let answer = Client::new(address).send(&head, body.as_bytes()).unwrap();
-    assert_eq!(answer, (202, b"queued".to_vec()));
-    let delivery = program.until("delivery");
-    assert_eq!(delivery["outcome"], "queued");
+    stage.deliver(address, "e-1");
+    program.until("delivery");
     let pass = program.until("pass");
     assert_eq!(
         (&pass["outcome"], &pass["answered"]),
@@ -249,9 +192,8 @@ fn it_opens_pull_requests_and_answers() {
         "{pass}"
     );
     assert_eq!(stage.branches(), branches);
-    let answers = stage.github.comments(number);
-    let ours = answers.iter().filter(|(who, _)| who == "kubemend-bot");
-    assert!(ours.clone().count() >= 1, "{answers:?}");
+    let answers = stage.answers(number);
+    assert_eq!(answers.len(), 1, "{answers:?}");
 
     let (_, metrics) = Client::new(address)
         .send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", b"")
@@ -336,6 +278,52 @@ fn killed_at_any_request_it_converges() {
             expected.len(),
             "killed at request {at} of {requests}"
         );
+    }
+}
+
+/// Row 57: SIGKILL in the pass that a delivery started. The delivery is lost, the command is not.
+fn killed_in_the_pass_of_a_delivery_it_answers_once() {
+    let asked = |stage: &Stage, program: &mut Program| {
+        let address = program.address();
+        assert_eq!(program.until("pass")["outcome"], "done");
+        let number = stage.github.open_pulls()[0].number;
+        let alice = stage.github.human("alice");
+        alice.comment(number, "/kubemend explain");
+        (address, number)
+    };
+    let whole = Stage::new();
+    let mut program = whole.start();
+    let (address, number) = asked(&whole, &mut program);
+    let before = whole.github.journal().len();
+    whole.deliver(address, "e-1");
+    assert_eq!(program.until("pass")["answered"], 1);
+    let requests = whole.github.journal().len() - before;
+    let (expected, branches) = (whole.answers(number), whole.branches());
+    assert_eq!(expected.len(), 1, "{expected:?}");
+    program.kill();
+
+    // the answer is among the last requests
+    for (back, moment) in [
+        (0, Moment::After),
+        (1, Moment::Before),
+        (1, Moment::After),
+        (2, Moment::After),
+    ] {
+        let at = requests - back;
+        let what = format!("killed {moment:?} request {at} of {requests}");
+        let stage = Stage::new();
+        let mut program = stage.start();
+        let (address, number) = asked(&stage, &mut program);
+        let told = stage.github.world().faults.kill_at(at, moment);
+        stage.deliver(address, "e-1");
+        stage.runtime.block_on(told.notified());
+        program.kill();
+        stage.github.world().faults.revive();
+        let mut again = stage.start();
+        assert_eq!(again.until("pass")["outcome"], "done", "{what}");
+        assert_eq!(stage.answers(number).len(), 1, "{what}");
+        assert_eq!(stage.branches(), branches, "{what}");
+        assert_eq!(stage.github.pulls().len(), branches.len(), "{what}");
     }
 }
 

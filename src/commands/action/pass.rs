@@ -14,6 +14,7 @@ use crate::commands::session::Session;
 use crate::config::{Config, ConfigError, Loaded, Rules};
 use crate::cycle::{self, Analysis, Work};
 use crate::dump;
+use crate::github::GitHub;
 use crate::render::Renderer;
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
@@ -30,12 +31,13 @@ pub(super) fn run(
     };
     let key = forge::marker_key(workflow.forge())?;
     let (report, about) = start.map_or((None, String::new()), |(r, about)| (Some(r), about));
-    let recipe = Recipe::new(workflow, loaded.config, report)?;
+    let reads = runtime.block_on(reads(workflow, &github, &loaded.config.pull_requests))?;
+    let recipe = Recipe::new(workflow, loaded.config, report, reads)?;
     // what cannot be used is told before anything is asked
     recipe.pass()?;
     let seen = std::sync::Mutex::new(Analysis::default());
-    let analyse = |answers: &Answers| {
-        let analysis = recipe.analyse(answers);
+    let analyse = |base: &str, answers: &Answers| {
+        let analysis = recipe.analyse(base, answers);
         if let Ok(mut seen) = seen.lock() {
             seen.clone_from(&analysis);
         }
@@ -48,11 +50,37 @@ pub(super) fn run(
         now: jiff::Timestamp::now(),
         dry_run: workflow.inputs.dry_run,
         workflow_token: super::known(&workflow.args.default_token) == "true",
+        reads: &recipe.reads,
         analyse: &analyse,
     };
     let report = runtime.block_on(cycle::run(&work));
+    if let Some(stale) = &report.stale {
+        let why = format!("{stale}; a run on that commit does what is to be done");
+        super::say(&why);
+        return Ok(Done::ended(Ended::Skipped, summary::of_nothing(&why)));
+    }
     let analysis = seen.into_inner().unwrap_or_default();
-    Ok(done(workflow, &report, &analysis, &about))
+    let mut done = done(workflow, &report, &analysis, &about);
+    done.outputs.head = Some(recipe.reads);
+    Ok(done)
+}
+
+/// The commit to look at: the head of the base branch, where the clone holds it. On events of a pull
+/// request HEAD is another one: there it merges the pull request into its base.
+async fn reads(workflow: &Workflow<'_>, github: &GitHub, rules: &Rules) -> Result<String, Failure> {
+    let Some(head) = &workflow.checkout.head else {
+        return Err(Failure::Input(
+            "mode propose needs a Git repository with a commit, as actions/checkout leaves it"
+                .to_owned(),
+        ));
+    };
+    let branch = match &rules.base_branch {
+        Some(branch) => branch.clone(),
+        None => github.facts().await?.default_branch,
+    };
+    let base = github.branch_head(&branch).await?;
+    let here = base.filter(|sha| workflow.checkout.has(sha));
+    Ok(here.unwrap_or_else(|| head.clone()))
 }
 
 fn done(workflow: &Workflow<'_>, report: &cycle::Report, analysis: &Analysis, about: &str) -> Done {
@@ -94,7 +122,8 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
         now: jiff::Timestamp::now(),
         dry_run: workflow.inputs.dry_run,
         workflow_token: false,
-        analyse: &|_| Analysis::default(),
+        reads: "",
+        analyse: &|_, _| Analysis::default(),
     };
     let problems = error.to_string().lines().map(str::to_owned).collect();
     runtime.block_on(cycle::tell_problems(&work, problems))?;
@@ -104,6 +133,8 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
 /// Everything that a pass is made of, as plain values.
 struct Recipe {
     root: PathBuf,
+    /// The commit.
+    reads: String,
     config: Config,
     renderer: Option<Renderer>,
     snapshot: Snapshot,
@@ -119,6 +150,7 @@ impl Recipe {
         workflow: &Workflow<'_>,
         config: Config,
         report: Option<Report>,
+        reads: String,
     ) -> Result<Self, Failure> {
         let inputs = &workflow.inputs;
         let logs = inputs.logs.as_deref().map(Path::new);
@@ -133,6 +165,7 @@ impl Recipe {
         let namespace = inputs.namespace.clone();
         Ok(Self {
             root: workflow.root.clone(),
+            reads,
             renderer: Renderer::find(given.or(config.renderer.as_deref()))?,
             config,
             namespace: namespace.or_else(|| report.as_ref().and_then(|r| r.namespace.clone())),
@@ -149,7 +182,7 @@ impl Recipe {
         Ok(Pass {
             proposer: proposer::choose(&self.who, &self.config)?,
             session: Session {
-                checkout: Checkout::open(&self.root)?,
+                checkout: Checkout::open_at(&self.root, &self.reads)?,
                 config: self.config.clone(),
                 configured: true,
                 renderer: self.renderer.clone(),
@@ -164,9 +197,9 @@ impl Recipe {
     }
 
     /// What is wanted; nothing counts as healthy when it cannot be told.
-    fn analyse(&self, answers: &Answers) -> Analysis {
+    fn analyse(&self, base: &str, answers: &Answers) -> Analysis {
         match self.pass() {
-            Ok(pass) => pass.analyse(answers),
+            Ok(mut pass) => pass.analyse(base, answers),
             Err(failure) => Analysis {
                 scope: self.scope.clone(),
                 problems: vec![failure.to_string()],

@@ -1,15 +1,16 @@
 //! `fix --open`: one pass whose endings go to GitHub.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use super::{Failure, Fix, Progress, read, text};
+use super::{Failure, Fix, Progress, read, silent, text};
 use crate::case::Answers;
 use crate::commands::forge::{self, Online};
-use crate::cycle::{self, Analysis, Report, Touched, Work};
+use crate::cycle::{self, Analysis, Report, Stale, Touched, Work};
 use crate::finding::Severity;
 use crate::forge::decide::Action;
 use crate::message::answer::left;
-use crate::pipeline;
+use crate::pipeline::Run;
+use crate::repo::{Checkout, normalise_remote};
 use crate::terminal::{self, bold};
 
 /// What the run was, for the terminal.
@@ -17,7 +18,17 @@ use crate::terminal::{self, bold};
 struct Seen {
     text: String,
     severities: Vec<Severity>,
-    failure: Option<String>,
+    silent: String,
+}
+
+impl Seen {
+    fn of(run: &Run) -> Self {
+        Self {
+            text: text(run, &[], false),
+            severities: super::severities(run),
+            silent: silent(&run.silent),
+        }
+    }
 }
 
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
@@ -29,19 +40,22 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     terminal::logs(crate::cli::LogFormat::Text);
     let key = forge::marker_key(&args.forge)?;
     // what cannot be used is told before anything is asked
-    let (pass, notes) = read(args, progress)?;
-    if pass.session.checkout.head.is_none() {
-        return Err(Failure::Input(format!(
-            "{}: --open needs a Git repository whose HEAD is on GitHub",
-            args.repo.display()
-        )));
-    }
-    for note in &notes {
+    let (mut pass, notes) = read(args, progress)?;
+    let checkout = &mut pass.session.checkout;
+    let website = forge::website(None, &forge::endpoint(&args.forge));
+    let reads = belongs(checkout, &website, &github.full_name())?;
+    for note in notes.iter().chain(&checkout.notes) {
         terminal::note(note);
     }
     let rules = pass.session.config.pull_requests.clone();
-    drop(pass);
+    let pass = Mutex::new(pass); // a Git repository is for one thread at a time
     let seen = Mutex::new(Seen::default());
+    let analyse = |base: &str, answers: &Answers| -> Analysis {
+        let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = pass.run(base, answers);
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(&run);
+        pass.wanted(&run)
+    };
     progress.say("reading GitHub");
     let work = Work {
         github: &github,
@@ -50,41 +64,58 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         now: jiff::Timestamp::now(),
         dry_run: args.dry_run,
         workflow_token: false,
-        analyse: &|answers| analyse(args, answers, &seen),
+        reads: &reads,
+        analyse: &analyse,
     };
     let report = runtime.block_on(cycle::run(&work));
-    let seen = seen.into_inner().unwrap_or_default();
-    if let Some(failure) = seen.failure {
-        return Err(Failure::Input(failure));
+    if let Some(stale) = &report.stale {
+        let pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
+        return Err(refused(stale, &pass.session.checkout));
     }
+    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     terminal::out(&seen.text);
     terminal::out(&told(&report, &github.full_name(), args.dry_run));
     match &report.frozen {
         Some(error) => Err(Failure::Infrastructure(format!(
             "the pass ended early, and nothing was closed or deleted: {error}"
         ))),
+        None if !seen.silent.is_empty() => Err(Failure::Infrastructure(seen.silent)),
         None => Ok(u8::from(super::at_least(args.fail_on, &seen.severities))),
     }
 }
 
-/// The run. Git and the proposer belong to one thread, so everything is read here.
-fn analyse(args: &Fix, answers: &Answers, seen: &Mutex<Seen>) -> Analysis {
-    let (pass, _) = match read(args, Progress::new(true)) {
-        Ok(read) => read,
-        Err(failure) => {
-            if let Ok(mut seen) = seen.lock() {
-                seen.failure = Some(failure.to_string());
-            }
-            return Analysis::default();
-        }
+/// The commit that is read, of a clone of the very repository that is written to. Names of findings
+/// hang on the repository's address, so all spellings of it become one.
+fn belongs(checkout: &mut Checkout, website: &str, full_name: &str) -> Result<String, Failure> {
+    let folder = checkout.root.display();
+    let Some(head) = checkout.head.clone() else {
+        return Err(Failure::Input(format!(
+            "{folder}: --open needs a Git repository whose HEAD is on GitHub"
+        )));
     };
-    let prepared = pass.prepare();
-    let run = pipeline::run(&prepared.context(answers));
-    if let Ok(mut seen) = seen.lock() {
-        seen.text = text(&run, &[], false);
-        seen.severities = super::severities(&run);
+    let place = checkout.repo_id.split_once('/').map(|(_, path)| path);
+    if !place.is_some_and(|path| path.eq_ignore_ascii_case(full_name)) {
+        return Err(Failure::Input(match place {
+            Some(_) => format!(
+                "{folder}: its remote `origin` is {}, and not {full_name} of --github-repo; nothing was written",
+                checkout.repo_id
+            ),
+            None => format!(
+                "{folder}: it has no remote `origin`, so it may not be {full_name}; nothing was written"
+            ),
+        }));
     }
-    pass.wanted(&run)
+    checkout.repo_id = normalise_remote(&format!("{website}/{full_name}"));
+    Ok(head)
+}
+
+/// Why nothing was written, and what helps.
+fn refused(stale: &Stale, checkout: &Checkout) -> Failure {
+    let todo = match checkout.is_ahead_of(&stale.head) {
+        true => "push HEAD first",
+        false => "check out that commit first",
+    };
+    Failure::Input(format!("{stale}: {todo}; nothing was written"))
 }
 
 /// What happened on GitHub, for people.

@@ -21,7 +21,7 @@ use crate::dump;
 use crate::files::Files;
 use crate::forge::RepositoryFacts;
 use crate::forge::marker::Key;
-use crate::github::{self, Credentials, Endpoint, GitHub, Observer, Transport};
+use crate::github::{self, Credentials, GitHub, Observer, Transport};
 use crate::metrics::Metrics;
 use crate::repo::gateway::{self, Gateway, Upstream};
 use crate::repo::mirror::{self, Mirror, MirrorError};
@@ -86,7 +86,7 @@ impl Office {
         };
         Ok(Self {
             key: forge::marker_key(&args.forge)?,
-            server: server(&args, &endpoint),
+            server: forge::website(args.github_server_url.as_deref(), &endpoint),
             transport: Transport::with(endpoint, credentials, settings)?,
             _lock: mirror::take(&cache)?,
             installations: Mutex::default(),
@@ -198,8 +198,10 @@ impl Office {
         let rules = pass.session.config.pull_requests.clone();
         let asks = self.args.onboard || pass.session.config.onboarding;
         let is_new = !pass.session.configured;
+        let reads = pass.session.checkout.head.clone().unwrap_or_default();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
-        let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
+        let analyse =
+            |base: &str, answers: &Answers| -> Analysis { lock(&pass).analyse(base, answers) };
         let work = Work {
             github: &github,
             rules: &rules,
@@ -207,6 +209,7 @@ impl Office {
             now: Timestamp::now(),
             dry_run: self.args.dry_run,
             workflow_token: false,
+            reads: &reads,
             analyse: &analyse,
         };
         Ok(match asks && is_new {
@@ -390,20 +393,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failed> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Failed::Input(format!("internal: {e}")))
-}
-
-/// Where repositories are cloned from: the API's host, without what belongs to the API.
-fn server(args: &Serve, endpoint: &Endpoint) -> String {
-    let given = args.github_server_url.as_deref().map(str::trim);
-    let url = match given.filter(|u| !u.is_empty()) {
-        Some(url) => url,
-        None if endpoint.rest == "https://api.github.com" => "https://github.com",
-        None => endpoint
-            .rest
-            .strip_suffix("/api/v3")
-            .unwrap_or(&endpoint.rest),
-    };
-    url.trim_end_matches('/').to_owned()
 }
 
 fn cache_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {

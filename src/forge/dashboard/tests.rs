@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::finding::Class;
-use crate::forge::decide::{OurPull, Query};
+use crate::forge::decide::{Checks, OurPull, Query};
 use crate::forge::marker::Paused;
 use crate::forge::ticks::{Tick, ticked};
 use crate::forge::{Actor, Issue};
@@ -77,6 +77,25 @@ fn wanted(fingerprint: &str, severity: Severity, summary: &str) -> Wanted {
         object: None,
         class: None,
         unheard: None,
+    }
+}
+
+fn fix(title: &str) -> Fix {
+    Fix {
+        branch: "kubemend/shop/x".to_owned(),
+        target: String::new(),
+        change: String::new(),
+        result: String::new(),
+        title: title.to_owned(),
+        body: String::new(),
+        commit: String::new(),
+        files: BTreeMap::new(),
+        base: String::new(),
+        evidence: String::new(),
+        draft: true,
+        asked_for: false,
+        checks: Checks::default(),
+        proposer: String::new(),
     }
 }
 
@@ -207,11 +226,13 @@ impl Day {
         );
         unknown.ending = WantedEnding::Unknown;
         day.wanted.push(unknown);
-        day.wanted.push(wanted(
+        let mut opened = wanted(
             "aaaa14",
             Severity::High,
             "Deployment shop/web: image web:2.4.O not found",
-        ));
+        );
+        opened.ending = WantedEnding::Fix(Box::new(fix("restore image web:2.3.1")));
+        day.wanted.push(opened);
         day.actions.push(Action::Open {
             fingerprint: "aaaa14".to_owned(),
         });
@@ -264,14 +285,36 @@ fn a_bad_day_is_listed_completely() {
     );
     for w in Day::bad().wanted {
         let shown = body.matches(w.summary.as_str()).count();
-        let by_title = ["aaaa01", "aaaa02"].contains(&w.fingerprint.as_str());
-        let coded = ["aaaa14"].contains(&w.fingerprint.as_str());
-        assert!(
-            shown == 1 || by_title || coded,
-            "{}: {shown}\n{body}",
-            w.summary
-        );
+        let by_title = ["aaaa01", "aaaa02", "aaaa14"].contains(&w.fingerprint.as_str());
+        assert!(shown == 1 || by_title, "{}: {shown}\n{body}", w.summary);
     }
+}
+
+/// The next pass finds what this one opened, and has nothing to write.
+#[test]
+fn what_is_new_reads_like_what_is_there() {
+    let mut day = Day::quiet();
+    for (fingerprint, number) in [("aaaa01", 11), ("aaaa02", 12)] {
+        let mut opened = wanted(fingerprint, Severity::Critical, "Deployment shop/web");
+        opened.ending = WantedEnding::Fix(Box::new(Fix {
+            draft: number == 12,
+            ..fix(&format!("restore image {number}"))
+        }));
+        day.wanted.push(opened);
+        day.opened.insert(fingerprint.to_owned(), number);
+        day.actions.push(Action::Open {
+            fingerprint: fingerprint.to_owned(),
+        });
+    }
+    let first = day.render();
+    day.actions = vec![
+        leave("aaaa01", Why::Current(11)),
+        leave("aaaa02", Why::Current(12)),
+    ];
+    day.opened.clear();
+    day.observed.pulls = vec![pull(12, "restore image 12"), pull(11, "restore image 11")];
+    assert_eq!(first, day.render());
+    assert!(first.contains("- #12 restore image 12 (draft)\n- #11 restore image 11\n"));
 }
 
 /// A question that gets no issue is listed.

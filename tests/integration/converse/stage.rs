@@ -240,7 +240,8 @@ impl Stage {
 
     async fn pass_around(&self, meanwhile: impl FnOnce(&Self)) -> Result<Done> {
         let client = self.github.client();
-        let analyse = |answers: &Answers| self.analyse(answers);
+        let reads = self.github.branch("main").unwrap();
+        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -248,12 +249,13 @@ impl Stage {
             now: self.github.now(),
             dry_run: false,
             workflow_token: false,
+            reads: &reads,
             analyse: &analyse,
         };
         let mut observed = self.observe(&client).await?;
         meanwhile(self);
         let heard = converse::hear(&work, &mut observed).await?;
-        let analysis = (work.analyse)(&heard.answers);
+        let analysis = (work.analyse)("main", &heard.answers);
         let mut report = Report::default();
         if observed.paused.is_none() {
             self.carry_out(&client, &observed, &analysis, &mut report)
@@ -269,7 +271,8 @@ impl Stage {
 
     pub async fn dry_pass(&self) -> Done {
         let client = self.github.client();
-        let analyse = |answers: &Answers| self.analyse(answers);
+        let reads = self.github.branch("main").unwrap();
+        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -277,11 +280,12 @@ impl Stage {
             now: self.github.now(),
             dry_run: true,
             workflow_token: false,
+            reads: &reads,
             analyse: &analyse,
         };
         let mut observed = self.observe(&client).await.unwrap();
         let heard = converse::hear(&work, &mut observed).await.unwrap();
-        let analysis = (work.analyse)(&heard.answers);
+        let analysis = (work.analyse)("main", &heard.answers);
         let report = Report::default();
         let answered = converse::answer(&work, &heard, &observed, &analysis, &report)
             .await
@@ -296,7 +300,8 @@ impl Stage {
     /// The whole pass as it is.
     pub async fn run(&self) -> Report {
         let client = self.github.client();
-        let analyse = |answers: &Answers| self.analyse(answers);
+        let reads = self.github.branch("main").unwrap();
+        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -304,6 +309,7 @@ impl Stage {
             now: self.github.now(),
             dry_run: false,
             workflow_token: false,
+            reads: &reads,
             analyse: &analyse,
         };
         cycle::run(&work).await

@@ -193,7 +193,8 @@ async fn merged_and_returned() {
     stage.github.human("alice").merge(first, "squash");
     // a run that has not seen the merge yet
     stage.reads = Some(before);
-    stage.idle().await;
+    let stale = stage.idle().await.stale.unwrap();
+    assert_eq!(stale.head, stage.github.branch("main").unwrap());
     stage.reads = None;
     stage.idle().await;
     assert_eq!(stage.open(), [0; 0], "Git is right now");
