@@ -434,8 +434,10 @@ pub enum Topic {
 pub enum Why {
     /// A human closed it; the pull request or issue.
     ClosedByHuman(u64),
-    /// Ignored by label, command or configuration.
+    /// Ignored by label or command.
     Ignored,
+    /// Ignored by configuration: only a change of it brings the finding back.
+    IgnoredByRules,
     /// It is there already, and current.
     Current(u64),
     /// A human works on it.

@@ -142,7 +142,10 @@ async fn what_people_closed_comes_back_when_they_say_so() {
         let bob = stage.github.human("bob");
         assert_eq!(stage.github.open_pulls().len(), 1);
         match way {
-            "box" => bob.tick_box(stage.dashboard, "kubemend:unignore=bbbbbbbb2222"),
+            "box" => bob.tick_box(
+                stage.dashboard,
+                &format!("kubemend:unignore={} ", stage.closed),
+            ),
             "label" => bob.unlabel(stage.closed, "kubemend/ignored"),
             way => drop(bob.comment(stage.closed, &format!("/kubemend {way}"))),
         }
