@@ -7,6 +7,7 @@ use kubemend::forge::decide::{Action, Why};
 use kubemend::forge::marker::{self, Marker};
 
 use super::stage::{BROKEN, FILE, Stage, fingerprint, proposed};
+use crate::support::github::{Fault, On};
 
 const OPEN: &str = "kubemend/shop/web-open-aaaaaaaa";
 
@@ -158,6 +159,37 @@ async fn what_people_closed_comes_back_when_they_say_so() {
         }
         quiet(&stage).await;
         assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+    }
+}
+
+/// Nobody is told what became of a box: it is kept until it was carried out.
+#[tokio::test]
+async fn a_tick_is_kept_until_it_was_carried_out() {
+    for what in ["no answer", "refused"] {
+        let mut stage = Stage::whole().await;
+        stage.github.human("bob").tick_box(
+            stage.dashboard,
+            &format!("kubemend:unignore={} ", stage.closed),
+        );
+        stage.silent = what == "no answer";
+        if what == "refused" {
+            let opening = On::route("POST", "/repos/{owner}/{repo}/pulls");
+            stage
+                .github
+                .fault(opening, Fault::status(422, "Validation Failed"));
+        }
+        for _ in 0..2 {
+            stage.run_well().await;
+            assert_eq!(stage.github.open_pulls().len(), 1, "{what}");
+            let pending = stage.marker(stage.closed).pending;
+            assert!(!pending.is_empty(), "{what}");
+        }
+        stage.silent = false;
+        stage.github.heal();
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{what}");
+        assert_eq!(stage.marker(stage.closed).pending, [""; 0], "{what}");
+        quiet(&stage).await;
     }
 }
 
