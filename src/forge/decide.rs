@@ -86,9 +86,7 @@ pub fn decide(
 fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted) -> Vec<Action> {
     match &wanted.ending {
         WantedEnding::Fix(fix) => fixes::judge(view, tally, wanted, fix),
-        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query)
-            .into_iter()
-            .collect(),
+        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query),
         WantedEnding::Refused { code, .. } => {
             vec![fixes::leave(wanted, Why::Refused(code.clone()))]
         }

@@ -602,7 +602,9 @@ fn fix(name: &str, answers: &Answers) -> Fix {
         base: "main".to_owned(),
         evidence: String::new(),
         draft: false,
-        asked_for: false,
+        asked_for: answers
+            .get(&key(name))
+            .is_some_and(|said| *said != Said::default()),
         checks: kubemend::forge::decide::Checks::default(),
         proposer: "playbook memory".to_owned(),
     }

@@ -94,6 +94,52 @@ async fn a_question_is_answered_by_a_pull_request() {
     }
 }
 
+/// A person chose, saw what came of it, and closed it: that no is newer than the answer.
+#[tokio::test]
+async fn a_pull_request_from_an_answer_stays_closed() {
+    for way in ["retry", "label"] {
+        let stage = Stage::whole().await;
+        let bob = stage.github.human("bob");
+        bob.comment(stage.question, "/kubemend choose 2");
+        stage.run_well().await;
+        let number = stage.github.open_pulls().pop().unwrap().number;
+        stage.github.human("alice").close(number);
+        let pulls = stage.github.pulls().len();
+        for _ in 0..3 {
+            stage.github.advance(Duration::from_secs(60));
+            let report = stage.run_well().await;
+            let left = Action::Leave {
+                fingerprint: fingerprint("question"),
+                why: Why::ClosedByHuman(number),
+            };
+            assert!(report.actions.contains(&left), "{:#?}", report.actions);
+        }
+        assert_eq!(stage.github.pulls().len(), pulls, "nothing is opened");
+        assert!(!stage.github.item(stage.question).open, "nor asked again");
+        let told = stage.github.comments(number);
+        let told = told.iter().filter(|(_, b)| b.contains("Closed by `alice`"));
+        assert_eq!(told.count(), 1);
+        quiet(&stage).await;
+        match way {
+            "label" => {
+                bob.unlabel(number, "kubemend/ignored");
+                stage.run_well().await;
+                assert!(stage.github.item(stage.question).open, "asked again");
+                assert_eq!(stage.marker(stage.question).chosen, None, "from new");
+                quiet(&stage).await;
+                assert_eq!(stage.github.pulls().len(), pulls);
+                stage.github.advance(Duration::from_secs(60));
+                bob.comment(stage.question, "/kubemend choose 1");
+            }
+            _ => drop(bob.comment(number, "/kubemend retry")),
+        }
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+        quiet(&stage).await;
+        assert_eq!(stage.github.pulls().len(), pulls + 1, "{way}");
+    }
+}
+
 /// A choice counts only for the options that were offered.
 #[tokio::test]
 async fn a_choice_names_its_options() {
