@@ -32,8 +32,8 @@ pub enum Change {
     Allow,
     /// `recreate@<head>`, `approve=<fingerprint>@`.
     Pending(String),
-    /// What was pending is done.
-    Settled,
+    /// Something that was pending is done.
+    Settled(String),
     /// The dashboard: paused.
     Pause(Paused),
     /// The dashboard: not paused any more.
@@ -68,7 +68,7 @@ pub fn apply(marker: &mut Marker, change: &Change) {
             add(&mut marker.labels, IGNORED);
         }
         Change::Pending(what) => pending(marker, what),
-        Change::Settled => marker.pending.clear(),
+        Change::Settled(what) => marker.pending.retain(|p| p != what),
         Change::Pause(paused) => {
             // who was first stays
             marker.paused.get_or_insert_with(|| paused.clone());
@@ -164,7 +164,7 @@ mod tests {
             Change::Unignore,
             Change::Allow,
             Change::Pending("retry@abc".into()),
-            Change::Settled,
+            Change::Settled("retry@abc".into()),
             Change::Pause(Paused {
                 by: "ann".into(),
                 since: Timestamp::UNIX_EPOCH,

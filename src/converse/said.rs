@@ -38,7 +38,9 @@ pub fn answers(observed: &Observed) -> Answers {
         };
         let answered = marker.closed == Some(ClosedBecause::Answered);
         let again = asked.retry.contains(&question.number);
-        if question.open || again || (answered && live.contains(marker.key.as_str())) {
+        // what we closed and people opened again was carried out: it waits for another answer
+        let waits = question.open && marker.closed.is_none();
+        if waits || again || (answered && live.contains(marker.key.as_str())) {
             hear(&mut out, marker);
         }
     }

@@ -1,6 +1,6 @@
 //! [`answer`]: one comment for each request, after the pass did what it could.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Reason, because};
 use crate::code::Code;
@@ -40,18 +40,36 @@ pub async fn answer(
         report,
     };
     let mut written = 0;
+    let (mut told, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for request in &heard.requests {
         let author = request
             .comments
             .first()
             .map(|c| Reason::asked_by(&c.author));
         let answered = because(author.unwrap_or_default(), voice.answer(request));
-        written += usize::from(answered.await?);
+        let reply = answered.await?;
+        written += usize::from(reply == Reply::Written);
+        if reply == Reply::Waits {
+            waiting.insert(request.number);
+        } else if request.items.iter().any(|i| i.verdict == Verdict::Heard) {
+            told.insert(request.number);
+        }
     }
-    for number in &heard.pending {
-        voice.settle(*number).await?;
+    for number in heard.pending.difference(&waiting) {
+        voice.settle(*number, told.contains(number)).await?;
     }
     Ok(written)
+}
+
+/// What has become of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    /// It is there now.
+    Written,
+    /// It was there already, or nobody may write one.
+    Needless,
+    /// The next pass hears it again.
+    Waits,
 }
 
 struct Voice<'a, 'w> {
@@ -71,39 +89,38 @@ fn unless_outage<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 impl Voice<'_, '_> {
-    /// Whether an answer was written.
-    async fn answer(&self, request: &Request) -> Result<bool> {
+    async fn answer(&self, request: &Request) -> Result<Reply> {
         let github = self.work.github;
         // who cannot see what was answered would answer twice: the next pass tries again
         let Some(said) = unless_outage(github.comments(request.number).await)? else {
-            return Ok(false);
+            return Ok(Reply::Waits);
         };
         let done = threads::answered(self.work, self.observed, &said);
         let open = |c: &&Comment| !done.contains(&answers(c));
         let comments: Vec<Comment> = request.comments.iter().filter(open).cloned().collect();
         if comments.is_empty() {
-            return Ok(false);
+            return Ok(Reply::Needless);
         }
         let request = Request {
             comments,
             ..request.clone()
         };
         let body = self.body(&request).await?;
-        let written = match github.add_comment(request.number, &body).await {
-            Ok(_) => true,
+        let reply = match github.add_comment(request.number, &body).await {
+            Ok(_) => Reply::Written,
             // where nobody may comment, the reaction alone says that it was handled
-            Err(Error::Forbidden(_) | Error::Gone(_)) => false,
+            Err(Error::Forbidden(_) | Error::Gone(_)) => Reply::Needless,
             // it stays unanswered, and is heard again
-            Err(error) => return unless_outage(Err(error)).map(|_: Option<()>| false),
+            Err(error) => return unless_outage(Err(error)).map(|_: Option<()>| Reply::Waits),
         };
-        if written {
+        if reply == Reply::Written {
             self.only_once(&request).await?;
         }
         let content = if is_done(&request) { "rocket" } else { "-1" };
         for comment in &request.comments {
             unless_outage(github.react(comment, content).await)?;
         }
-        Ok(written)
+        Ok(reply)
     }
 
     /// A proxy may have sent it twice, or another pass was as fast: the first answer stays.
@@ -138,21 +155,59 @@ impl Voice<'_, '_> {
         Ok(hidden::with(&text, &marker, self.work.key))
     }
 
-    /// What is pending was done by this pass, or cannot be.
-    async fn settle(&self, number: u64) -> Result<()> {
+    /// What is pending was done by this pass, or cannot be. The rest stays: nobody is told what
+    /// became of a box.
+    async fn settle(&self, number: u64, told: bool) -> Result<()> {
         if self.observed.paused.is_some() {
             return Ok(());
         }
         let is_pull = self.observed.pulls.iter().any(|p| p.pull.number == number);
         let key = self.work.key;
-        let settled = |body: &str| match hidden::read(body, key) {
-            Some(mut marker) if !marker.pending.is_empty() => {
-                apply(&mut marker, &Change::Settled);
-                hidden::with(body, &marker, key)
+        let settled = |body: &str| {
+            let Some(mut marker) = hidden::read(body, key) else {
+                return body.to_owned();
+            };
+            let mut done = marker.pending.clone();
+            done.retain(|what| self.is_settled(number, what, told));
+            if done.is_empty() {
+                return body.to_owned();
             }
-            _ => body.to_owned(),
+            let changes = done.into_iter().map(Change::Settled);
+            changes.for_each(|change| apply(&mut marker, &change));
+            hidden::with(body, &marker, key)
         };
         unless_outage(ear::edit(self.work, number, is_pull, settled).await).map(drop)
+    }
+
+    fn is_settled(&self, number: u64, what: &str, told: bool) -> bool {
+        let (name, head) = what.split_once('@').unwrap_or((what, ""));
+        let mut pulls = self.observed.pulls.iter();
+        let moved = pulls.any(|p| p.pull.number == number && p.pull.head_sha != head);
+        if moved || name == "revert" {
+            return true;
+        }
+        let wanted = match name.strip_prefix("approve=") {
+            Some(of) => self.analysis.wanted.iter().find(|w| w.fingerprint == of),
+            None => self.wanted(number),
+        };
+        let Some(wanted) = wanted else {
+            return self.analysis.complete;
+        };
+        let unread =
+            wanted.ending == WantedEnding::Unknown || self.why(wanted) == Some(Why::Unreadable);
+        !unread && (told || !self.has_failed(wanted))
+    }
+
+    /// Whether it was tried, and is not there.
+    fn has_failed(&self, wanted: &Wanted) -> bool {
+        let tried = self.report.actions.iter().any(|action| match action {
+            Action::Open { fingerprint }
+            | Action::Refresh { fingerprint, .. }
+            | Action::Ask { fingerprint, .. } => *fingerprint == wanted.fingerprint,
+            _ => false,
+        });
+        let mut touched = self.report.pulls.iter().chain(&self.report.questions);
+        tried && !touched.any(|t| t.fingerprint == wanted.fingerprint)
     }
 
     // ---- what to say

@@ -87,7 +87,7 @@ fn hint(heading: &str) -> &'static str {
     match heading {
         WAITING => "Tick a box to open the pull request now, whatever the limits say.",
         CLOSED => "Tick a box to have it proposed again.",
-        FAILED => "Tick a box to try again. `kubemend explain CODE` says more about a code.",
+        FAILED => "Every run tries again. `kubemend explain CODE` says more about a code.",
         PROBLEMS => "What cannot be read is not mended.",
         _ => "",
     }
@@ -220,7 +220,7 @@ fn sections(dashboard: &Dashboard<'_>) -> Sections {
             && let Some(wanted) = by_fingerprint.get(fingerprint.as_str())
         {
             told.insert(fingerprint.as_str());
-            left(wanted, why, &mut all);
+            left(dashboard, wanted, why, &mut all);
         }
     }
     for wanted in dashboard.wanted {
@@ -342,7 +342,7 @@ fn asked_now<'d>(dashboard: &Dashboard<'d>) -> Vec<(u64, &'d str)> {
 }
 
 /// A finding that was left as it is, under the heading of its reason.
-fn left(wanted: &Wanted, why: &Why, all: &mut Sections) {
+fn left(dashboard: &Dashboard<'_>, wanted: &Wanted, why: &Why, all: &mut Sections) {
     let what = summary(wanted);
     let fp = &wanted.fingerprint;
     let mut put = |heading, text: String| add(all, heading, wanted.severity, text);
@@ -384,27 +384,29 @@ fn left(wanted: &Wanted, why: &Why, all: &mut Sections) {
         ),
         Why::ClosedByHuman(n) => put(
             CLOSED,
-            ticket("unignore", fp, &what, &format!("closed by a person: #{n}")),
+            ticket(
+                "unignore",
+                &n.to_string(),
+                &what,
+                &format!("closed by a person: #{n}"),
+            ),
         ),
         Why::Ignored => put(
             CLOSED,
-            ticket(
-                "unignore",
-                fp,
-                &what,
-                "ignored by label, command or configuration",
-            ),
+            ticket("unignore", fp, &what, "ignored by label or command"),
         ),
-        Why::Loop(n) => put(
-            FAILED,
-            ticket(
-                "retry",
-                fp,
-                &what,
-                &format!("the same change came back: #{n}"),
-            ),
-        ),
-        Why::Refused(code) => put(FAILED, ticket("retry", fp, &what, &refused(wanted, code))),
+        Why::IgnoredByRules => put(CLOSED, format!("- {what} (ignored by configuration)")),
+        Why::Loop(n) => {
+            // one that is merged or closed is not made again: it takes a new one
+            let mut pulls = dashboard.observed.pulls.iter().map(|p| &p.pull);
+            let name = match pulls.any(|p| p.number == *n && is_open(p)) {
+                true => "retry",
+                false => "approve",
+            };
+            let why = format!("the same change came back: #{n}; tick the box to propose it again");
+            put(FAILED, ticket(name, fp, &what, &why));
+        }
+        Why::Refused(code) => put(FAILED, format!("- {what} ({})", refused(wanted, code))),
     }
 }
 
@@ -433,16 +435,14 @@ fn without_action(wanted: &Wanted, all: &mut Sections) {
         }
         WantedEnding::Fix(_) | WantedEnding::Settled => return,
     };
-    let text = ticket("retry", &wanted.fingerprint, &summary(wanted), &why);
+    let text = format!("- {} ({why})", summary(wanted));
     add(all, FAILED, wanted.severity, text);
 }
 
-fn ticket(name: &str, fingerprint: &str, what: &str, why: &str) -> String {
+/// A box: what it does, and to which finding or number.
+fn ticket(name: &str, of: &str, what: &str, why: &str) -> String {
     // it goes into a comment: nothing may end it
-    let id: String = fingerprint
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
+    let id: String = of.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("- [ ] <!-- kubemend:{name}={id} -->{what} ({why})")
 }
 

@@ -85,9 +85,7 @@ pub fn decide(
 fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted) -> Vec<Action> {
     match &wanted.ending {
         WantedEnding::Fix(fix) => fixes::judge(view, tally, wanted, fix),
-        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query)
-            .into_iter()
-            .collect(),
+        WantedEnding::Question(query) => questions::judge(view, tally, wanted, query),
         WantedEnding::Refused { code, .. } => {
             vec![fixes::leave(wanted, Why::Refused(code.clone()))]
         }
@@ -429,8 +427,10 @@ pub enum Topic {
 pub enum Why {
     /// A human closed it; the pull request or issue.
     ClosedByHuman(u64),
-    /// Ignored by label, command or configuration.
+    /// Ignored by label or command.
     Ignored,
+    /// Ignored by configuration: only a change of it brings the finding back.
+    IgnoredByRules,
     /// It is there already, and current.
     Current(u64),
     /// A human works on it.

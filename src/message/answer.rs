@@ -320,7 +320,8 @@ pub fn left(why: &Why) -> String {
     match why {
         Why::Current(n) => format!("Nothing changed: the same is still what kubemend proposes in #{n}."),
         Why::ClosedByHuman(n) => format!("A person closed #{n}, and that means no."),
-        Why::Ignored => "It is ignored by label, command or configuration.".to_owned(),
+        Why::Ignored => "It is ignored by label or command.".to_owned(),
+        Why::IgnoredByRules => "It is ignored by configuration.".to_owned(),
         Why::HandsOff(n) => format!(
             "A person works on #{n}, so kubemend does not touch it. `/kubemend recreate` throws these commits away."
         ),
@@ -532,6 +533,7 @@ mod tests {
             Outcome::Left(Why::Current(3)),
             Outcome::Left(Why::ClosedByHuman(3)),
             Outcome::Left(Why::Ignored),
+            Outcome::Left(Why::IgnoredByRules),
             Outcome::Left(Why::HandsOff(3)),
             Outcome::Left(Why::Frozen(3)),
             Outcome::Left(Why::Merged(3)),

@@ -62,7 +62,11 @@ impl Writer<'_> {
         let Some(now) = self.unchanged_issue(number).await? else {
             return Ok(());
         };
-        let marker = self.question_marker(self.marker(number), wanted, query);
+        let mut before = self.marker(number);
+        if !now.open || before.closed.is_some() {
+            before = self.asked_anew(number, before);
+        }
+        let marker = self.question_marker(before, wanted, query);
         let body = question_body(
             query,
             wanted.unheard.as_deref(),
@@ -83,6 +87,21 @@ impl Writer<'_> {
         self.remember(number, &query.title, body, &marker);
         self.asked(number, "updated", &wanted.fingerprint);
         Ok(())
+    }
+
+    /// An answer of the past was carried out, or refused: a question that comes back waits for
+    /// another. Only a hint that just came with the wish to try again still counts.
+    fn asked_anew(&self, number: u64, mut before: Marker) -> Marker {
+        if !self.observed.asked.retry.contains(&number) {
+            before.hints.clear();
+        }
+        Marker {
+            chosen: None,
+            chosen_of: String::new(),
+            set: Vec::new(),
+            offered: None,
+            ..before
+        }
     }
 
     fn question_marker(&self, before: Marker, wanted: &Wanted, query: &Query) -> Marker {

@@ -190,6 +190,12 @@ impl Day {
                 Why::Ignored,
             )
             .with(
+                "aaaa15",
+                Severity::High,
+                "CronJob ops/report: fails",
+                Why::IgnoredByRules,
+            )
+            .with(
                 "aaaa09",
                 Severity::High,
                 "Deployment shop/worker: exits with code 1",
@@ -425,8 +431,9 @@ fn ticks_are_read_back() {
     for (name, of) in [
         ("approve", "aaaa03"),
         ("approve", "aaaa04"),
-        ("unignore", "aaaa07"),
-        ("retry", "aaaa09"),
+        ("unignore", "7"),
+        ("unignore", "aaaa08"),
+        ("approve", "aaaa10"),
         ("pause", ""),
     ] {
         let tick = Tick {
@@ -434,5 +441,9 @@ fn ticks_are_read_back() {
             of: of.to_owned(),
         };
         assert!(ticks.contains(&tick), "{tick:?} not in {ticks:?}");
+    }
+    // no box where none would act: refused, without an answer, ignored by configuration
+    for of in ["aaaa09", "aaaa13", "aaaa15"] {
+        assert!(ticks.iter().all(|t| t.of != of), "{of} in {ticks:?}");
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted, fix: &F
     if let Some(joined) = join(view, tally, wanted, fix, &older) {
         return vec![joined];
     }
-    let again = fix.asked_for || asked_again(view, wanted, &same);
+    let answered = fix.asked_for && !ended_after_answer(view, wanted, &same);
+    let again = answered || asked_again(view, wanted, &same);
     if !again {
         if let Some(actions) = refused_before(view, wanted, fix, &same) {
             return actions;
@@ -74,6 +75,19 @@ fn asked_again(view: &View<'_>, wanted: &Wanted, same: &[&Known<'_>]) -> bool {
         || view.asked_again(pulls.chain(questions))
 }
 
+/// Whether people closed or merged a pull request for it after they could give the answer: an answer
+/// lifts limits, and never a no that is newer.
+fn ended_after_answer(view: &View<'_>, wanted: &Wanted, same: &[&Known<'_>]) -> bool {
+    let questions = view.questions.iter();
+    let questions = questions.filter(|q| q.issue.open && q.marker.key == wanted.key);
+    let asked = questions.map(|q| q.marker.offered.unwrap_or(q.issue.created_at));
+    let pulls = view.open().filter(|p| p.marker.key == wanted.key);
+    let since = asked.chain(pulls.map(|p| p.pull.created_at)).max();
+    let by_people = |p: &&&Known<'_>| p.closed_by_us(view.observed.me.id).is_none();
+    let ends = same.iter().filter(by_people).map(|p| p.pull.closed_at);
+    since.is_some_and(|since| ends.flatten().any(|end| end > since))
+}
+
 /// An open pull request for this very finding.
 fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Action> {
     let number = open.number();
@@ -112,7 +126,7 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
 }
 
 /// Leave it, and say so once.
-fn noticed(wanted: &Wanted, why: Why, about: &Known<'_>, topic: Topic) -> Vec<Action> {
+pub(super) fn noticed(wanted: &Wanted, why: Why, about: &Known<'_>, topic: Topic) -> Vec<Action> {
     let mut actions = vec![leave(wanted, why)];
     // a label that could not be set is tried again; one that people took off stays off
     let labelled = topic != Topic::Closed || has_label(&about.marker.labels, IGNORED);
@@ -314,7 +328,7 @@ fn came_back(same: &[&Known<'_>], merged: &Known<'_>) -> bool {
 }
 
 /// Whether a close by people still counts.
-fn still_no(view: &View<'_>, closed: &Known<'_>) -> bool {
+pub(super) fn still_no(view: &View<'_>, closed: &Known<'_>) -> bool {
     if closed.closed_by_us(view.observed.me.id).is_some() {
         return false;
     }

@@ -121,7 +121,7 @@ pub(super) fn configured(view: &View<'_>, wanted: &Wanted) -> Option<Why> {
         return Some(Why::Paused);
     }
     let ignored = view.rules.ignore.iter().any(|i| is_ignored(i, wanted));
-    ignored.then_some(Why::Ignored)
+    ignored.then_some(Why::IgnoredByRules)
 }
 
 /// An empty rule ignores nothing.

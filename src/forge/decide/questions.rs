@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::fixes::leave;
+use super::fixes::{self, leave};
 use super::gates::{self, Tally};
-use super::view::{Health, KnownIssue, View, has_label};
-use super::{Action, Query, STOP_UPDATING, Wanted, WantedEnding, Why};
-use crate::forge::identity;
+use super::view::{Health, Known, KnownIssue, View, has_label};
+use super::{Action, Query, STOP_UPDATING, Topic, Wanted, WantedEnding, Why};
 use crate::forge::marker::ClosedBecause;
+use crate::forge::{PullState, identity};
 
 /// What is done for one question.
 pub(super) fn judge(
@@ -15,43 +15,78 @@ pub(super) fn judge(
     tally: &mut Tally,
     wanted: &Wanted,
     query: &Query,
-) -> Option<Action> {
+) -> Vec<Action> {
     if !view.rules.questions || !view.observed.facts.has_issues {
-        return None;
+        return Vec::new();
     }
+    let leave = |why| vec![leave(wanted, why)];
     if let Some(why) = gates::configured(view, wanted) {
-        return Some(leave(wanted, why));
+        return leave(why);
     }
     let pull = view.open().find(|p| p.marker.key == wanted.key);
     if let Some(pull) = pull {
         // one thing at a time: the pull request is there already
-        return Some(leave(wanted, Why::Current(pull.number())));
+        return leave(Why::Current(pull.number()));
     }
-    let ask = |number| Action::Ask {
-        fingerprint: wanted.fingerprint.clone(),
-        number,
+    let ask = |number| {
+        vec![Action::Ask {
+            fingerprint: wanted.fingerprint.clone(),
+            number,
+        }]
     };
     let known = latest(view, wanted, query);
     if let Some(open) = known.filter(|q| q.issue.open) {
-        return Some(match kept(view, wanted, query, open) {
-            Some(why) => leave(wanted, why),
+        return match kept(view, wanted, query, open) {
+            Some(why) => leave(why),
             None => ask(Some(open.issue.number)),
-        });
+        };
     }
     if !view.observed.complete {
-        return Some(leave(wanted, Why::Unreadable));
+        return leave(Why::Unreadable);
     }
-    let again = view.observed.asked.approve.contains(&wanted.fingerprint)
-        || view.asked_again(known.iter().map(|q| q.issue.number));
-    if !again {
-        let closed = known.filter(|q| still_no(view, q));
-        let why = closed.map(|q| Why::ClosedByHuman(q.issue.number));
-        if let Some(why) = why.or_else(|| held_back(view, tally, wanted)) {
-            return Some(leave(wanted, why));
+    let pulls = ended(view, wanted);
+    if !asked_again(view, wanted, known, &pulls) {
+        if let Some(closed) = known.filter(|q| still_no(view, q)) {
+            return leave(Why::ClosedByHuman(closed.issue.number));
+        }
+        if let Some(actions) = refused_before(view, wanted, &pulls) {
+            return actions;
+        }
+        if let Some(why) = held_back(view, tally, wanted) {
+            return leave(why);
         }
     }
     tally.asked();
-    Some(ask(known.map(|q| q.issue.number)))
+    ask(known.map(|q| q.issue.number))
+}
+
+/// Pull requests of ours for a finding that are not open any more.
+fn ended<'v, 'a>(view: &'v View<'a>, wanted: &Wanted) -> Vec<&'v Known<'a>> {
+    let same = |p: &&Known<'_>| p.mine && !p.is_open() && p.marker.key == wanted.key;
+    view.pulls.iter().filter(same).collect()
+}
+
+fn asked_again(
+    view: &View<'_>,
+    wanted: &Wanted,
+    known: Option<&KnownIssue<'_>>,
+    pulls: &[&Known<'_>],
+) -> bool {
+    let numbers = pulls.iter().map(|p| p.number());
+    let numbers = numbers.chain(known.map(|q| q.issue.number));
+    view.observed.asked.approve.contains(&wanted.fingerprint) || view.asked_again(numbers)
+}
+
+/// Who closed the last pull request, one that came from an answer above all, is not asked again.
+fn refused_before(view: &View<'_>, wanted: &Wanted, pulls: &[&Known<'_>]) -> Option<Vec<Action>> {
+    let last = pulls
+        .iter()
+        .max_by_key(|p| (p.pull.closed_at, p.number()))?;
+    let is_no = last.pull.state == PullState::Closed && fixes::still_no(view, last);
+    is_no.then(|| {
+        let why = Why::ClosedByHuman(last.number());
+        fixes::noticed(wanted, why, last, Topic::Closed)
+    })
 }
 
 /// The open issue of a finding, else the one that was closed last. One whose marker was thrown away

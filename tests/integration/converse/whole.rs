@@ -7,6 +7,7 @@ use kubemend::forge::decide::{Action, Why};
 use kubemend::forge::marker::{self, Marker};
 
 use super::stage::{BROKEN, FILE, Stage, fingerprint, proposed};
+use crate::support::github::{Fault, On};
 
 const OPEN: &str = "kubemend/shop/web-open-aaaaaaaa";
 
@@ -93,6 +94,52 @@ async fn a_question_is_answered_by_a_pull_request() {
     }
 }
 
+/// A person chose, saw what came of it, and closed it: that no is newer than the answer.
+#[tokio::test]
+async fn a_pull_request_from_an_answer_stays_closed() {
+    for way in ["retry", "label"] {
+        let stage = Stage::whole().await;
+        let bob = stage.github.human("bob");
+        bob.comment(stage.question, "/kubemend choose 2");
+        stage.run_well().await;
+        let number = stage.github.open_pulls().pop().unwrap().number;
+        stage.github.human("alice").close(number);
+        let pulls = stage.github.pulls().len();
+        for _ in 0..3 {
+            stage.github.advance(Duration::from_secs(60));
+            let report = stage.run_well().await;
+            let left = Action::Leave {
+                fingerprint: fingerprint("question"),
+                why: Why::ClosedByHuman(number),
+            };
+            assert!(report.actions.contains(&left), "{:#?}", report.actions);
+        }
+        assert_eq!(stage.github.pulls().len(), pulls, "nothing is opened");
+        assert!(!stage.github.item(stage.question).open, "nor asked again");
+        let told = stage.github.comments(number);
+        let told = told.iter().filter(|(_, b)| b.contains("Closed by `alice`"));
+        assert_eq!(told.count(), 1);
+        quiet(&stage).await;
+        match way {
+            "label" => {
+                bob.unlabel(number, "kubemend/ignored");
+                stage.run_well().await;
+                assert!(stage.github.item(stage.question).open, "asked again");
+                assert_eq!(stage.marker(stage.question).chosen, None, "from new");
+                quiet(&stage).await;
+                assert_eq!(stage.github.pulls().len(), pulls);
+                stage.github.advance(Duration::from_secs(60));
+                bob.comment(stage.question, "/kubemend choose 1");
+            }
+            _ => drop(bob.comment(number, "/kubemend retry")),
+        }
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+        quiet(&stage).await;
+        assert_eq!(stage.github.pulls().len(), pulls + 1, "{way}");
+    }
+}
+
 /// A choice counts only for the options that were offered.
 #[tokio::test]
 async fn a_choice_names_its_options() {
@@ -142,7 +189,10 @@ async fn what_people_closed_comes_back_when_they_say_so() {
         let bob = stage.github.human("bob");
         assert_eq!(stage.github.open_pulls().len(), 1);
         match way {
-            "box" => bob.tick_box(stage.dashboard, "kubemend:unignore=bbbbbbbb2222"),
+            "box" => bob.tick_box(
+                stage.dashboard,
+                &format!("kubemend:unignore={} ", stage.closed),
+            ),
             "label" => bob.unlabel(stage.closed, "kubemend/ignored"),
             way => drop(bob.comment(stage.closed, &format!("/kubemend {way}"))),
         }
@@ -155,6 +205,37 @@ async fn what_people_closed_comes_back_when_they_say_so() {
         }
         quiet(&stage).await;
         assert_eq!(stage.github.open_pulls().len(), 2, "{way}");
+    }
+}
+
+/// Nobody is told what became of a box: it is kept until it was carried out.
+#[tokio::test]
+async fn a_tick_is_kept_until_it_was_carried_out() {
+    for what in ["no answer", "refused"] {
+        let mut stage = Stage::whole().await;
+        stage.github.human("bob").tick_box(
+            stage.dashboard,
+            &format!("kubemend:unignore={} ", stage.closed),
+        );
+        stage.silent = what == "no answer";
+        if what == "refused" {
+            let opening = On::route("POST", "/repos/{owner}/{repo}/pulls");
+            stage
+                .github
+                .fault(opening, Fault::status(422, "Validation Failed"));
+        }
+        for _ in 0..2 {
+            stage.run_well().await;
+            assert_eq!(stage.github.open_pulls().len(), 1, "{what}");
+            let pending = stage.marker(stage.closed).pending;
+            assert!(!pending.is_empty(), "{what}");
+        }
+        stage.silent = false;
+        stage.github.heal();
+        stage.run_well().await;
+        assert_eq!(stage.github.open_pulls().len(), 2, "{what}");
+        assert_eq!(stage.marker(stage.closed).pending, [""; 0], "{what}");
+        quiet(&stage).await;
     }
 }
 

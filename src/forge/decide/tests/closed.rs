@@ -109,6 +109,47 @@ fn other_values_are_another_question() {
     assert_eq!(closed(1).for_wanted(vec![asked]), [opens(1)]);
 }
 
+/// An answer lifts limits and a no that is older, never a no that is newer.
+#[test]
+fn an_answer_does_not_outlive_a_no() {
+    let closed = |by, hours, change: fn(&mut OurPull, &mut Marker)| {
+        let asked = Forge::new().question(1, 20, |_, m| m.offered = Some(ago(10)));
+        let forge = asked.closed(1, 10, by, hours, change);
+        forge.for_wanted(vec![wants_with(1, |f| f.asked_for = true)])
+    };
+    let opened = [opens(1), closes(20, ClosedBecause::Answered, Some(1))];
+    let left = [leaves(1, Why::ClosedByHuman(10)), notice(10, Topic::Closed)];
+    assert_eq!(closed(HUMAN, 20, NOTHING), opened);
+    assert_eq!(closed(HUMAN, 5, NOTHING), left);
+    assert_eq!(closed(ME, 5, by_us), opened);
+}
+
+/// Who closed what came of an answer is not asked the same again.
+#[test]
+fn a_question_does_not_come_back_after_a_no() {
+    let closed = |by, change: fn(&mut OurPull, &mut Marker)| {
+        let answered = Forge::new().question(1, 20, |i, m| {
+            i.open = false;
+            i.closed_at = Some(ago(10));
+            i.closed_by = Some(actor(ME));
+            m.closed = Some(ClosedBecause::Answered);
+        });
+        answered.closed(1, 10, by, 5, change)
+    };
+    let again = [Action::Ask {
+        fingerprint: fp(1),
+        number: Some(20),
+    }];
+    let no = closed(HUMAN, NOTHING);
+    let left = [leaves(1, Why::ClosedByHuman(10)), notice(10, Topic::Closed)];
+    assert_eq!(no.for_wanted(vec![asks(1)]), left);
+    let retried = no.set(|f| {
+        f.observed.asked.retry.insert(10);
+    });
+    assert_eq!(retried.for_wanted(vec![asks(1)]), again);
+    assert_eq!(closed(ME, by_us).for_wanted(vec![asks(1)]), again);
+}
+
 /// Row 6: what we closed ourselves returns with the problem.
 #[test]
 fn closed_by_us_returns() {

@@ -142,7 +142,7 @@ fn what_the_configuration_ignores_is_left() {
         let forge = Forge::new().set(|f| f.rules.ignore = vec![rule.clone()]);
         forge.for_wanted(vec![wants(1)])
     };
-    let yes = [leaves(1, Why::Ignored)];
+    let yes = [leaves(1, Why::IgnoredByRules)];
     assert_eq!(rule(|r| r.class = Some("OOMKilled".to_owned())), yes);
     assert_eq!(rule(|r| r.name = Some("app*".to_owned())), yes);
     assert_eq!(rule(|r| r.namespace = Some("shop".to_owned())), yes);
