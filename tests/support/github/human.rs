@@ -182,7 +182,7 @@ impl<'g> Human<'g> {
         let id = self.line_comment(number, path, line, text);
         self.act(|s, repo, _| {
             let (_, comment) = s.find_comment(repo, Kind::Line, id)?;
-            comment.created_at = comment.created_at - jiff::SignedDuration::from_mins(7);
+            comment.created_at -= jiff::SignedDuration::from_mins(7);
             Ok(id)
         })
     }
