@@ -31,7 +31,7 @@ pub use check::{ConfigError, Problem};
 pub use layers::{Loaded, Overrides};
 pub use presets::Preset;
 use rules::PathRule;
-pub use rules::Rules;
+pub use rules::{BRANCH_PREFIX, Rules};
 
 /// Names under which a repository keeps its configuration, the first that exists counts.
 pub const REPOSITORY_FILES: [&str; 2] = [".github/kubemend.yaml", ".kubemend.yaml"];

@@ -130,8 +130,10 @@ pub struct Comment {
     pub author: Actor,
     /// Markdown.
     pub body: String,
-    /// When it was written.
+    /// When it was written; a comment of a review: when its draft was begun.
     pub created_at: Timestamp,
+    /// When others could read it first; a comment of a review: when that was sent.
+    pub said_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
     /// How often anybody reacted with 👎 or 🚀, where the forge tells it with the comment.

@@ -399,7 +399,8 @@ impl GitHub {
             .await?;
         // a draft that only its author sees, who may be the person whose token this is: not said yet
         reviews.retain(|r| r.get("state").and_then(Value::as_str) != Some("PENDING"));
-        let mut all = read::list(&lines, |v| read::comment(v, CommentKind::ReviewLine))?;
+        let sent = read::sent(&reviews);
+        let mut all = read::list(&lines, |v| read::line_comment(v, &sent))?;
         all.extend(read::list(&reviews, |v| {
             read::comment(v, CommentKind::Review)
         })?);

@@ -41,6 +41,15 @@ impl Session {
         renderer: Option<&Path>,
     ) -> Result<Self, Failure> {
         let loaded = Loaded::read(config, &checkout.files, &Overrides::default())?;
+        Self::with(checkout, loaded, renderer)
+    }
+
+    /// With settings that were read already.
+    pub(super) fn with(
+        checkout: Checkout,
+        loaded: Loaded,
+        renderer: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let (config, configured) = (loaded.config, loaded.file.is_some());
         let renderer = Renderer::find(renderer.or(config.renderer.as_deref()))?;
         Ok(Self {

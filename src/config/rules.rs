@@ -200,6 +200,9 @@ pub enum Conventional {
     Never,
 }
 
+/// What our branches begin with, unless a repository says otherwise.
+pub const BRANCH_PREFIX: &str = "kubemend/";
+
 impl Default for Rules {
     fn default() -> Self {
         Self {
@@ -207,7 +210,7 @@ impl Default for Rules {
             paused_namespaces: Vec::new(),
             ignore: Vec::new(),
             base_branch: None,
-            branch_prefix: "kubemend/".to_owned(),
+            branch_prefix: BRANCH_PREFIX.to_owned(),
             prefix_old: Vec::new(),
             max_open_prs: 5,
             max_open_per_namespace: 2,

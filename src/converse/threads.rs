@@ -13,6 +13,9 @@ use crate::forge::marker::{Marker, What, fits};
 use crate::forge::{Comment, CommentKind, Issue, PullState};
 use crate::github::Result;
 
+/// GitHub touches the comments of a review a little after it was sent; nobody edits that fast.
+const TOUCHED: SignedDuration = SignedDuration::from_secs(5);
+
 /// How long kubemend listens in what is closed.
 const LISTENS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -184,11 +187,19 @@ pub(super) fn answered(
 }
 
 /// Whether a comment may say something at all: of a known other account, and as it was written.
-/// Somebody else may edit a comment; what it says then is not what its author said.
+/// What this account writes is never heard, even if a person wrote it: texts of kubemend show
+/// commands, and one that it obeyed could make it talk to itself.
 fn is_heard(comment: &Comment, observed: &Observed) -> bool {
-    comment.author.id != 0
-        && comment.author.id != observed.me.id
-        && comment.created_at == comment.updated_at
+    comment.author.id != 0 && comment.author.id != observed.me.id && !is_edited(comment)
+}
+
+/// Somebody else may edit a comment; what it says then is not what its author said.
+fn is_edited(comment: &Comment) -> bool {
+    let slack = match comment.kind {
+        CommentKind::ReviewLine => TOUCHED,
+        CommentKind::Issue | CommentKind::Review => SignedDuration::ZERO,
+    };
+    comment.updated_at.duration_since(comment.said_at) > slack
 }
 
 /// Commands everywhere; free text only in reviews of open pull requests.

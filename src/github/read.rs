@@ -275,9 +275,32 @@ pub(super) fn comment(value: &Value, kind: CommentKind) -> Result<Comment> {
         author: actor(value, "/user")?,
         body: text(value, "/body"),
         created_at: created,
+        said_at: created,
         updated_at: maybe_time(value, "/updated_at").unwrap_or(created),
         marks: marks(value),
     })
+}
+
+/// A comment of a review is said when that is sent.
+pub(super) fn line_comment(
+    value: &Value,
+    sent: &BTreeMap<u64, jiff::Timestamp>,
+) -> Result<Comment> {
+    let one = comment(value, CommentKind::ReviewLine)?;
+    let review = value
+        .pointer("/pull_request_review_id")
+        .and_then(Value::as_u64);
+    let said = review.and_then(|id| sent.get(&id));
+    Ok(Comment {
+        said_at: said.map_or(one.created_at, |sent| one.created_at.max(*sent)),
+        ..one
+    })
+}
+
+/// When reviews were sent.
+pub(super) fn sent(reviews: &[Value]) -> BTreeMap<u64, jiff::Timestamp> {
+    let one = |v: &Value| Some((number(v, "/id").ok()?, maybe_time(v, "/submitted_at")?));
+    reviews.iter().filter_map(one).collect()
 }
 
 fn marks(comment: &Value) -> Option<u64> {

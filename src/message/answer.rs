@@ -130,7 +130,7 @@ pub fn refused(why: Refused) -> &'static str {
             "there is no dashboard issue that could remember it (`dashboard: false`, or issues are switched off). Set `enabled: false` in `.github/kubemend.yaml` instead."
         }
         Refused::NoCluster => {
-            "this kubemend looks at Git only, so it cannot see the cluster. To check by hand after the merge: wait until the controller has synced the merge commit (Argo CD: `status.sync.revision`; Flux: `status.lastAppliedRevision`), then see that the workload is ready and the failure is not back."
+            "kubemend does not check yet whether a merge helped. To check by hand after the merge: wait until the controller has synced the merge commit (Argo CD: `status.sync.revision`; Flux: `status.lastAppliedRevision`), then see that the workload is ready and the failure is not back."
         }
         Refused::NoMergeCommit => {
             "GitHub does not say which commit the merge made. Revert it by hand: the button is at the bottom of the pull request."
@@ -220,7 +220,7 @@ fn commands() -> [(&'static str, &'static str, Command); 14] {
         ("/kubemend unignore", "propose it again", Command::Unignore),
         (
             "/kubemend verify",
-            "how to see whether the fix works",
+            "how to check by hand whether the fix works",
             Command::Verify,
         ),
         (

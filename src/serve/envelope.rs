@@ -6,6 +6,8 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use crate::config::BRANCH_PREFIX;
+
 /// The facts of a payload.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
@@ -28,6 +30,9 @@ pub struct Envelope {
     /// The ref of a push.
     #[serde(rename = "ref", deserialize_with = "lenient")]
     pub git_ref: Option<String>,
+    /// Whether a push deleted its ref.
+    #[serde(deserialize_with = "lenient")]
+    pub deleted: Option<bool>,
 }
 
 /// Something with a numeric id.
@@ -44,9 +49,6 @@ pub struct Named {
     pub id: u64,
     /// `owner/name`, as of the event.
     pub full_name: String,
-    /// The default branch.
-    #[serde(default, deserialize_with = "lenient")]
-    pub default_branch: Option<String>,
 }
 
 /// Who caused the event.
@@ -92,7 +94,8 @@ impl Envelope {
     }
 
     /// What this delivery asks for. `me` is our own id: what we did ourselves as a machine wakes
-    /// nobody. (With the token of a person, that person's commands must still be heard.)
+    /// nobody. With the token of a person, that person still merges, closes and labels; but
+    /// comments of our account are never heard.
     pub fn interest(&self, event: &str, me: Option<u64>) -> Interest {
         if event == "ping" {
             return Interest::Ping;
@@ -101,7 +104,7 @@ impl Envelope {
             return Interest::Installations;
         }
         match &self.repository {
-            Some(repository) if self.matters(event) && !self.is_own(me) => {
+            Some(repository) if self.matters(event) && !self.is_own(event, me) => {
                 Interest::Repository(repository.clone())
             }
             _ => Interest::Ignored,
@@ -111,7 +114,7 @@ impl Envelope {
     fn matters(&self, event: &str) -> bool {
         let action = self.action.as_deref().unwrap_or_default();
         match event {
-            "push" => self.is_default_branch(),
+            "push" => self.is_somebodys_branch(),
             "issue_comment" | "pull_request_review_comment" => action == "created",
             "pull_request_review" => action == "submitted",
             "pull_request" => [
@@ -131,21 +134,22 @@ impl Envelope {
         }
     }
 
-    fn is_default_branch(&self) -> bool {
+    /// Which branch is the base stands in the repository: better one look too many. What people push
+    /// onto a branch of ours is told by its pull request.
+    fn is_somebodys_branch(&self) -> bool {
         let pushed = self.git_ref.as_deref();
-        let pushed = pushed.and_then(|r| r.strip_prefix("refs/heads/"));
-        let default = self.repository.as_ref().map(|r| &r.default_branch);
-        match (pushed, default.and_then(Option::as_deref)) {
-            (Some(pushed), Some(default)) => pushed == default,
-            (Some(_), None) => true, // not said: better one look too many
-            (None, _) => false,      // a tag
-        }
+        let branch = pushed.and_then(|r| r.strip_prefix("refs/heads/"));
+        branch.is_some_and(|b| !b.starts_with(BRANCH_PREFIX)) && self.deleted != Some(true)
     }
 
-    fn is_own(&self, me: Option<u64>) -> bool {
-        self.sender
-            .as_ref()
-            .is_some_and(|s| Some(s.id) == me && s.kind.as_deref() == Some("Bot"))
+    fn is_own(&self, event: &str, me: Option<u64>) -> bool {
+        let speaks = matches!(
+            event,
+            "issue_comment" | "pull_request_review_comment" | "pull_request_review"
+        );
+        let is_machine = |s: &Sender| s.kind.as_deref() == Some("Bot");
+        let sender = self.sender.as_ref();
+        sender.is_some_and(|s| Some(s.id) == me && (speaks || is_machine(s)))
     }
 }
 
@@ -240,22 +244,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_default_branch_matters() {
-        for (git_ref, expected) in [
-            (json!("refs/heads/main"), true),
-            (json!("refs/heads/kubemend/x-1"), false),
-            (json!("refs/heads/mainly"), false),
-            (json!("refs/tags/main"), false),
-            (Value::Null, false),
+    fn every_branch_matters_that_is_not_ours() {
+        for (git_ref, deleted, expected) in [
+            (json!("refs/heads/main"), json!(false), true),
+            (json!("refs/heads/env/production"), json!(false), true),
+            (json!("refs/heads/env/production"), Value::Null, true),
+            (json!("refs/heads/env/production"), json!(true), false),
+            (json!("refs/heads/kubemend/x-1"), json!(false), false),
+            (json!("refs/heads/kubemender"), json!(false), true),
+            (json!("refs/tags/main"), json!(false), false),
+            (Value::Null, json!(false), false),
         ] {
             let mut push = payload("");
             push["ref"] = git_ref.clone();
-            assert_eq!(wakes("push", &push), expected, "{git_ref}");
+            push["deleted"] = deleted.clone();
+            assert_eq!(wakes("push", &push), expected, "{git_ref} {deleted}");
         }
-        let mut silent = payload("");
-        silent["ref"] = json!("refs/heads/trunk");
-        silent["repository"]["default_branch"] = Value::Null;
-        assert!(wakes("push", &silent), "better one look too many");
     }
 
     #[test]
@@ -264,9 +268,12 @@ mod tests {
         own["sender"] = json!({"id": 1, "type": "Bot"});
         assert!(!wakes("issue_comment", &own));
         own["sender"] = json!({"id": 1, "type": "User"});
+        assert!(!wakes("issue_comment", &own), "it would not be heard");
+        let mut merged = own.clone();
+        merged["action"] = json!("closed");
         assert!(
-            wakes("issue_comment", &own),
-            "a person's token: the person may command"
+            wakes("pull_request", &merged),
+            "a person's token: it merged"
         );
         own["sender"] = json!({"id": 2, "type": "Bot"});
         assert!(wakes("issue_comment", &own));
@@ -276,13 +283,12 @@ mod tests {
     fn odd_forms_count_as_absent() {
         let odd = json!({
             "action": {"a": 1}, "installation": "5", "sender": "ann", "number": -1, "ref": 3,
-            "repository": {"id": 9, "full_name": "acme/shop", "default_branch": 5},
+            "repository": {"id": 9, "full_name": "acme/shop"}, "deleted": "yes",
         });
         let envelope = Envelope::parse(odd.to_string().as_bytes()).unwrap();
         let named = Named {
             id: 9,
             full_name: "acme/shop".to_owned(),
-            default_branch: None,
         };
         let expected = Envelope {
             repository: Some(named),

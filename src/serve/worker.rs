@@ -15,6 +15,7 @@ use super::envelope::Named;
 use super::listener::stopped;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
+use crate::config::ConfigError;
 use crate::cycle::Report;
 use crate::evidence::redact;
 use crate::github;
@@ -71,7 +72,10 @@ pub enum Failed {
     /// The cluster could not be read.
     #[error("{0}")]
     Cluster(String),
-    /// The repository's configuration, or another input, cannot be used.
+    /// The repository's configuration cannot be used.
+    #[error(transparent)]
+    Config(ConfigError),
+    /// Another input cannot be used.
     #[error("{0}")]
     Input(String),
     /// Another repository has this name now.
@@ -402,7 +406,7 @@ impl Worker {
         match failed {
             Failed::Forge(error) => self.later(place, error),
             Failed::Renamed(_) => self.push_known(Job::Reload),
-            Failed::Git(_) | Failed::Cluster(_) | Failed::Input(_) => {}
+            Failed::Git(_) | Failed::Cluster(_) | Failed::Config(_) | Failed::Input(_) => {}
         }
     }
 

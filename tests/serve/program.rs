@@ -38,6 +38,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             an_app_finds_its_repositories,
         ),
         (
+            "a_broken_configuration_is_shown_once",
+            a_broken_configuration_is_shown_once,
+        ),
+        (
             "what_is_missing_is_told_at_once",
             what_is_missing_is_told_at_once,
         ),
@@ -57,6 +61,11 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With other files in the repository.
+    fn with(change: impl FnOnce(&std::path::Path)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -71,6 +80,7 @@ impl Stage {
             .unwrap();
         assert!(made.status.success());
         std::fs::remove_dir_all(demo.join("repo/.git")).unwrap();
+        change(&demo.join("repo"));
         let seed = Seed::new("acme/shop").folder(&demo.join("repo"));
         let github = runtime.block_on(GitHub::start(seed));
         let git_server = runtime.block_on(GitServer::start());
@@ -358,6 +368,27 @@ fn an_app_finds_its_repositories() {
         404,
         "no webhook"
     );
+}
+
+/// People read the dashboard, not the log; and a pass that finds the same writes nothing.
+fn a_broken_configuration_is_shown_once() {
+    let stage = Stage::with(|repo| {
+        std::fs::create_dir_all(repo.join(".github")).unwrap();
+        let broken = "pull_requests:\n  max_open_pr: 3\n";
+        std::fs::write(repo.join(".github/kubemend.yaml"), broken).unwrap();
+    });
+    let mut program = stage.start();
+    let address = program.address();
+    let pass = program.until("pass");
+    assert_eq!(pass["outcome"], "failed", "{pass}");
+    let issues = stage.github.issues();
+    assert_eq!(issues.len(), 1, "{issues:?}");
+    assert!(issues[0].body.contains("max_open_pr"), "{issues:?}");
+    assert!(stage.branches().is_empty());
+    stage.github.forget();
+    stage.deliver(address, "e-1");
+    program.until("pass");
+    stage.github.assert_no_writes();
 }
 
 fn what_is_missing_is_told_at_once() {

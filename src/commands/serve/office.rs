@@ -15,7 +15,7 @@ use crate::commands::pass::{MANIFESTS, Pass};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::commands::{Failure, forge};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Loaded, Overrides, Rules};
 use crate::cycle::{self, Analysis, Report, Work};
 use crate::dump;
 use crate::files::Files;
@@ -194,7 +194,10 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
-        let pass = self.read(&transport.of(&facts.full_name), &facts).await?;
+        let pass = match self.read(&transport.of(&facts.full_name), &facts).await {
+            Err(Failed::Config(error)) => return Err(self.tell(&github, error).await),
+            read => read?,
+        };
         let rules = pass.session.config.pull_requests.clone();
         let asks = self.args.onboard || pass.session.config.onboarding;
         let is_new = !pass.session.configured;
@@ -216,6 +219,27 @@ impl Office {
             true => cycle::onboard(&work).await,
             false => cycle::run(&work).await,
         })
+    }
+
+    /// Shows on the dashboard that the repository's configuration cannot be used; nothing else is
+    /// written. Which branches and limits are ours is unknown then, so the defaults count.
+    async fn tell(&self, github: &GitHub, error: ConfigError) -> Failed {
+        let work = Work {
+            github,
+            rules: &Rules::default(),
+            key: self.key.as_ref(),
+            now: Timestamp::now(),
+            dry_run: self.args.dry_run,
+            workflow_token: false,
+            analyse: &|_| Analysis::default(),
+        };
+        let problems = error.to_string().lines().map(str::to_owned).collect();
+        match cycle::tell_problems(&work, problems).await {
+            Err(outage) if outage.is_outage() => return Failed::Forge(outage),
+            Err(refused) => tracing::warn!(%refused, "the dashboard does not show it"),
+            Ok(()) => {}
+        }
+        Failed::Config(error)
     }
 
     /// Everything that the run works on: Git as of now, the settings in it, the cluster.
@@ -243,8 +267,13 @@ impl Office {
 
     fn session(&self, checkout: Checkout) -> Result<Session, Failed> {
         let operator = &self.args.operator;
-        let (config, renderer) = (operator.config.as_deref(), operator.renderer.as_deref());
-        Session::of(checkout, config, renderer).map_err(input)
+        let files = &checkout.files;
+        let loaded = Loaded::read(operator.config.as_deref(), files, &Overrides::default());
+        let loaded = loaded.map_err(|error| match files.get(&error.file) {
+            Some(_) => Failed::Config(error),
+            None => Failed::Input(error.to_string()), // the operator's, whom the log tells
+        })?;
+        Session::with(checkout, loaded, operator.renderer.as_deref()).map_err(input)
     }
 
     /// The cluster: as it is now, as it was dumped last, or nothing.

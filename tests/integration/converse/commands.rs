@@ -125,6 +125,26 @@ async fn review_comments_are_hints() {
     stage.github.assert_no_writes();
 }
 
+/// Scorecard row 44: GitHub tells the time at which a comment's draft was begun, and touches it when
+/// the review is sent.
+#[tokio::test]
+async fn a_comment_counts_as_written_when_its_review_is_sent() {
+    let stage = Stage::new().await;
+    let bob = stage.github.human("bob");
+    bob.drafted_comment(stage.open, FILE, 2, "Use 512Mi here");
+    let command = bob.drafted_comment(stage.open, FILE, 2, "/kubemend status");
+    let edited = bob.line_comment(stage.open, FILE, 2, "nice");
+    for _ in 0..9 {
+        stage.github.world().state.tick();
+    }
+    bob.edit_line_comment(edited, "/kubemend pause");
+    stage.pass().await;
+    assert_eq!(stage.marker(stage.open).hints, ["Use 512Mi here"]);
+    let answers = stage.answers(stage.open).join("\n");
+    assert!(answers.contains("/kubemend status"), "{command}: {answers}");
+    assert!(!answers.contains("/kubemend pause"), "{edited}: {answers}");
+}
+
 /// Scorecard row 12: what was chosen is in the signed marker; the pass after it proposes it.
 #[tokio::test]
 async fn an_option_is_chosen_by_command_or_box() {

@@ -49,6 +49,10 @@ impl<'g> Human<'g> {
         self.act(|s, repo, _| s.edit_comment(repo, Kind::Issue, id, text));
     }
 
+    pub fn edit_line_comment(&self, id: u64, text: &str) {
+        self.act(|s, repo, _| s.edit_comment(repo, Kind::Line, id, text));
+    }
+
     pub fn delete_comment(&self, id: u64) {
         self.act(|s, repo, _| {
             let (number, _) = s.find_comment(repo, Kind::Issue, id)?;
@@ -171,6 +175,16 @@ impl<'g> Human<'g> {
     /// A comment on a line; its id.
     pub fn line_comment(&self, number: u64, path: &str, line: u64, text: &str) -> u64 {
         self.act(|s, repo, me| s.line_comment(repo, number, path, line, text, None, me))
+    }
+
+    /// A review whose comment was drafted minutes before it was sent; the comment's id.
+    pub fn drafted_comment(&self, number: u64, path: &str, line: u64, text: &str) -> u64 {
+        let id = self.line_comment(number, path, line, text);
+        self.act(|s, repo, _| {
+            let (_, comment) = s.find_comment(repo, Kind::Line, id)?;
+            comment.created_at -= jiff::SignedDuration::from_mins(7);
+            Ok(id)
+        })
     }
 
     pub fn react(&self, kind: Kind, id: u64, content: &str) {

@@ -951,15 +951,16 @@ impl State {
         author: u64,
     ) -> Result<u64, Reply> {
         let head = self.pull(repo, number)?.1.head_sha.clone();
-        // a comment of its own is a review without text
-        let review = self.review(repo, number, "COMMENTED", "", author)?;
+        // a comment of its own is a review without text: drafted first, and touched when that is sent
         let mut comment = self.new_comment(author, body);
+        let review = self.review(repo, number, "COMMENTED", "", author)?;
+        comment.updated_at = self.now;
         comment.path = path.to_owned();
         comment.line = line;
         comment.commit = head;
         comment.review = Some(review);
         comment.reply_to = reply_to;
-        let (id, at) = (comment.id, comment.created_at);
+        let (id, at) = (comment.id, comment.updated_at);
         self.pull_mut(repo, number)?.review_comments.push(comment);
         self.item_mut(repo, number)?.updated_at = at;
         Ok(id)
