@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigError, Loaded, Rules};
 use crate::cycle::{self, Analysis, Work};
 use crate::dump;
 use crate::render::Renderer;
-use crate::repo::Checkout;
+use crate::repo::{Checkout, Identity};
 use crate::snapshot::Snapshot;
 
 pub(super) fn run(
@@ -33,9 +33,10 @@ pub(super) fn run(
     let recipe = Recipe::new(workflow, loaded.config, report)?;
     // what cannot be used is told before anything is asked
     recipe.pass()?;
+    let identity = runtime.block_on(forge::identity(&github, &recipe.config.pull_requests))?;
     let seen = std::sync::Mutex::new(Analysis::default());
     let analyse = |answers: &Answers| {
-        let analysis = recipe.analyse(answers);
+        let analysis = recipe.analyse(answers, &identity);
         if let Ok(mut seen) = seen.lock() {
             seen.clone_from(&analysis);
         }
@@ -164,9 +165,12 @@ impl Recipe {
     }
 
     /// What is wanted; nothing counts as healthy when it cannot be told.
-    fn analyse(&self, answers: &Answers) -> Analysis {
+    fn analyse(&self, answers: &Answers, identity: &Identity) -> Analysis {
         match self.pass() {
-            Ok(pass) => pass.analyse(answers),
+            Ok(mut pass) => {
+                pass.session.checkout.identity = identity.clone();
+                pass.analyse(answers)
+            }
             Err(failure) => Analysis {
                 scope: self.scope.clone(),
                 problems: vec![failure.to_string()],

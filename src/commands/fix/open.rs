@@ -10,6 +10,7 @@ use crate::finding::Severity;
 use crate::forge::decide::Action;
 use crate::message::answer::left;
 use crate::pipeline;
+use crate::repo::Identity;
 use crate::terminal::{self, bold};
 
 /// What the run was, for the terminal.
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     drop(pass);
     let seen = Mutex::new(Seen::default());
     progress.say("reading GitHub");
+    let identity = runtime.block_on(forge::identity(&github, &rules))?;
     let work = Work {
         github: &github,
         rules: &rules,
@@ -50,7 +52,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         now: jiff::Timestamp::now(),
         dry_run: args.dry_run,
         workflow_token: false,
-        analyse: &|answers| analyse(args, answers, &seen),
+        analyse: &|answers| analyse(args, answers, &identity, &seen),
     };
     let report = runtime.block_on(cycle::run(&work));
     let seen = seen.into_inner().unwrap_or_default();
@@ -68,8 +70,8 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
 }
 
 /// The run. Git and the proposer belong to one thread, so everything is read here.
-fn analyse(args: &Fix, answers: &Answers, seen: &Mutex<Seen>) -> Analysis {
-    let (pass, _) = match read(args, Progress::new(true)) {
+fn analyse(args: &Fix, answers: &Answers, identity: &Identity, seen: &Mutex<Seen>) -> Analysis {
+    let (mut pass, _) = match read(args, Progress::new(true)) {
         Ok(read) => read,
         Err(failure) => {
             if let Ok(mut seen) = seen.lock() {
@@ -78,6 +80,7 @@ fn analyse(args: &Fix, answers: &Answers, seen: &Mutex<Seen>) -> Analysis {
             return Analysis::default();
         }
     };
+    pass.session.checkout.identity = identity.clone();
     let prepared = pass.prepare();
     let run = pipeline::run(&prepared.context(answers));
     if let Ok(mut seen) = seen.lock() {

@@ -194,8 +194,9 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
-        let pass = self.read(&transport.of(&facts.full_name), &facts).await?;
+        let mut pass = self.read(&transport.of(&facts.full_name), &facts).await?;
         let rules = pass.session.config.pull_requests.clone();
+        pass.session.checkout.identity = forge::identity_of(&facts, &rules);
         let asks = self.args.onboard || pass.session.config.onboarding;
         let is_new = !pass.session.configured;
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
