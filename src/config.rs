@@ -182,11 +182,12 @@ impl Config {
         last == Some(true)
     }
 
-    /// The part that lock decides by.
+    /// The part that lock decides by, and how branches are named.
     pub fn policy(&self) -> Policy {
         Policy {
             protected_namespaces: self.protected_namespaces.clone(),
             raise_memory: self.raise_memory,
+            branch_prefix: self.pull_requests.branch_prefix.clone(),
         }
     }
 

@@ -32,8 +32,8 @@ pub struct Work<'a> {
     pub workflow_token: bool,
     /// The commit that the run reads. Where the base branch is at another one, nothing is written.
     pub reads: &'a str,
-    /// The run itself: from the base branch and what people said to what is wanted.
-    pub analyse: &'a (dyn Fn(&str, &Answers) -> Analysis + Send + Sync),
+    /// The run itself: from what people said to what is wanted.
+    pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
 }
 
 /// The run read another commit than the base branch's head: what it found, and what it did not find
@@ -124,7 +124,7 @@ pub async fn run(work: &Work<'_>) -> Report {
 /// One pass over a repository that has no configuration yet, where the operator wants its people to
 /// be asked first: nothing but that one pull request is written until it is merged.
 pub async fn onboard(work: &Work<'_>) -> Report {
-    let analyse = |base: &str| analysed(work, base, &Answers::default());
+    let analyse = || analysed(work, &Answers::default());
     match open::onboard(work, analyse).await {
         Ok(open::Onboarding::Agreed) => run(work).await,
         Ok(open::Onboarding::Waiting(pull)) => Report {
@@ -170,7 +170,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     // without what people said, the run would propose something else: any error ends the pass
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
-    let analysis = analysed(work, &observed.base_branch, &heard.answers);
+    let analysis = analysed(work, &heard.answers);
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
@@ -205,13 +205,13 @@ fn refused(analysis: &Analysis) -> Vec<String> {
 }
 
 /// The run is computing, not waiting: other tasks of the runtime go on elsewhere.
-fn analysed(work: &Work<'_>, base: &str, answers: &Answers) -> Analysis {
+fn analysed(work: &Work<'_>, answers: &Answers) -> Analysis {
     let handle = tokio::runtime::Handle::try_current();
     let several =
         handle.is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     match several {
-        true => tokio::task::block_in_place(|| (work.analyse)(base, answers)),
-        false => (work.analyse)(base, answers),
+        true => tokio::task::block_in_place(|| (work.analyse)(answers)),
+        false => (work.analyse)(answers),
     }
 }
 

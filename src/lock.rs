@@ -35,6 +35,8 @@ pub struct Policy {
     pub protected_namespaces: Vec<String>,
     /// Whether a memory limit may be raised after an OOM kill.
     pub raise_memory: bool,
+    /// What names of branches start with.
+    pub branch_prefix: String,
 }
 
 impl Default for Policy {
@@ -52,6 +54,7 @@ impl Default for Policy {
         Self {
             protected_namespaces: names.map(str::to_owned).to_vec(),
             raise_memory: true,
+            branch_prefix: crate::config::Rules::default().branch_prefix,
         }
     }
 }

@@ -736,7 +736,7 @@ fn opened(
         evidence,
         ctx.style,
     );
-    let branch = branch(finding, &fingerprint);
+    let branch = branch(&ctx.policy.branch_prefix, finding, &fingerprint);
     let finding = &told(finding, evidence);
     let ending = Ending::PullRequest(Box::new(PullRequest {
         text,
@@ -823,8 +823,8 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
 pub fn fingerprint(ctx: &Context<'_>, finding: &Finding, file: Option<&str>) -> String {
     let object = &finding.object;
     let parts = [
-        ctx.checkout.repo_id.as_str(),
-        ctx.checkout.branch.as_deref().unwrap_or("-"),
+        ctx.checkout.identity.repository.as_str(),
+        ctx.checkout.identity.base.as_str(),
         file.unwrap_or("-"),
         &object.api_version,
         &object.kind,
@@ -837,18 +837,19 @@ pub fn fingerprint(ctx: &Context<'_>, finding: &Finding, file: Option<&str>) -> 
     hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
 
-/// `kubemend/<namespace>/<kind>-<name>-<class>-<fp8>`, at most 120 characters of `[a-z0-9-/]`.
-fn branch(finding: &Finding, fingerprint: &str) -> String {
+/// `<prefix><namespace>/<kind>-<name>-<class>-<fp8>`; what follows the prefix has at most 111
+/// characters of `[a-z0-9-/]`.
+fn branch(prefix: &str, finding: &Finding, fingerprint: &str) -> String {
     let scope = slug(finding.object.namespace.as_deref().unwrap_or("cluster"), 38);
     let name = slug(
         &format!(
             "{}-{}-{}",
             finding.object.kind, finding.object.name, finding.class
         ),
-        68,
+        63,
     );
     format!(
-        "kubemend/{scope}/{name}-{}",
+        "{prefix}{scope}/{name}-{}",
         fingerprint.chars().take(8).collect::<String>()
     )
 }

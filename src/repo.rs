@@ -83,13 +83,38 @@ pub struct Checkout {
     pub files: Files,
     /// The commit that was read; none for a plain directory.
     pub head: Option<String>,
-    /// The branch of HEAD.
-    pub branch: Option<String>,
-    /// The remote's normalised URL, or `local`; part of fingerprints.
-    pub repo_id: String,
+    /// What it is called, as far as it can tell by itself.
+    pub identity: Identity,
     /// What was left out, one sentence each.
     pub notes: Vec<String>,
     git: Option<Repository>,
+}
+
+/// What a repository and the branch that fixes go to are called in fingerprints and write targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its number on the forge, which outlives a new name; offline the remote's normalised URL, or
+    /// `local`.
+    pub repository: String,
+    /// The branch; offline that of HEAD, or `-`.
+    pub base: String,
+}
+
+impl Identity {
+    /// The same for every copy of the repository, wherever it came from.
+    pub fn on_forge(id: u64, base: &str) -> Self {
+        Self {
+            repository: id.to_string(),
+            base: base.to_owned(),
+        }
+    }
+
+    fn offline(repository: String, branch: Option<String>) -> Self {
+        Self {
+            repository,
+            base: branch.unwrap_or_else(|| "-".to_owned()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Checkout {
@@ -163,13 +188,12 @@ impl Checkout {
             .ok()
             .filter(git2::Reference::is_branch)
             .and_then(|h| h.shorthand().ok().map(str::to_owned));
-        let repo_id = remote_id(&git);
+        let identity = Identity::offline(remote_id(&git), branch);
         Ok(Self {
             root: root.to_owned(),
             files,
             head: Some(head.to_string()),
-            branch,
-            repo_id,
+            identity,
             notes,
             git: Some(git),
         })
@@ -188,8 +212,7 @@ impl Checkout {
             root: root.to_owned(),
             files: walk.files,
             head: None,
-            branch: None,
-            repo_id: "local".to_owned(),
+            identity: Identity::offline("local".to_owned(), None),
             notes: walk.notes,
             git: None,
         })

@@ -448,7 +448,7 @@ fn fingerprint(input: &Input<'_>, one: &Placed) -> String {
     let object = &one.draft.object;
     let path = one.draft.path.to_string();
     let parts = [
-        input.checkout.repo_id.as_str(),
+        input.checkout.identity.repository.as_str(),
         one.place.file.as_str(),
         &object.api_version,
         &object.kind,

@@ -7,8 +7,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::cli::ForgeArgs;
 use crate::commands::Failure;
+use crate::config::Rules;
+use crate::forge::RepositoryFacts;
 use crate::forge::marker::{self, Key};
 use crate::github::{Credentials, Endpoint, Error, GitHub, Transport};
+use crate::repo::Identity;
 
 /// The largest file that holds a secret.
 const MAX_SECRET: u64 = 64 << 10;
@@ -157,6 +160,17 @@ fn read(variable: &str, path: &Path) -> Result<String, Failure> {
         return Err(named(&"is empty"));
     }
     Ok(text)
+}
+
+/// What the repository is called on the forge, whatever a copy of it calls itself.
+pub(super) async fn identity(github: &GitHub, rules: &Rules) -> Result<Identity, Error> {
+    Ok(identity_of(&github.facts().await?, rules))
+}
+
+/// The same where the facts are known.
+pub(super) fn identity_of(facts: &RepositoryFacts, rules: &Rules) -> Identity {
+    let base = rules.base_branch.as_ref().unwrap_or(&facts.default_branch);
+    Identity::on_forge(facts.id, base)
 }
 
 /// The installation that was given.

@@ -75,16 +75,15 @@ impl Pass {
     }
 
     /// The run as the forge sees it: from what people said to what is wanted.
-    pub(super) fn analyse(&mut self, base: &str, answers: &Answers) -> Analysis {
-        let run = self.run(base, answers);
+    pub(super) fn analyse(&mut self, answers: &Answers) -> Analysis {
+        let run = self.run(answers);
         self.wanted(&run)
     }
 
     /// A run for the forge, on what is the head of its base branch. Without a report, faults that
     /// manifests alone show are added.
-    pub(super) fn run(&mut self, base: &str, answers: &Answers) -> Run {
+    pub(super) fn run(&mut self, answers: &Answers) -> Run {
         // names hang on the branch: they are the same for a detached HEAD at the same commit
-        self.session.checkout.branch = Some(base.to_owned());
         let prepared = self.prepare();
         let mut run = pipeline::run(&prepared.context(answers));
         if self.report.is_none() {

@@ -122,11 +122,11 @@ fn cut(text: &str) -> String {
 }
 
 fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
-    let base_branch = checkout.branch.as_deref().unwrap_or("-");
+    let here = &checkout.identity;
     let mended = &pull.mended;
     Fix {
         branch: pull.branch.clone(),
-        target: identity::target_key(&checkout.repo_id, base_branch, places(mended)),
+        target: identity::target_key(&here.repository, &here.base, places(mended)),
         change: identity::change_key(values(mended, |c| c.before.as_ref())),
         result: identity::result_key(values(mended, |c| c.after.as_ref())),
         title: styled(&pull.text.title, pull.style),

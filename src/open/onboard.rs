@@ -23,7 +23,7 @@ pub enum Onboarding {
 /// Asks once. What a run would want is computed only where it is shown.
 pub async fn onboard(
     work: &Work<'_>,
-    analyse: impl FnOnce(&str) -> Analysis,
+    analyse: impl FnOnce() -> Analysis,
 ) -> Result<Onboarding> {
     let github = work.github;
     let facts = github.facts().await?;
@@ -43,7 +43,7 @@ pub async fn onboard(
         return Ok(Onboarding::Agreed);
     }
     if let Some(open) = there.iter().find(is(PullState::Open)) {
-        return refresh(work, open, &analyse(&facts.default_branch)).await;
+        return refresh(work, open, &analyse()).await;
     }
     if let Some(closed) = there.iter().find(is(PullState::Closed)) {
         return Ok(Onboarding::Declined(closed.number));
@@ -51,7 +51,7 @@ pub async fn onboard(
     if work.dry_run {
         return Ok(Onboarding::Waiting(None));
     }
-    let body = words::body(&analyse(&facts.default_branch), work.rules);
+    let body = words::body(&analyse(), work.rules);
     let branch = identity::onboarding_branch(&work.rules.branch_prefix);
     let head = branch_head(work, &branch, &facts.default_branch).await?;
     let opened = github

@@ -135,7 +135,7 @@ async fn pass(hub: &Hub, key: Option<&Key>, dry_run: bool) -> Result<Report, Str
         ..Rules::default()
     };
     let reads = main_now(hub).map(|(head, _)| head).unwrap_or_default();
-    let analyse = |_: &str, _: &Answers| analyse(hub);
+    let analyse = |_: &Answers| analyse(hub);
     let work = Work {
         github: &github,
         rules: &rules,

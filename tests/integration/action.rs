@@ -248,6 +248,59 @@ async fn a_push_opens_one_pull_request() {
     github.assert_no_writes();
 }
 
+/// With a prefix of one's own the branches are named by it, found again, and counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_prefix_names_finds_and_counts_the_branches() {
+    let settings = "pull_requests: {min_failure_age: 0s, branch_prefix: fixes/, max_open_prs: 1}\n";
+    let other = WEB.replace("web", "api").replace("shop", "pay");
+    let seed = seed()
+        .file("apps/api.yaml", other)
+        .file(".github/kubemend.yaml", settings);
+    let github = GitHub::start(seed).await;
+    let runner = Runner::new("push", &push_event()).on(&github);
+    for _ in 0..2 {
+        let ran = runner.run().await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let branches = github.branches();
+        let of_fixes = branches.iter().filter(|b| b.starts_with("fixes/")).count();
+        assert_eq!((branches.len(), of_fixes), (2, 1), "{branches:?}");
+        assert_eq!(github.open_pulls().len(), 1, "{ran:?}");
+    }
+    github.forget();
+    let again = runner.run().await;
+    assert_eq!(again.code, 0, "{again:?}");
+    github.assert_no_writes();
+}
+
+/// What is on the forge is found again from any copy of it, whatever the copy calls it.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_copy_of_the_repository_finds_the_same_pull_request() {
+    let github = GitHub::start(seed()).await;
+    let usual = Runner::new("push", &push_event()).on(&github);
+    for _ in 0..2 {
+        assert_eq!(usual.run().await.code, 0);
+    }
+    assert_eq!(github.open_pulls().len(), 1);
+    let copies: [&[&str]; 4] = [
+        &["remote", "set-url", "origin", "git@ssh.example.com:a/b.git"],
+        &["remote", "remove", "origin"],
+        &["checkout", "-q", "--detach"],
+        &["checkout", "-q", "-b", "work"],
+    ];
+    for change in copies {
+        let runner = Runner::new("push", &push_event()).on(&github);
+        git(&runner.checkout(), change);
+        github.forget();
+        let ran = runner.run().await;
+        assert_eq!(
+            (ran.code, ran.outputs["pull-request-operation"].as_str()),
+            (0, "none"),
+            "{change:?}: {ran:?}"
+        );
+        github.assert_no_writes();
+    }
+}
+
 /// Scorecard row 35: subjects and titles as the settings say, the sign-off last.
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_are_written_as_the_settings_say() {

@@ -131,7 +131,7 @@ impl Stage {
     async fn work_with(&self, dry_run: bool, onboards: bool) -> Report {
         let client = self.client();
         let reads = self.head_read();
-        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
+        let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,

@@ -133,7 +133,7 @@ fn holds_test(text: &str, test: &str) -> bool {
         attributes.any(|l| l.starts_with("#[test") || l.starts_with("#[tokio::test"))
     };
     let is_head = |line: &&str| line.contains(&head);
-    let found = lines.iter().position(|l| is_head(l));
+    let found = lines.iter().position(is_head);
     found.is_some_and(attributed)
 }
 

@@ -145,9 +145,8 @@ fn a_copy_is_like_a_clone() {
     git(&clone, &["remote", "set-url", "origin", &world.origin()]);
     let clone = Checkout::open(&clone).unwrap();
     assert_eq!(copy.head, clone.head);
-    assert_eq!(copy.branch.as_deref(), Some("main"));
-    assert_eq!(copy.branch, clone.branch);
-    assert_eq!(copy.repo_id, clone.repo_id);
+    assert_eq!(copy.identity.base, "main");
+    assert_eq!(copy.identity, clone.identity);
     assert_eq!(copy.files.by_path, clone.files.by_path);
     assert_eq!(copy.notes, clone.notes);
     let paths = BTreeSet::from(["apps/a.yaml".to_owned()]);
@@ -231,7 +230,7 @@ fn a_broken_copy_is_made_again() {
         let (again, trouble) = world.update("main");
         let again = again.unwrap_or_else(|e| panic!("damage {n}: {e} {trouble:?}"));
         assert_eq!(again.head, head_of(&world), "damage {n}");
-        assert_eq!(again.repo_id, whole.repo_id);
+        assert_eq!(again.identity, whole.identity);
     }
 }
 
@@ -261,7 +260,7 @@ fn a_branch_that_is_gone_is_no_branch() {
         );
     }
     let (updated, _) = world.update("trunk");
-    assert_eq!(updated.unwrap().branch.as_deref(), Some("trunk"));
+    assert_eq!(updated.unwrap().identity.base, "trunk");
 }
 
 fn an_outage_leaves_the_copy_alone() {

@@ -20,7 +20,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
 
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = git_server::missing();
-    let all: [(&str, fn()); 5] = [
+    let all: [(&str, fn()); 6] = [
         (
             "it_opens_pull_requests_and_answers",
             it_opens_pull_requests_and_answers,

@@ -16,7 +16,7 @@ use crate::cycle::{self, Analysis, Work};
 use crate::dump;
 use crate::github::GitHub;
 use crate::render::Renderer;
-use crate::repo::Checkout;
+use crate::repo::{Checkout, Identity};
 use crate::snapshot::Snapshot;
 
 pub(super) fn run(
@@ -35,9 +35,10 @@ pub(super) fn run(
     let recipe = Recipe::new(workflow, loaded.config, report, reads)?;
     // what cannot be used is told before anything is asked
     recipe.pass()?;
+    let identity = runtime.block_on(forge::identity(&github, &recipe.config.pull_requests))?;
     let seen = std::sync::Mutex::new(Analysis::default());
-    let analyse = |base: &str, answers: &Answers| {
-        let analysis = recipe.analyse(base, answers);
+    let analyse = |answers: &Answers| {
+        let analysis = recipe.analyse(answers, &identity);
         if let Ok(mut seen) = seen.lock() {
             seen.clone_from(&analysis);
         }
@@ -123,7 +124,7 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
         dry_run: workflow.inputs.dry_run,
         workflow_token: false,
         reads: "",
-        analyse: &|_, _| Analysis::default(),
+        analyse: &|_| Analysis::default(),
     };
     let problems = error.to_string().lines().map(str::to_owned).collect();
     runtime.block_on(cycle::tell_problems(&work, problems))?;
@@ -197,9 +198,12 @@ impl Recipe {
     }
 
     /// What is wanted; nothing counts as healthy when it cannot be told.
-    fn analyse(&self, base: &str, answers: &Answers) -> Analysis {
+    fn analyse(&self, answers: &Answers, identity: &Identity) -> Analysis {
         match self.pass() {
-            Ok(mut pass) => pass.analyse(base, answers),
+            Ok(mut pass) => {
+                pass.session.checkout.identity = identity.clone();
+                pass.analyse(answers)
+            }
             Err(failure) => Analysis {
                 scope: self.scope.clone(),
                 problems: vec![failure.to_string()],

@@ -10,7 +10,7 @@ use crate::finding::Severity;
 use crate::forge::decide::Action;
 use crate::message::answer::left;
 use crate::pipeline::Run;
-use crate::repo::{Checkout, normalise_remote};
+use crate::repo::Checkout;
 use crate::terminal::{self, bold};
 
 /// What the run was, for the terminal.
@@ -41,22 +41,22 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     let key = forge::marker_key(&args.forge)?;
     // what cannot be used is told before anything is asked
     let (mut pass, notes) = read(args, progress)?;
-    let checkout = &mut pass.session.checkout;
-    let website = forge::website(None, &forge::endpoint(&args.forge));
-    let reads = belongs(checkout, &website, &github.full_name())?;
+    let checkout = &pass.session.checkout;
+    let reads = belongs(checkout, &github.full_name())?;
     for note in notes.iter().chain(&checkout.notes) {
         terminal::note(note);
     }
     let rules = pass.session.config.pull_requests.clone();
+    progress.say("reading GitHub");
+    pass.session.checkout.identity = runtime.block_on(forge::identity(&github, &rules))?;
     let pass = Mutex::new(pass); // a Git repository is for one thread at a time
     let seen = Mutex::new(Seen::default());
-    let analyse = |base: &str, answers: &Answers| -> Analysis {
+    let analyse = |answers: &Answers| -> Analysis {
         let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = pass.run(base, answers);
+        let run = pass.run(answers);
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(&run);
         pass.wanted(&run)
     };
-    progress.say("reading GitHub");
     let work = Work {
         github: &github,
         rules: &rules,
@@ -84,28 +84,26 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     }
 }
 
-/// The commit that is read, of a clone of the very repository that is written to. Names of findings
-/// hang on the repository's address, so all spellings of it become one.
-fn belongs(checkout: &mut Checkout, website: &str, full_name: &str) -> Result<String, Failure> {
+/// The commit that is read, of a clone of the very repository that is written to.
+fn belongs(checkout: &Checkout, full_name: &str) -> Result<String, Failure> {
     let folder = checkout.root.display();
     let Some(head) = checkout.head.clone() else {
         return Err(Failure::Input(format!(
             "{folder}: --open needs a Git repository whose HEAD is on GitHub"
         )));
     };
-    let place = checkout.repo_id.split_once('/').map(|(_, path)| path);
+    let place = checkout.identity.repository.split_once('/').map(|(_, path)| path);
     if !place.is_some_and(|path| path.eq_ignore_ascii_case(full_name)) {
         return Err(Failure::Input(match place {
             Some(_) => format!(
                 "{folder}: its remote `origin` is {}, and not {full_name} of --github-repo; nothing was written",
-                checkout.repo_id
+                checkout.identity.repository
             ),
             None => format!(
                 "{folder}: it has no remote `origin`, so it may not be {full_name}; nothing was written"
             ),
         }));
     }
-    checkout.repo_id = normalise_remote(&format!("{website}/{full_name}"));
     Ok(head)
 }
 

@@ -194,17 +194,17 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
-        let pass = match self.read(&transport.of(&facts.full_name), &facts).await {
+        let mut pass = match self.read(&transport.of(&facts.full_name), &facts).await {
             Err(Failed::Config(error)) => return Err(self.tell(&github, error).await),
             read => read?,
         };
         let rules = pass.session.config.pull_requests.clone();
+        pass.session.checkout.identity = forge::identity_of(&facts, &rules);
         let asks = self.args.onboard || pass.session.config.onboarding;
         let is_new = !pass.session.configured;
         let reads = pass.session.checkout.head.clone().unwrap_or_default();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
-        let analyse =
-            |base: &str, answers: &Answers| -> Analysis { lock(&pass).analyse(base, answers) };
+        let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
         let work = Work {
             github: &github,
             rules: &rules,
@@ -231,6 +231,7 @@ impl Office {
             now: Timestamp::now(),
             dry_run: self.args.dry_run,
             workflow_token: false,
+            reads: "",
             analyse: &|_| Analysis::default(),
         };
         let problems = error.to_string().lines().map(str::to_owned).collect();

@@ -244,7 +244,7 @@ impl Stage {
     async fn pass_around(&self, meanwhile: impl FnOnce(&Self)) -> Result<Done> {
         let client = self.github.client();
         let reads = self.github.branch("main").unwrap();
-        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
+        let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -258,7 +258,7 @@ impl Stage {
         let mut observed = self.observe(&client).await?;
         meanwhile(self);
         let heard = converse::hear(&work, &mut observed).await?;
-        let analysis = (work.analyse)("main", &heard.answers);
+        let analysis = (work.analyse)(&heard.answers);
         let mut report = Report::default();
         if observed.paused.is_none() {
             self.carry_out(&client, &observed, &analysis, &mut report)
@@ -275,7 +275,7 @@ impl Stage {
     pub async fn dry_pass(&self) -> Done {
         let client = self.github.client();
         let reads = self.github.branch("main").unwrap();
-        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
+        let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -288,7 +288,7 @@ impl Stage {
         };
         let mut observed = self.observe(&client).await.unwrap();
         let heard = converse::hear(&work, &mut observed).await.unwrap();
-        let analysis = (work.analyse)("main", &heard.answers);
+        let analysis = (work.analyse)(&heard.answers);
         let report = Report::default();
         let answered = converse::answer(&work, &heard, &observed, &analysis, &report)
             .await
@@ -304,7 +304,7 @@ impl Stage {
     pub async fn run(&self) -> Report {
         let client = self.github.client();
         let reads = self.github.branch("main").unwrap();
-        let analyse = |_: &str, answers: &Answers| self.analyse(answers);
+        let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
             github: &client,
             rules: &self.rules,
