@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 
 use libtest_mimic::Trial;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::git_server::{self, GitServer, git};
 use crate::serve_stub::{Client, SECRET, head, sign};
