@@ -21,10 +21,7 @@ pub enum Onboarding {
 }
 
 /// Asks once. What a run would want is computed only where it is shown.
-pub async fn onboard(
-    work: &Work<'_>,
-    analyse: impl FnOnce() -> Analysis,
-) -> Result<Onboarding> {
+pub async fn onboard(work: &Work<'_>, analyse: impl FnOnce() -> Analysis) -> Result<Onboarding> {
     let github = work.github;
     let facts = github.facts().await?;
     if !work.rules.enabled || facts.archived {

@@ -393,12 +393,21 @@ impl Lab {
     }
 }
 
+/// A 404 to this one says that there is no CODEOWNERS file: true in most repositories, and nobody can
+/// tell it from a lie. Then nobody is assigned.
+fn asked_for_owners(stage: &Stage, at: usize) -> bool {
+    let asked = stage.github.journal();
+    asked.get(at - 1).is_some_and(|e| {
+        e.method == "GET" && e.path.contains("/contents/") && e.path.contains("CODEOWNERS")
+    })
+}
+
 /// Every fault at every request of the pass. In several tests, so that they run side by side.
 async fn every_fault(shard: usize) {
     let mut lab = Lab::new().await;
     lab.stage.impatient = true;
     let faults = faults();
-    let (mut cases, mut failures) = (0, Vec::new());
+    let (mut cases, mut lies, mut failures) = (0, 0, Vec::new());
     for at in 1..=lab.requests + 5 {
         for (nth, (name, fault)) in faults.iter().enumerate() {
             if (at * faults.len() + nth) % SHARDS != shard {
@@ -406,17 +415,22 @@ async fn every_fault(shard: usize) {
             }
             lab.reset();
             let now = lab.stage.github.now();
+            lab.stage.github.forget();
             lab.stage.github.fault(On::all().nth(at), fault(now));
             lab.stage.pass().await;
             lab.stage.github.heal();
             lab.stage.github.world().limits.used = 0;
+            if *name == "404" && asked_for_owners(&lab.stage, at) {
+                lies += 1;
+                continue;
+            }
             cases += 1;
             if let Some(wrong) = lab.wrong().await {
                 failures.push(format!("{name} at request {at}: {wrong}"));
             }
         }
     }
-    assert!(cases > 100, "{cases}");
+    assert!(cases > 100 && lies < 10, "{cases}, {lies}");
     assert!(
         failures.is_empty(),
         "{} of {cases}: {failures:#?}",

@@ -237,6 +237,8 @@ fn beside(stage: &Stage) -> String {
         stage.folder.path(),
         &["clone", "-q", bare.to_str().unwrap(), "clone"],
     );
+    let elsewhere = "ssh://git@ssh.example:2222/Acme/Shop.git";
+    git(&clone, &["remote", "set-url", "origin", elsewhere]);
     let fixed = Command::new(PROGRAM)
         .args(["fix", "--open", "--dry-run", "--github-repo", "acme/shop"])
         .args(["--github-api-url", &stage.github.url(), "--repo"])

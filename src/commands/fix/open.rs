@@ -92,7 +92,11 @@ fn belongs(checkout: &Checkout, full_name: &str) -> Result<String, Failure> {
             "{folder}: --open needs a Git repository whose HEAD is on GitHub"
         )));
     };
-    let place = checkout.identity.repository.split_once('/').map(|(_, path)| path);
+    let place = checkout
+        .identity
+        .repository
+        .split_once('/')
+        .map(|(_, path)| path);
     if !place.is_some_and(|path| path.eq_ignore_ascii_case(full_name)) {
         return Err(Failure::Input(match place {
             Some(_) => format!(
