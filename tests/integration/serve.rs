@@ -260,7 +260,7 @@ fn a_pass_that_panics_or_hangs_ends_alone() {
     let impatient = Settings {
         work: worker::Limits {
             workers: 1,
-            pass: Duration::from_millis(200),
+            pass: Duration::from_secs(3),
             ..worker::Limits::default()
         },
         ..settings()
