@@ -436,7 +436,7 @@ fn remote_id(git: &Repository) -> String {
 }
 
 /// An address of a repository without scheme, user, port and `.git`, lower-cased.
-pub fn normalise_remote(url: &str) -> String {
+fn normalise_remote(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.trim_end_matches('/').trim_end_matches(".git");

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
 use serde::Deserialize;
@@ -90,10 +89,6 @@ fn sighting(metadata: &Metadata, spec: Spec, status: Status) -> Sighting {
     Sighting {
         generation: metadata.generation.get().copied().unwrap_or(0),
         leaving: metadata.deletion_timestamp.get().is_some(),
-        created: metadata
-            .creation_timestamp
-            .get()
-            .and_then(|t| t.parse::<Timestamp>().ok()),
         replicas: spec.replicas.good(),
         resting: spec.paused.good() == Some(true) || spec.suspend.good() == Some(true),
         phase: status.phase.good().or(health),
@@ -189,7 +184,6 @@ struct Metadata {
     namespace: Text,
     resource_version: Text,
     generation: Number,
-    creation_timestamp: Text,
     deletion_timestamp: Text,
 }
 

@@ -61,7 +61,7 @@ impl Board {
         self.synced.insert(key);
     }
 
-    /// An object as it is now. `since` is when it came to look like that, as far as it says.
+    /// An object as it is now.
     pub fn seen(&mut self, id: Id, sign: Option<Sign>, now: Timestamp) {
         for unseen in self.unseen.values_mut() {
             unseen.remove(&id);
@@ -132,7 +132,7 @@ impl Board {
         self.ill.keys().map(|id| id.namespace.to_string()).collect()
     }
 
-    /// Names of pods that look ill.
+    /// Whether this object looks ill.
     pub fn is_ill(&self, kind: Watched, namespace: &str, name: &str) -> bool {
         let id = Id {
             kind,

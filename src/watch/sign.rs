@@ -1,7 +1,5 @@
 //! What a watched object shows of itself, and whether it looks ill.
 
-use jiff::Timestamp;
-
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Watched {
@@ -85,8 +83,6 @@ pub struct Sighting {
     pub generation: i64,
     /// `metadata.deletionTimestamp` is set.
     pub leaving: bool,
-    /// `metadata.creationTimestamp`
-    pub created: Option<Timestamp>,
     /// `spec.replicas`
     pub replicas: Option<i64>,
     /// `spec.suspend`, `spec.paused`
