@@ -4,6 +4,8 @@
 //! in memory: killed at any point, the next pass converges (one pull request for a fingerprint, no
 //! command lost, none answered twice).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::case::Answers;
@@ -13,7 +15,9 @@ use crate::finding::Finding;
 use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
-use crate::open;
+use crate::open::{self, Trials};
+use crate::verify::machine::{Memory, State};
+use crate::verify::sight::{Merged, Sight};
 
 /// What one pass works with.
 #[derive(Clone, Copy)]
@@ -34,6 +38,36 @@ pub struct Work<'a> {
     pub reads: &'a str,
     /// The run itself: from what people said to what is wanted.
     pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
+    /// A look at a merged fix in the cluster; none where no cluster is seen.
+    pub verify: Option<&'a (dyn Fn(&Merged<'_>, &Analysis) -> Look + Send + Sync)>,
+}
+
+/// What a look at a merged fix gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Look {
+    /// What is seen.
+    Seen(Box<Sight>),
+    /// Nothing: the pods of these namespaces were not read.
+    Blind(BTreeSet<String>),
+}
+
+/// A merged fix after a look at it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trialed {
+    /// Its pull request.
+    pub number: u64,
+    /// The finding.
+    pub fingerprint: String,
+    /// The merge commit.
+    pub commit: String,
+    /// Whether it takes another one back.
+    pub is_revert: bool,
+    /// What was seen.
+    pub sight: Sight,
+    /// Where it stands.
+    pub state: State,
+    /// What is remembered for the next look.
+    pub memory: Memory,
 }
 
 /// The run read another commit than the base branch's head: what it found, and what it did not find
@@ -95,6 +129,8 @@ pub struct Report {
     pub frozen: Option<Error>,
     /// What went wrong without ending the pass (a label that could not be set).
     pub notes: Vec<String>,
+    /// Merged fixes, as far as they are verified.
+    pub trials: Trials,
 }
 
 /// A pull request or issue that the pass made or kept.
@@ -171,17 +207,25 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    report.trials = open::verify(work, &mut observed, &analysis).await?;
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
         let reverted = open::revert(work, &observed, &mut outcome).await;
         outcome.frozen = reverted.err();
     }
+    if outcome.frozen.is_none() {
+        let trials = &report.trials;
+        let given = open::conclude(work, &observed, &analysis, trials, &mut outcome).await;
+        let given = noted(report, "verdicts", given);
+        outcome.frozen = given.err();
+    }
     report.refused = refused(&analysis);
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);
-    report.notes.clone_from(&outcome.notes);
+    report.notes.extend(outcome.notes.iter().cloned());
+    report.notes.extend(report.trials.notes.iter().cloned());
     if let Some(error) = &outcome.frozen {
         return Err(error.clone());
     }

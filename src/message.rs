@@ -22,6 +22,7 @@ mod pull_request;
 mod question;
 mod refusal;
 pub mod revert;
+pub mod rollout;
 mod voice;
 
 pub use commit::commit;

@@ -22,12 +22,14 @@ mod pulls;
 mod questions;
 mod revert;
 mod trailers;
+mod trials;
 mod writer;
 
 pub use dashboard::tell;
 pub use observe::{observe, reread};
 pub use onboard::{Onboarding, onboard};
 pub use revert::revert;
+pub use trials::{Trials, conclude, verify};
 
 /// What was carried out.
 #[derive(Debug, Clone, PartialEq, Default)]

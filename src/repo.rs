@@ -316,6 +316,42 @@ impl Checkout {
         git.is_some_and(|git| git.graph_descendant_of(head, other).unwrap_or(false))
     }
 
+    /// Whether an address is that of this repository, whatever its scheme.
+    pub fn is_at(&self, url: &str) -> bool {
+        let ours = self.git.as_ref().map(remote_id);
+        ours.is_some_and(|ours| ours == normalise_remote(url))
+    }
+
+    /// Whether one commit is another one, or an ancestor of it; `None` where one is not here.
+    pub fn contains(&self, ancestor: &str, commit: &str) -> Option<bool> {
+        let git = self.git.as_ref()?;
+        let find = |id: &str| git.find_commit(git2::Oid::from_str(id).ok()?).ok();
+        let (ancestor, commit) = (find(ancestor)?.id(), find(commit)?.id());
+        match ancestor == commit {
+            true => Some(true),
+            false => git.graph_descendant_of(commit, ancestor).ok(),
+        }
+    }
+
+    /// The files that differ between two commits; `None` where one is not here.
+    pub fn changed_between(&self, one: &str, other: &str) -> Option<Vec<String>> {
+        let git = self.git.as_ref()?;
+        let tree = |id: &str| {
+            git.find_commit(git2::Oid::from_str(id).ok()?)
+                .ok()?
+                .tree()
+                .ok()
+        };
+        let diff = git.diff_tree_to_tree(Some(&tree(one)?), Some(&tree(other)?), None);
+        let diff = diff.ok()?;
+        let paths = diff
+            .deltas()
+            .flat_map(|d| [d.old_file().path(), d.new_file().path()]);
+        let paths = paths.flatten().map(|p| p.to_string_lossy().into_owned());
+        let paths: BTreeSet<String> = paths.collect();
+        Some(paths.into_iter().collect())
+    }
+
     /// A file at another commit of the repository; `None` where either is not there.
     pub fn file_at(&self, commit: &str, path: &str) -> Option<Vec<u8>> {
         let git = self.git.as_ref()?;

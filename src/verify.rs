@@ -10,11 +10,14 @@
 
 use jiff::Timestamp;
 
+pub mod app;
 pub mod argo;
+pub mod expect;
 pub mod flux;
 pub mod machine;
 pub mod revision;
 pub mod rollout;
+pub mod sight;
 
 /// How far a commit got through a GitOps engine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,8 @@ const MAX_BYTES: usize = 256 << 20;
 /// Pods of one owner that are kept: the ill ones, and well ones to compare them with.
 const ILL_PODS: usize = 20;
 const WELL_PODS: usize = 2;
+/// Pods of one owner that are kept where all of them count.
+const WHOLE_PODS: usize = 2_000;
 /// Events of one object that are kept, the newest.
 const EVENTS: usize = 20;
 /// Logs that one reading takes, and the bytes and lines of each.
@@ -160,19 +162,28 @@ impl Kind {
 
 impl Cluster {
     /// Reads what findings rest on. Pods, events and logs are read where the watch sees something
-    /// ill: nothing else needs them.
-    pub async fn read(&self, watch: &Watch) -> Result<Reading, ClusterError> {
-        let mut reader = Reader::new(self);
+    /// ill, and in the `whole` namespaces, there all pods: nothing else needs them.
+    pub async fn read(
+        &self,
+        watch: &Watch,
+        whole: &BTreeSet<String>,
+    ) -> Result<Reading, ClusterError> {
+        let mut reader = Reader::new(self, whole);
         for kind in KINDS {
             for scope in self.scopes_of(kind) {
                 reader.list(kind, &scope, "", |_| true).await?;
             }
         }
-        for namespace in watch.ill_namespaces() {
+        let ill = watch.ill_namespaces().into_iter();
+        let wanted: BTreeSet<String> = ill.chain(whole.iter().cloned()).collect();
+        for namespace in wanted {
             if namespace.is_empty() || !self.may_read(&namespace) {
                 continue;
             }
-            let mut chosen = Chosen::default();
+            let mut chosen = match whole.contains(&namespace) {
+                true => Chosen::of_each(WHOLE_PODS, WHOLE_PODS),
+                false => Chosen::of_each(ILL_PODS, WELL_PODS),
+            };
             let keep = |pod: &Value| chosen.keeps(pod, |name| watch.is_ill(&namespace, name));
             reader.list(&POD, &namespace, "", keep).await?;
             if chosen.left_out > 0 {
@@ -205,6 +216,8 @@ impl Cluster {
 
 struct Reader<'c> {
     cluster: &'c Cluster,
+    /// Namespaces in which it counts who wrote what.
+    whole: &'c BTreeSet<String>,
     objects: Vec<Object>,
     /// What was listed completely, and where.
     listed: Vec<(&'static str, String)>,
@@ -215,9 +228,10 @@ struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    fn new(cluster: &'c Cluster) -> Self {
+    fn new(cluster: &'c Cluster, whole: &'c BTreeSet<String>) -> Self {
         Self {
             cluster,
+            whole,
             objects: Vec::new(),
             listed: Vec::new(),
             logs: BTreeMap::new(),
@@ -301,7 +315,9 @@ impl<'c> Reader<'c> {
             let Some(map) = item.as_object_mut() else {
                 continue;
             };
-            slim(map);
+            if !self.whole.contains(namespace_of(map)) {
+                slim(map);
+            }
             // items of a list do not name their kind
             map.insert("apiVersion".to_owned(), kind.0.into());
             map.insert("kind".to_owned(), kind.1.into());
@@ -414,6 +430,12 @@ impl Page {
     }
 }
 
+fn namespace_of(object: &Map<String, Value>) -> &str {
+    let metadata = object.get("metadata");
+    let namespace = metadata.and_then(|m| m.get("namespace"));
+    namespace.and_then(Value::as_str).unwrap_or_default()
+}
+
 /// What nobody looks at, and a fifth of the bytes.
 fn slim(object: &mut Map<String, Value>) {
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
@@ -437,18 +459,30 @@ fn owner(pod: &Value) -> String {
 }
 
 /// Which pods are kept of a namespace.
-#[derive(Default)]
 struct Chosen {
+    most_ill: usize,
+    most_well: usize,
     ill: BTreeMap<String, usize>,
     well: BTreeMap<String, usize>,
     left_out: usize,
 }
 
 impl Chosen {
+    /// So many ill and well ones of each owner.
+    fn of_each(most_ill: usize, most_well: usize) -> Self {
+        Self {
+            most_ill,
+            most_well,
+            ill: BTreeMap::new(),
+            well: BTreeMap::new(),
+            left_out: 0,
+        }
+    }
+
     fn keeps(&mut self, pod: &Value, is_ill: impl Fn(&str) -> bool) -> bool {
         let (counts, most) = match is_ill(text(pod, "/metadata/name")) {
-            true => (&mut self.ill, ILL_PODS),
-            false => (&mut self.well, WELL_PODS),
+            true => (&mut self.ill, self.most_ill),
+            false => (&mut self.well, self.most_well),
         };
         let count = counts.entry(owner(pod)).or_default();
         *count += 1;
@@ -543,7 +577,7 @@ mod tests {
 
     #[test]
     fn of_many_pods_that_are_ill_alike_some_are_kept() {
-        let mut chosen = Chosen::default();
+        let mut chosen = Chosen::of_each(ILL_PODS, WELL_PODS);
         let pod = |n: usize| json!({"metadata": {"name": format!("p{n}"), "ownerReferences": [{"uid": "rs"}]}});
         let kept = (0..5_000)
             .filter(|n| chosen.keeps(&pod(*n), |_| true))

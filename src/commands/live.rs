@@ -1,5 +1,7 @@
 //! A live cluster, for the commands that read one.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::Reach;
@@ -27,10 +29,15 @@ impl Live {
     }
 
     /// The cluster now, and when that was.
-    pub(super) async fn read(&self) -> Result<(Reading, Timestamp), ClusterError> {
+    ///
+    /// Of `whole` namespaces all pods are read, of others only where something looks ill.
+    pub(super) async fn read(
+        &self,
+        whole: &BTreeSet<String>,
+    ) -> Result<(Reading, Timestamp), ClusterError> {
         self.watch.ready().await?;
         let now = Timestamp::now();
-        Ok((self.cluster.read(&self.watch).await?, now))
+        Ok((self.cluster.read(&self.watch, whole).await?, now))
     }
 
     /// Waits until something changed and came to rest.
@@ -48,7 +55,7 @@ pub(super) fn read(reach: &Reach) -> Result<(Reading, Timestamp), Failure> {
         .map_err(|e| Failure::Infrastructure(format!("no runtime: {e}")))?;
     runtime.block_on(async {
         let live = Live::open(reach, std::time::Duration::ZERO).await?;
-        Ok(live.read().await?)
+        Ok(live.read(&BTreeSet::new()).await?)
     })
 }
 

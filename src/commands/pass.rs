@@ -1,14 +1,16 @@
 //! What one run works on, read once: repository, settings, dump, report, proposer. `fix`, `serve`
 //! and `action` build one and run the pipeline on it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::case::{Answers, Report};
+use crate::case::{Answers, Desired, Report};
 use crate::commands::session::Session;
-use crate::cycle::Analysis;
+use crate::cycle::{Analysis, Look};
 use crate::destination;
+use crate::forge::decide::{Wanted, WantedEnding};
 use crate::forge::wanted;
 use crate::locate::Repository;
 use crate::lock::Policy;
@@ -16,6 +18,8 @@ use crate::pipeline::{self, Context, Ending, Run};
 use crate::propose::Proposer;
 use crate::scan::{Input, scan};
 use crate::snapshot::Snapshot;
+use crate::verify::machine::Baseline;
+use crate::verify::sight::{self, Failing, Merged, World};
 
 /// The scope of runs that see no cluster.
 pub(super) const MANIFESTS: &str = "manifests";
@@ -38,6 +42,48 @@ pub(super) struct Pass {
     pub(super) scope: String,
     /// What of the cluster could not be read; while there is any, nothing counts as healthy.
     pub(super) unread: Vec<String>,
+    /// Where all pods were read, ill or not.
+    pub(super) whole: Whole,
+    /// What the last run rendered.
+    pub(super) rendered: Rendered,
+}
+
+/// Namespaces in which all pods were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Everywhere: a dump.
+    Everywhere,
+    /// In these.
+    In(BTreeSet<String>),
+}
+
+impl Whole {
+    fn lacks(&self, wanted: BTreeSet<String>) -> BTreeSet<String> {
+        match self {
+            Self::Everywhere => BTreeSet::new(),
+            Self::In(read) => wanted.difference(read).cloned().collect(),
+        }
+    }
+}
+
+/// What Git says, as a run rendered it.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    desired: Vec<Desired>,
+    /// The files that each root reads.
+    feeds: BTreeMap<String, Vec<String>>,
+}
+
+impl Rendered {
+    fn of(repository: &Repository<'_>) -> Self {
+        let roots = repository.roots().map(|(root, _)| root);
+        Self {
+            desired: repository.desired.clone(),
+            feeds: roots
+                .map(|r| (r.to_owned(), repository.files_of_root(r)))
+                .collect(),
+        }
+    }
 }
 
 /// A pass with its repository indexed and rendered.
@@ -89,7 +135,84 @@ impl Pass {
         if self.report.is_none() {
             add_scan(self, &prepared.repository, &mut run);
         }
+        let rendered = Rendered::of(&prepared.repository);
+        self.rendered = rendered;
         run
+    }
+
+    /// A look at a merged fix, after a run.
+    pub(super) fn look(&self, merged: &Merged<'_>, analysis: &Analysis) -> Look {
+        let lacking = self.whole.lacks(sight::namespaces(merged));
+        match lacking.is_empty() {
+            true => Look::Seen(Box::new(
+                self.with_world(analysis, |world| sight::look(merged, world)),
+            )),
+            false => Look::Blind(lacking),
+        }
+    }
+
+    /// Whether a cluster is seen at all.
+    pub(super) fn sees_cluster(&self) -> bool {
+        self.scope != MANIFESTS
+    }
+
+    /// How the cluster is before each fix is merged.
+    fn baselines(&self, analysis: &mut Analysis) {
+        if !self.sees_cluster() {
+            return;
+        }
+        let before = |wanted: &Wanted| {
+            let WantedEnding::Fix(fix) = &wanted.ending else {
+                return None;
+            };
+            let object = wanted.object.as_ref().map(ToString::to_string);
+            let merged = Merged {
+                commit: "",
+                at: self.now,
+                key: &wanted.key,
+                object: object.as_deref().unwrap_or_default(),
+                class: wanted.class,
+                expects: &fix.expects,
+                applied_at: None,
+            };
+            Some(self.with_world(analysis, |world| sight::baseline(&merged, world)))
+        };
+        let all: Vec<Option<Baseline>> = analysis.wanted.iter().map(before).collect();
+        for (wanted, baseline) in analysis.wanted.iter_mut().zip(all) {
+            if let WantedEnding::Fix(fix) = &mut wanted.ending {
+                fix.baseline = baseline;
+            }
+        }
+    }
+
+    fn with_world<T>(&self, analysis: &Analysis, ask: impl FnOnce(&World<'_>) -> T) -> T {
+        let checkout = &self.session.checkout;
+        let handled = analysis.wanted.iter().filter_map(|w| {
+            Some(Failing {
+                key: &w.key,
+                object: w.object.as_ref()?,
+                class: w.class?,
+                summary: &w.summary,
+            })
+        });
+        let listed = analysis.listed.iter().map(|f| Failing {
+            key: "",
+            object: &f.object,
+            class: f.class,
+            summary: &f.summary,
+        });
+        let failing: Vec<Failing<'_>> = handled.chain(listed).collect();
+        let unread = self.unread.iter().find(|p| !is_elsewhere(p));
+        ask(&World {
+            snapshot: &self.snapshot,
+            failing: &failing,
+            unread: unread.map(String::as_str),
+            desired: &self.rendered.desired,
+            feeds: &self.rendered.feeds,
+            is_ancestor: &|a, b| checkout.contains(a, b),
+            changed: &|a, b| checkout.changed_between(a, b),
+            is_ours: &|url| checkout.is_at(url),
+        })
     }
 
     /// What a run wants, as the configuration wants it.
@@ -97,6 +220,7 @@ impl Pass {
         let session = &self.session;
         let mut analysis = wanted::analysis(run, &session.checkout, &self.snapshot, &self.scope);
         wanted::drafts(run, &session.config, &mut analysis);
+        self.baselines(&mut analysis);
         // a report narrows the run: what it does not mention is not healthy because of that
         analysis.complete &= self.report.is_none() && self.unread.is_empty();
         analysis.problems.extend(self.unread.iter().cloned());
@@ -120,6 +244,21 @@ impl Prepared<'_> {
             style: self.pass.session.style(),
         }
     }
+}
+
+/// Kinds without a namespace: an operator of some namespaces cannot read them, and no pod's health
+/// hangs on that.
+fn is_elsewhere(problem: &str) -> bool {
+    let kinds = [
+        "nodes",
+        "persistentvolumes",
+        "storageclasses",
+        "clusterroles",
+        "clusterrolebindings",
+        "namespaces",
+    ];
+    let kind = problem.split([':', ' ']).next().unwrap_or_default();
+    kinds.contains(&kind)
 }
 
 fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::glob::glob;
 use super::period;
 use crate::finding::Finding;
+use crate::verify::machine::Timing;
 
 /// Settings of the pull-request life cycle. Every key is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +70,59 @@ pub struct Rules {
     pub readers_may_ask: bool,
     /// Machine accounts (numeric ids) that may give commands.
     pub allowed_bots: Vec<u64>,
+    /// What is done after a merge, where the cluster is seen.
+    pub verify: Verify,
+}
+
+/// How a merged fix is verified in the cluster. Every key is optional.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Verify {
+    /// `false`: merged fixes are not looked at.
+    pub enabled: bool,
+    /// From the merge until it is applied; waiting for people does not count.
+    #[serde(with = "period")]
+    #[schemars(with = "String", regex(pattern = period::PATTERN), extend("examples" = ["10m", "12h", "7d"]))]
+    pub apply: SignedDuration,
+    /// From the apply until the workload is well.
+    #[serde(with = "period")]
+    #[schemars(with = "String", regex(pattern = period::PATTERN), extend("examples" = ["10m", "12h", "7d"]))]
+    pub heal: SignedDuration,
+    /// How long it must stay well.
+    #[serde(with = "period")]
+    #[schemars(with = "String", regex(pattern = period::PATTERN), extend("examples" = ["10m", "12h", "7d"]))]
+    pub settle: SignedDuration,
+    /// In how many looks in a row.
+    #[schemars(range(min = 1, max = 100))]
+    pub samples: u32,
+    /// Whether a proven regression opens a pull request that takes the fix back.
+    pub revert: bool,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        let timing = Timing::default();
+        Self {
+            enabled: true,
+            apply: timing.apply,
+            heal: timing.heal,
+            settle: timing.settle,
+            samples: timing.samples,
+            revert: true,
+        }
+    }
+}
+
+impl Verify {
+    /// The clocks of the machine.
+    pub fn timing(&self) -> Timing {
+        Timing {
+            apply: self.apply,
+            heal: self.heal,
+            settle: self.settle,
+            samples: self.samples,
+        }
+    }
 }
 
 /// What is never proposed: all given keys must fit. Names may hold `*`.
@@ -232,6 +286,7 @@ impl Default for Rules {
             resolved_after: 3,
             readers_may_ask: false,
             allowed_bots: Vec::new(),
+            verify: Verify::default(),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::finding::{Class, Severity};
 use crate::forge::marker::{ClosedBecause, Marker, Paused};
 use crate::forge::{Actor, Issue, Pull, RepositoryFacts, identity};
 use crate::object::ObjectRef;
+use crate::verify::expect::Expected;
+use crate::verify::machine::Baseline;
 
 pub(crate) use fixes::labels_missing;
 pub(crate) use view::has_label;
@@ -208,6 +210,10 @@ pub struct Fix {
     pub checks: Checks,
     /// Who proposed it, and with which prompt, for the audit log.
     pub proposer: String,
+    /// What the cluster shall hold when it is applied.
+    pub expects: Vec<Expected>,
+    /// How the cluster is now; absent where none is seen.
+    pub baseline: Option<Baseline>,
 }
 
 /// What was checked of a fix.
@@ -289,6 +295,10 @@ pub struct Observed {
     pub unsound: BTreeSet<u64>,
     /// What people asked for in this pass.
     pub asked: Asked,
+    /// Merged pull requests that are being verified: nothing else is proposed for their findings.
+    pub on_trial: BTreeSet<u64>,
+    /// Merged pull requests that made it worse, and how: they are taken back.
+    pub regressed: BTreeMap<u64, String>,
     /// Set: nothing is written until somebody resumes.
     pub paused: Option<Paused>,
     /// Whether everything could be read. If not, nothing is closed and nothing is deleted.
@@ -420,6 +430,8 @@ pub enum Topic {
     Resolved,
     /// Another pull request replaces it.
     Superseded,
+    /// How far a merged change got in the cluster.
+    Rollout,
 }
 
 /// Why a finding gets no pull request now.
@@ -437,7 +449,7 @@ pub enum Why {
     HandsOff(u64),
     /// `kubemend/stop-updating`.
     Frozen(u64),
-    /// A merged pull request is waiting to be applied.
+    /// A merged pull request is waiting to be applied, or is being verified.
     Merged(u64),
     /// People take it back, or took it back, with this pull request.
     Reverted(u64),
@@ -473,6 +485,7 @@ impl Topic {
             Self::Loop => "loop",
             Self::Resolved => "resolved",
             Self::Superseded => "superseded",
+            Self::Rollout => "rollout",
         }
     }
 }

@@ -16,7 +16,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::finding::Class;
 use crate::forge::identity;
+use crate::verify::expect::Expected;
+use crate::verify::machine::{Baseline, Memory};
 
 /// How every marker begins; a version, white space and the data follow.
 const OPENING: &str = "<!--";
@@ -56,6 +59,14 @@ pub struct Marker {
     pub result: String,
     /// The object that fails: `Deployment shop/cart`.
     pub object: String,
+    /// How it fails.
+    pub class: Option<Class>,
+    /// What the cluster shall hold when the change is applied; empty where that is not known.
+    pub expects: Vec<Expected>,
+    /// How the cluster was when the change was proposed; absent where no cluster was seen.
+    pub baseline: Option<Baseline>,
+    /// A comment about the rollout only: what is remembered between looks.
+    pub trial: Option<Memory>,
     /// kubemend's version.
     pub version: String,
     /// The base commit of the change.
@@ -431,8 +442,15 @@ fn lists(marker: &mut Marker) -> [&mut Vec<String>; 5] {
     ]
 }
 
-/// Drops one entry; `false` when there is none.
+/// Drops one entry; `false` when there is none. Half of what is expected would prove too much.
 fn shorten(marker: &mut Marker) -> bool {
+    if !marker.expects.is_empty() {
+        marker.expects.clear();
+        return true;
+    }
+    if marker.baseline.take().is_some() {
+        return true;
+    }
     for list in lists(marker) {
         if !list.is_empty() {
             list.remove(0);

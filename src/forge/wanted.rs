@@ -14,6 +14,7 @@ use crate::message::commit::styled;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
+use crate::verify::expect::Expected;
 
 /// What people see of an object and its failure in a list.
 const MAX_SUMMARY: usize = 300;
@@ -143,7 +144,17 @@ fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
             summary: pull.checks.body.clone(),
         },
         proposer: pull.proposer.clone(),
+        expects: expects(ended, mended),
+        baseline: None,
     }
+}
+
+/// What the cluster shall hold afterwards; nothing where one of the fields cannot be recorded.
+fn expects(ended: &Ended, mended: &Mended) -> Vec<Expected> {
+    let namespace = ended.finding.object.namespace.as_deref();
+    let changes = mended.plan.changes().iter().zip(&mended.sites);
+    let all = changes.map(|(change, site)| Expected::of(change, &site.file, namespace));
+    all.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 /// The file and field of each change.

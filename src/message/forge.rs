@@ -259,6 +259,8 @@ pub fn notice(topic: Topic, about: &About<'_>, marker: &str) -> String {
         Topic::Loop => same_tree(about),
         Topic::Resolved => resolved(about),
         Topic::Superseded => replaced(about),
+        // follows the rollout, see `message::rollout`
+        Topic::Rollout => String::new(),
     };
     with_marker(&text, marker)
 }

@@ -17,19 +17,34 @@ pub fn title(fix: &str) -> String {
 }
 
 /// The commit message.
-pub fn commit(number: u64, fix: &str, fingerprint: &str) -> String {
+pub fn commit(number: u64, fix: &str, fingerprint: &str, regressed: Option<&str>) -> String {
+    let because = match regressed {
+        None => "because a person asked for it",
+        Some(_) => "because the cluster got worse with it",
+    };
     format!(
-        "{}\n\nTakes back pull request {number}, because a person asked for it.\n\nKubemend-Fingerprint: {fingerprint}\nKubemend-Reverts: {number}\n",
+        "{}\n\nTakes back pull request {number}, {because}.\n\nKubemend-Fingerprint: {fingerprint}\nKubemend-Reverts: {number}\n",
         title(fix)
     )
 }
 
-/// The body, without marker.
-pub fn body<'a>(number: u64, fix: &str, files: impl Iterator<Item = &'a str>) -> String {
+/// The body, without marker. `regressed` is what got worse.
+pub fn body<'a>(
+    number: u64,
+    fix: &str,
+    regressed: Option<&str>,
+    files: impl Iterator<Item = &'a str>,
+) -> String {
+    let because = match regressed {
+        None => format!("A person asked for it with {}.", code("/kubemend revert")),
+        Some(what) => format!(
+            "It was applied, and the cluster got worse: {}. The evidence is in the last comment of #{number}.",
+            prose(what.trim_end_matches('.'))
+        ),
+    };
     let mut out = format!(
-        "**Takes back #{number}: {}.**\n\nA person asked for it with {}. Nothing but the change of that pull request is undone:\n\n",
+        "**Takes back #{number}: {}.**\n\n{because} Nothing but the change of that pull request is undone:\n\n",
         prose(fix).trim_end_matches('.'),
-        code("/kubemend revert")
     );
     for file in files.take(MAX_FILES) {
         let _ = writeln!(out, "- {}", code(file));
@@ -49,11 +64,18 @@ mod tests {
     #[test]
     fn the_texts_of_a_revert() {
         let fix = "raise the memory limit of Deployment shop/web, fixes #1 @alice";
-        let body = body(12, fix, ["apps/web.yaml", "x`y.yaml"].into_iter());
+        let files = || ["apps/web.yaml", "x`y.yaml"].into_iter();
+        let why = "pod web-1, container web: CrashLoopBackOff @bob.";
+        let body = format!(
+            "{}\n===\n{}\n===\n{}",
+            body(12, fix, None, files()),
+            commit(12, fix, "aaaaaaaa1111", Some(why)),
+            body(12, fix, Some(why), files())
+        );
         let all = format!(
             "{}\n===\n{}===\n{body}",
             title(fix),
-            commit(12, fix, "aaaaaaaa1111")
+            commit(12, fix, "aaaaaaaa1111", None)
         );
         insta::assert_snapshot!(all);
     }

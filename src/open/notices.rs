@@ -86,7 +86,7 @@ impl Writer<'_> {
     }
 
     /// Our comments about a topic, oldest first: by author and by marker.
-    async fn ours_of(&self, number: u64, topic: Topic) -> Result<Vec<Comment>> {
+    pub(super) async fn ours_of(&self, number: u64, topic: Topic) -> Result<Vec<Comment>> {
         let all = self.work.github.comments(number).await?;
         let is_ours = |c: &Comment| {
             let read = marker::read(&c.body, self.work.key);

@@ -98,6 +98,11 @@ impl Writer<'_> {
         marker.change = fix.change.clone();
         marker.result = fix.result.clone();
         marker.evidence = fix.evidence.clone();
+        marker.class = wanted.class;
+        marker.expects.clone_from(&fix.expects);
+        if fix.baseline.is_some() {
+            marker.baseline.clone_from(&fix.baseline);
+        }
         trailers::remember(marker);
         if let Some(said) = self.observed.asked.said.get(&wanted.key) {
             keep_said(marker, said);

@@ -1,4 +1,5 @@
-//! A merged fix, taken back by a pull request of its own because a person asked for it.
+//! A merged fix, taken back by a pull request of its own: a person asked for it, or the cluster
+//! proves that it made things worse.
 //!
 //! Only what the merge changed is undone. Where the files are still what the merge made of them,
 //! they get their bytes from before back; where somebody changed them since, only the lines of the
@@ -16,6 +17,7 @@ use crate::forge::{PullState, identity};
 use crate::github::{CommitFacts, Error, NewFiles, Result};
 use crate::message::revert as words;
 use crate::patch;
+use crate::verify::expect::Expected;
 
 /// The most files of a pull request that is taken back.
 const MAX_FILES: usize = 50;
@@ -44,10 +46,20 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
         match because(why, revert.run()).await {
             Ok(touched) => outcome.pulls.push(touched),
             Err(Stop::Outage(error)) => return Err(error),
-            Err(Stop::Refused(why)) => outcome.notes.push(format!("revert of #{number}: {why}")),
+            Err(Stop::Refused(why)) => outcome.notes.push(format!("{}{why}", refused(*number))),
         }
     }
     Ok(())
+}
+
+fn refused(number: u64) -> String {
+    format!("revert of #{number}: ")
+}
+
+/// Why a pull request could not be taken back, among the notes of a pass.
+pub(super) fn refusal(notes: &[String], number: u64) -> Option<&str> {
+    let refused = refused(number);
+    notes.iter().find_map(|n| n.strip_prefix(&refused))
 }
 
 /// Reason it goes no further.
@@ -93,16 +105,19 @@ impl Revert<'_, '_> {
             return Ok(touched(open.number, "none", &marker, &branch, head));
         }
         let files = self.files().await?;
-        let message = words::commit(
-            self.fix.pull.number,
-            &self.fix.pull.title,
-            &marker.fingerprint,
-        );
+        let pull = &self.fix.pull;
+        let fingerprint = &marker.fingerprint;
+        let message = words::commit(pull.number, &pull.title, fingerprint, self.why());
         let signer = self.work.rules.signoff.then_some(&self.observed.me);
         let message = trailers::complete(&message, &marker, signer);
         let head = self.branch(&branch, &files, &message).await?;
         let number = self.open(&branch, &head, marker.clone(), &files).await?;
         Ok(touched(number, "created", &marker, &branch, &head))
+    }
+
+    fn why(&self) -> Option<&str> {
+        let regressed = self.observed.regressed.get(&self.fix.pull.number);
+        regressed.map(String::as_str)
     }
 
     /// What the fix said about itself. Only our own, merged ones can be taken back.
@@ -207,10 +222,14 @@ impl Revert<'_, '_> {
             scope: fix.scope,
             change: fix.change,
             object: fix.object,
+            class: fix.class,
+            expects: fix.expects.iter().map(Expected::as_in_git).collect(),
+            baseline: fix.baseline,
             ..Marker::default()
         };
         let pull = &self.fix.pull;
-        let text = words::body(pull.number, &pull.title, files.keys().map(String::as_str));
+        let files = files.keys().map(String::as_str);
+        let text = words::body(pull.number, &pull.title, self.why(), files);
         let body =
             crate::message::forge::with_marker(&text, &marker::write(&marker, self.work.key));
         let title = words::title(&pull.title);

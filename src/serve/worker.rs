@@ -128,6 +128,8 @@ pub struct Worker {
     limits: Limits,
     queue: Mutex<Queue<Job>>,
     places: Mutex<BTreeMap<u64, Place>>,
+    /// How often each repository was to be looked at again later.
+    wishes: Mutex<BTreeMap<u64, u64>>,
     seen: Mutex<Seen>,
     wake: Notify,
     stop: watch::Sender<bool>,
@@ -141,6 +143,7 @@ impl Worker {
             limits,
             queue: Mutex::new(Queue::new(limits.waiting)),
             places: Mutex::default(),
+            wishes: Mutex::default(),
             seen: Mutex::new(Seen::new(limits.seen)),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
@@ -369,6 +372,9 @@ impl Worker {
             self.wake_in(place, SETTLE);
             return;
         }
+        if let Some(pause) = report.trials.again {
+            self.wake_in(place, pause.unsigned_abs());
+        }
         match &report.frozen {
             None => {
                 tracing::info!(
@@ -421,12 +427,22 @@ impl Worker {
         self.wake_in(place, wait.unsigned_abs().min(Duration::from_secs(3_600)));
     }
 
+    /// Looks again later. The last wish counts: every pass says anew when that is.
     fn wake_in(self: &Arc<Self>, place: &Place, wait: Duration) {
-        let (worker, job) = (Arc::downgrade(self), Job::Pass(place.id));
+        let (worker, id) = (Arc::downgrade(self), place.id);
+        let mine = {
+            let mut wishes = lock(&self.wishes);
+            let wish = wishes.entry(id).or_default();
+            *wish = wish.wrapping_add(1);
+            *wish
+        };
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            if let Some(worker) = worker.upgrade() {
-                worker.push_known(job);
+            let Some(worker) = worker.upgrade() else {
+                return;
+            };
+            if lock(&worker.wishes).get(&id) == Some(&mine) {
+                worker.push_known(Job::Pass(id));
             }
         });
     }

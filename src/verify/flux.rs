@@ -54,6 +54,9 @@ fn finished(object: &Object, revision: &str) -> Applied {
         };
     }
     let ready = condition(object, "Ready");
+    if is_unhealthy(ready) {
+        return unhealthy(ready, revision);
+    }
     if ready.is_some_and(|c| text(c, "status") == "False") {
         // applied once, and failing now: a later attempt may not hold our commit
         return failure(object, ready).unwrap_or_else(|| Applied::Applying {
@@ -84,12 +87,28 @@ fn attempted_not_applied(object: &Object) -> Applied {
     let ready = condition(object, "Ready");
     let reconciling = condition(object, "Reconciling").is_some_and(|c| text(c, "status") == "True");
     let stalled = condition(object, "Stalled").is_some_and(|c| text(c, "status") == "True");
+    if is_unhealthy(ready) {
+        let attempted = object.str("status.lastAttemptedRevision");
+        return unhealthy(ready, attempted.unwrap_or_default());
+    }
     match failure(object, ready) {
         // the attempts go on, but each of them fails: a build that fails stays failed
         Some(failed) if stalled || !reconciling || is_retry(object) => failed,
         _ => Applied::Applying {
             detail: told(ready, "being applied"),
         },
+    }
+}
+
+/// Health checks come after everything was applied: what they say is for the workload to tell.
+fn is_unhealthy(ready: Option<&Value>) -> bool {
+    ready.is_some_and(|c| text(c, "status") == "False" && text(c, "reason") == "HealthCheckFailed")
+}
+
+fn unhealthy(ready: Option<&Value>, revision: &str) -> Applied {
+    Applied::Applied {
+        at: ready.and_then(since),
+        revision: revision.to_owned(),
     }
 }
 
@@ -106,7 +125,6 @@ fn failure(object: &Object, ready: Option<&Value>) -> Option<Applied> {
             text(c, "reason"),
             "BuildFailed"
                 | "ReconciliationFailed"
-                | "HealthCheckFailed"
                 | "PruneFailed"
                 | "InstallFailed"
                 | "UpgradeFailed"

@@ -46,10 +46,14 @@ pub struct Facts {
     pub symptom: Symptom,
     /// What else of the same app fails that did not before.
     pub newly_broken: Vec<String>,
-    /// Restarts of the new pods, all together.
+    /// Restarts of the workload's pods, all together.
     pub restarts: u64,
+    /// Pods of the workload that are ready.
+    pub ready: u64,
     /// Whether another commit changed the app between ours and what is applied.
     pub touched_by_others: bool,
+    /// Whether Git holds something else by now where our change was.
+    pub overtaken: bool,
 }
 
 /// The changed field in the cluster.
@@ -87,6 +91,10 @@ pub struct Baseline {
     pub last_attempt_succeeded: bool,
     /// How the workload failed.
     pub symptom: String,
+    /// Pods of the workload that were ready.
+    pub ready: u64,
+    /// Whether all of its pods ran its template.
+    pub rolled_out: bool,
 }
 
 /// What is remembered between samples.
@@ -101,10 +109,12 @@ pub struct Memory {
     pub good_since: Option<Timestamp>,
     /// How many good samples in a row.
     pub good: u32,
-    /// How many bad samples in a row.
+    /// How many bad samples in a row, as far as that matters.
     pub bad: u32,
     /// Restarts at the last sample.
     pub restarts: Option<u64>,
+    /// Where it stood (see [`State::name`]).
+    pub state: String,
     /// The verdict; it is final.
     pub verdict: Option<Verdict>,
 }
@@ -140,7 +150,39 @@ pub enum State {
     Ended(Verdict),
 }
 
-/// Takes one sample into account.
+impl State {
+    /// One word, for memory and labels.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Applying(_) => "applying",
+            Self::Waiting(_) => "waiting",
+            Self::Healing(_) => "healing",
+            Self::Settling(_) => "settling",
+            Self::Ended(verdict) => verdict.name(),
+        }
+    }
+}
+
+impl Verdict {
+    /// One word, for markers and labels.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Regressed(_) => "regressed",
+            Self::ApplyFailed(_) => "apply_failed",
+            Self::Inconclusive(_) => "inconclusive",
+        }
+    }
+
+    /// Whether taking the change back is right.
+    pub fn wants_revert(&self) -> bool {
+        matches!(self, Self::Regressed(_) | Self::ApplyFailed(_))
+    }
+}
+
+/// Takes one sample into account. What is remembered changes only when something happened, so that
+/// waiting writes nothing.
 pub fn step(
     memory: &Memory,
     facts: &Facts,
@@ -154,7 +196,8 @@ pub fn step(
     let mut next = memory.clone();
     next.counting_since.get_or_insert(now);
     let state = match &facts.applied {
-        Applied::Waiting { why } => waiting(&mut next, *why, now),
+        _ if facts.overtaken => State::Ended(Verdict::Inconclusive(OVERTAKEN.to_owned())),
+        Applied::Waiting { why } => waiting(&mut next, *why),
         Applied::NotSeen { .. } => in_time(
             &next,
             State::Merged,
@@ -176,15 +219,16 @@ pub fn step(
     if let State::Ended(verdict) = &state {
         next.verdict = Some(verdict.clone());
     }
+    next.state = state.name().to_owned();
     (next, state)
 }
 
-/// Nothing counts while a person or time has to move first.
-fn waiting(next: &mut Memory, why: Wait, now: Timestamp) -> State {
-    next.counting_since = Some(now);
-    if next.applied_at.is_some() {
-        next.applied_at = Some(now);
-    }
+const OVERTAKEN: &str =
+    "Git holds something else there by now: somebody took the change back, or changed it again";
+
+/// Nothing counts while a person or time has to move first: every clock begins anew after it.
+fn waiting(next: &mut Memory, why: Wait) -> State {
+    (next.counting_since, next.applied_at) = (None, None);
     (next.good, next.good_since, next.bad) = (0, None, 0);
     State::Waiting(why)
 }
@@ -234,14 +278,14 @@ fn workload(
     now: Timestamp,
 ) -> State {
     if let Some(Rollout::Waiting(why)) = &facts.rollout {
-        return waiting(next, *why, now);
+        return waiting(next, *why);
     }
     let sample = sample(next, facts);
     next.restarts = Some(facts.restarts);
     match sample {
         Sample::Good => {
             next.bad = 0;
-            next.good = next.good.saturating_add(1);
+            next.good = next.good.saturating_add(1).min(timing.samples.max(1));
             next.good_since.get_or_insert(now);
             if next.good >= timing.samples && is_over(next.good_since, timing.settle, now) {
                 return State::Ended(Verdict::Verified);
@@ -249,9 +293,9 @@ fn workload(
             State::Settling(next.good)
         }
         Sample::Bad(why) => {
-            next.bad = next.bad.saturating_add(1);
+            next.bad = next.bad.saturating_add(1).min(PERSISTS);
             (next.good, next.good_since) = (0, None);
-            let persists = next.bad >= 2 && is_over(next.applied_at, timing.heal, now);
+            let persists = next.bad >= PERSISTS && is_over(next.applied_at, timing.heal, now);
             if persists {
                 return State::Ended(judged(&why, facts, baseline));
             }
@@ -266,6 +310,9 @@ fn workload(
         }
     }
 }
+
+/// Bad samples in a row that are more than a moment.
+const PERSISTS: u32 = 2;
 
 /// What one look says.
 enum Sample {
@@ -311,10 +358,19 @@ fn judged(why: &str, facts: &Facts, baseline: Option<&Baseline>) -> Verdict {
     if facts.touched_by_others {
         return Verdict::Inconclusive(format!("{why}; another commit changed the app meanwhile"));
     }
-    if baseline.symptom == why && facts.newly_broken.is_empty() {
-        return Verdict::Inconclusive(format!("{why}; it is as before the merge"));
+    match is_worse(facts, baseline) {
+        true => Verdict::Regressed(why.to_owned()),
+        false => Verdict::Inconclusive(format!("{why}; it is no worse than before the merge")),
     }
-    Verdict::Regressed(why.to_owned())
+}
+
+/// Something fails that did not, or fewer pods are ready. That the failure is another one is no
+/// proof: a mended image shows what was hidden behind it.
+fn is_worse(facts: &Facts, baseline: &Baseline) -> bool {
+    let failing = matches!(facts.rollout, Some(Rollout::Failing(_)));
+    !facts.newly_broken.is_empty()
+        || (failing && baseline.rolled_out)
+        || facts.ready < baseline.ready
 }
 
 #[cfg(test)]
@@ -342,7 +398,9 @@ mod tests {
             symptom: Symptom::Absent,
             newly_broken: Vec::new(),
             restarts: 0,
+            ready: 2,
             touched_by_others: false,
+            overtaken: false,
         }
     }
 
@@ -358,6 +416,8 @@ mod tests {
             failing: Vec::new(),
             last_attempt_succeeded: true,
             symptom: "OOMKilled".to_owned(),
+            ready: 2,
+            rolled_out: true,
         }
     }
 
@@ -380,7 +440,7 @@ mod tests {
 
     #[test]
     fn well_for_the_whole_window_is_verified_and_not_a_sample_earlier() {
-        assert_eq!(play(&vec![good(); 5], None), State::Settling(5));
+        assert_eq!(play(&vec![good(); 5], None), State::Settling(3));
         assert_eq!(ended(play(&vec![good(); 6], None)), Verdict::Verified);
     }
 
@@ -389,7 +449,7 @@ mod tests {
         let mut samples = vec![good(); 5];
         samples.push(bad());
         samples.extend(vec![good(); 5]);
-        assert_eq!(play(&samples, None), State::Settling(5));
+        assert_eq!(play(&samples, None), State::Settling(3));
         let restarting: Vec<Facts> = (0..9)
             .map(|restarts| Facts { restarts, ..good() })
             .collect();
@@ -408,14 +468,18 @@ mod tests {
             ended(play(&samples, None)),
             Verdict::Inconclusive(_)
         ));
-        let same = Baseline {
-            symptom: "web crashes".to_owned(),
+        let as_bad = Baseline {
+            rolled_out: false,
             ..base.clone()
         };
-        assert!(matches!(
-            ended(play(&samples, Some(&same))),
-            Verdict::Inconclusive(_)
-        ));
+        let as_before = ended(play(&samples, Some(&as_bad)));
+        assert!(
+            matches!(as_before, Verdict::Inconclusive(_)),
+            "{as_before:?}"
+        );
+        let fewer = vec![Facts { ready: 1, ..bad() }; 18];
+        let worse = ended(play(&fewer, Some(&as_bad)));
+        assert!(matches!(worse, Verdict::Regressed(_)), "{worse:?}");
         let touched = vec![
             Facts {
                 touched_by_others: true,
@@ -459,6 +523,25 @@ mod tests {
             play(&samples, Some(&baseline())),
             State::Healing(_)
         ));
+    }
+
+    /// What is remembered is written somewhere: it must not change for ever.
+    #[test]
+    fn waiting_and_failing_come_to_rest_in_memory() {
+        let wait = Facts {
+            applied: Applied::Waiting {
+                why: Wait::Suspended,
+            },
+            ..good()
+        };
+        for facts in [wait, bad()] {
+            let mut memories = vec![Memory::default()];
+            for minute in 0..14 {
+                let last = memories.last().unwrap();
+                memories.push(step(last, &facts, None, &Timing::default(), at(minute)).0);
+            }
+            assert_eq!(memories[3], memories[14], "{facts:?}");
+        }
     }
 
     #[test]

@@ -26,12 +26,14 @@ pub enum Rollout {
 pub struct Observed<'a> {
     /// The Deployment, StatefulSet or DaemonSet.
     pub workload: &'a Object,
-    /// ReplicaSets of a Deployment.
-    pub replica_sets: &'a [&'a Object],
+    /// What its controller made: ReplicaSets of a Deployment, Jobs of a CronJob.
+    pub children: &'a [&'a Object],
     /// Its pods, old ones too.
     pub pods: &'a [&'a Object],
     /// When the change was applied.
     pub applied_at: Option<Timestamp>,
+    /// Whether the change is in content that its pods read only when they start.
+    pub reads_anew: bool,
 }
 
 /// Waiting reasons of a container that do not heal by themselves.
@@ -47,6 +49,76 @@ const BROKEN: [&str; 7] = [
 
 /// What a workload says.
 pub fn assess(observed: &Observed<'_>) -> Rollout {
+    match observed.workload.kind() {
+        "CronJob" => next_run(observed),
+        "Job" => job(observed),
+        _ => match controlled(observed) {
+            Rollout::Done if observed.reads_anew && !all_restarted(observed) => {
+                Rollout::Waiting(Wait::Restart)
+            }
+            rollout => rollout,
+        },
+    }
+}
+
+/// Whether every container started after the change.
+fn all_restarted(observed: &Observed<'_>) -> bool {
+    let Some(applied) = observed.applied_at else {
+        return false;
+    };
+    let statuses = observed.pods.iter();
+    let mut statuses = statuses.flat_map(|p| p.list("status.containerStatuses"));
+    statuses.all(|s| {
+        let started = s.pointer("/state/running/startedAt");
+        let started: Option<Timestamp> = started.and_then(|t| t.as_str()?.parse().ok());
+        started.is_some_and(|t| t >= applied)
+    })
+}
+
+/// A CronJob is judged on the runs that it begins after the change.
+fn next_run(observed: &Observed<'_>) -> Rollout {
+    let is_new = |job: &&&Object| made_after(job, observed.applied_at);
+    let new: Vec<&Object> = observed.children.iter().filter(is_new).copied().collect();
+    let ended = |kind: &str| new.iter().find(|j| holds(j, kind));
+    if let Some(failed) = ended("Failed") {
+        return Rollout::Failing(format!("Job {} failed", failed.name()));
+    }
+    match ended("Complete") {
+        Some(_) => Rollout::Done,
+        None => Rollout::Waiting(Wait::NextRun),
+    }
+}
+
+/// A Job's template cannot be changed: a new one must be there.
+fn job(observed: &Observed<'_>) -> Rollout {
+    let job = observed.workload;
+    if !made_after(job, observed.applied_at) {
+        return Rollout::Progressing("the Job was not made anew".to_owned());
+    }
+    if holds(job, "Failed") {
+        return Rollout::Failing(format!("Job {} failed", job.name()));
+    }
+    match holds(job, "Complete") {
+        true => Rollout::Done,
+        false => Rollout::Progressing("the Job runs".to_owned()),
+    }
+}
+
+fn holds(object: &Object, condition: &str) -> bool {
+    let mut all = object.list("status.conditions").iter();
+    all.any(|c| text(c, "type") == condition && text(c, "status") == "True")
+}
+
+/// Creation times have whole seconds.
+fn made_after(object: &Object, moment: Option<Timestamp>) -> bool {
+    let made: Option<Timestamp> = object
+        .str("metadata.creationTimestamp")
+        .and_then(|t| t.parse().ok());
+    made.zip(moment)
+        .is_some_and(|(made, moment)| made.as_second() >= moment.as_second())
+}
+
+fn controlled(observed: &Observed<'_>) -> Rollout {
     let workload = observed.workload;
     let generation = workload.int("metadata.generation").unwrap_or(0);
     if workload.int("status.observedGeneration").unwrap_or(-1) < generation {
@@ -65,7 +137,7 @@ fn deployment(observed: &Observed<'_>) -> Rollout {
     if workload.get("spec.paused").and_then(Value::as_bool) == Some(true) {
         return Rollout::Waiting(Wait::Paused);
     }
-    let Some(current) = current_replica_set(observed) else {
+    let Some(current) = current_replica_set(workload, observed.children) else {
         return Rollout::Progressing("there is no ReplicaSet of the new template yet".to_owned());
     };
     let pods = pods_with(
@@ -98,18 +170,17 @@ fn deployment(observed: &Observed<'_>) -> Rollout {
     enough_ready(&pods, wanted)
 }
 
-/// The ReplicaSet of the template that the Deployment has now.
-fn current_replica_set<'a>(observed: &Observed<'a>) -> Option<&'a Object> {
-    let wanted = observed.workload.get("spec.template.spec");
-    let revision = observed
-        .workload
-        .annotation("deployment.kubernetes.io/revision");
+/// The ReplicaSet of the template that a Deployment has now.
+pub fn current_replica_set<'a>(workload: &Object, children: &[&'a Object]) -> Option<&'a Object> {
+    let wanted = workload.get("spec.template.spec");
+    let revision = workload.annotation("deployment.kubernetes.io/revision");
     let same_revision = |set: &&&Object| {
         revision.is_some() && set.annotation("deployment.kubernetes.io/revision") == revision
     };
     // the API server fills in the same defaults on both, so the specs can be compared as they are
-    let same_template = |set: &&&Object| set.get("spec.template.spec") == wanted;
-    let sets = observed.replica_sets;
+    let same_template =
+        |set: &&&Object| set.kind() == "ReplicaSet" && set.get("spec.template.spec") == wanted;
+    let sets = children;
     sets.iter()
         .find(|s| same_revision(s) && same_template(s))
         .or_else(|| sets.iter().find(same_template))
@@ -136,7 +207,7 @@ fn deadline_exceeded(observed: &Observed<'_>, current: &Object) -> Option<String
 
 fn names_other_set(message: &str, observed: &Observed<'_>, current: &Object) -> bool {
     let others = observed
-        .replica_sets
+        .children
         .iter()
         .filter(|s| s.name() != current.name());
     others
@@ -275,7 +346,8 @@ fn enough_ready(pods: &[&Object], wanted: i64) -> Rollout {
     Rollout::Done
 }
 
-fn is_ready(pod: &Object) -> bool {
+/// Whether a pod is ready, and stays.
+pub fn is_ready(pod: &Object) -> bool {
     let conditions = pod.list("status.conditions");
     conditions
         .iter()

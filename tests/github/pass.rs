@@ -124,6 +124,8 @@ fn fix(base: String, text: &str) -> WantedEnding {
         asked_for: false,
         checks: kubemend::forge::decide::Checks::default(),
         proposer: "playbook memory".to_owned(),
+        expects: Vec::new(),
+        baseline: None,
     }))
 }
 
@@ -145,6 +147,7 @@ async fn pass(hub: &Hub, key: Option<&Key>, dry_run: bool) -> Result<Report, Str
         workflow_token: false,
         reads: &reads,
         analyse: &analyse,
+        verify: None,
     };
     let report = cycle::run(&work).await;
     match &report.frozen {

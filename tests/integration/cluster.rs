@@ -78,7 +78,7 @@ impl Api {
     async fn read(&self) -> Result<Reading, ClusterError> {
         let cluster = self.connect().await;
         let watch = self.watch(&cluster).await;
-        cluster.read(&watch).await
+        cluster.read(&watch, &BTreeSet::new()).await
     }
 
     async fn watch(&self, cluster: &Cluster) -> Watch {

@@ -141,6 +141,7 @@ impl Stage {
             workflow_token: self.token.is_some(),
             reads: &reads,
             analyse: &analyse,
+            verify: None,
         };
         match onboards {
             true => cycle::onboard(&work).await,
@@ -257,6 +258,8 @@ impl Stage {
             asked_for: false,
             checks: kubemend::forge::decide::Checks::default(),
             proposer: "playbook memory".to_owned(),
+            expects: Vec::new(),
+            baseline: None,
         }))
     }
 

@@ -8,7 +8,7 @@ use crate::action::summary;
 use crate::case::{Answers, Report};
 use crate::commands::Failure;
 use crate::commands::forge;
-use crate::commands::pass::{MANIFESTS, Pass};
+use crate::commands::pass::{MANIFESTS, Pass, Rendered, Whole};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::config::{Config, ConfigError, Loaded, Rules};
@@ -53,6 +53,7 @@ pub(super) fn run(
         workflow_token: super::known(&workflow.args.default_token) == "true",
         reads: &recipe.reads,
         analyse: &analyse,
+        verify: None,
     };
     let report = runtime.block_on(cycle::run(&work));
     if let Some(stale) = &report.stale {
@@ -125,6 +126,7 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
         workflow_token: false,
         reads: "",
         analyse: &|_| Analysis::default(),
+        verify: None,
     };
     let problems = error.to_string().lines().map(str::to_owned).collect();
     runtime.block_on(cycle::tell_problems(&work, problems))?;
@@ -194,6 +196,8 @@ impl Recipe {
             namespace: self.namespace.clone(),
             scope: self.scope.clone(),
             unread: Vec::new(),
+            whole: Whole::Everywhere,
+            rendered: Rendered::default(),
         })
     }
 

@@ -12,6 +12,7 @@ use crate::message::answer::left;
 use crate::pipeline::Run;
 use crate::repo::Checkout;
 use crate::terminal::{self, bold};
+use crate::verify::sight::Merged;
 
 /// What the run was, for the terminal.
 #[derive(Default)]
@@ -57,6 +58,10 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(&run);
         pass.wanted(&run)
     };
+    let look = |merged: &Merged<'_>, analysis: &Analysis| {
+        let pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.look(merged, analysis)
+    };
     let work = Work {
         github: &github,
         rules: &rules,
@@ -66,6 +71,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         workflow_token: false,
         reads: &reads,
         analyse: &analyse,
+        verify: Some(&look),
     };
     let report = runtime.block_on(cycle::run(&work));
     if let Some(stale) = &report.stale {

@@ -1,7 +1,7 @@
 //! What stands behind the server: the forge, Git, the cluster's dump, and the pass over one
 //! repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::case::Answers;
 use crate::cli::Serve;
 use crate::commands::live::Live;
-use crate::commands::pass::{MANIFESTS, Pass};
+use crate::commands::pass::{MANIFESTS, Pass, Rendered, Whole};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::commands::{Failure, forge};
@@ -30,6 +30,7 @@ use crate::serve::missed::missed;
 use crate::serve::seen::Seen;
 use crate::serve::{Failed, Pending, Place, Runner};
 use crate::snapshot::Snapshot;
+use crate::verify::sight::Merged;
 
 /// How long the forge may be silent during a fetch.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ pub(super) struct Office {
     server: String,
     me: OnceLock<u64>,
     live: Option<Live>,
+    /// Namespaces whose pods decide about merged fixes, by repository: only a hint what to read.
+    on_trial: Mutex<BTreeMap<u64, BTreeSet<String>>>,
     _lock: mirror::Lock,
 }
 
@@ -61,6 +64,7 @@ struct Situation {
     now: Timestamp,
     scope: String,
     problems: Vec<String>,
+    whole: Whole,
 }
 
 impl Office {
@@ -92,6 +96,7 @@ impl Office {
             installations: Mutex::default(),
             asked_again: Mutex::new(Seen::new(10_000)),
             me: OnceLock::new(),
+            on_trial: Mutex::default(),
             live: match args.watch {
                 true => Some(Live::open(&args.reach, args.failure_age).await?),
                 false => None,
@@ -204,7 +209,9 @@ impl Office {
         let is_new = !pass.session.configured;
         let reads = pass.session.checkout.head.clone().unwrap_or_default();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
+        let sees_cluster = lock(&pass).sees_cluster();
         let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
+        let look = |merged: &Merged<'_>, analysis: &Analysis| lock(&pass).look(merged, analysis);
         let work = Work {
             github: &github,
             rules: &rules,
@@ -214,11 +221,14 @@ impl Office {
             workflow_token: false,
             reads: &reads,
             analyse: &analyse,
+            verify: sees_cluster.then_some(&look),
         };
-        Ok(match asks && is_new {
+        let report = match asks && is_new {
             true => cycle::onboard(&work).await,
             false => cycle::run(&work).await,
-        })
+        };
+        lock(&self.on_trial).insert(place.id, report.trials.blind.clone());
+        Ok(report)
     }
 
     /// Shows on the dashboard that the repository's configuration cannot be used; nothing else is
@@ -233,6 +243,7 @@ impl Office {
             workflow_token: false,
             reads: "",
             analyse: &|_| Analysis::default(),
+            verify: None,
         };
         let problems = error.to_string().lines().map(str::to_owned).collect();
         match cycle::tell_problems(&work, problems).await {
@@ -252,7 +263,7 @@ impl Office {
             // the settings are those of the default branch, the files those of the base
             session.checkout = self.checkout(transport, facts, &base).await?;
         }
-        let situation = self.situation().await?;
+        let situation = self.situation(facts.id).await?;
         let chosen = Chosen::from_fix(&self.args.proposer);
         Ok(Pass {
             proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
@@ -263,6 +274,8 @@ impl Office {
             namespace: self.args.namespace.clone(),
             scope: situation.scope,
             unread: situation.problems,
+            whole: situation.whole,
+            rendered: Rendered::default(),
         })
     }
 
@@ -278,11 +291,13 @@ impl Office {
     }
 
     /// The cluster: as it is now, as it was dumped last, or nothing.
-    async fn situation(&self) -> Result<Situation, Failed> {
+    async fn situation(&self, repository: u64) -> Result<Situation, Failed> {
         let now = Timestamp::now();
         let scope = format!("cluster {}", self.args.cluster);
         if let Some(live) = &self.live {
-            let (reading, now) = live.read().await.map_err(unread)?;
+            let whole = lock(&self.on_trial).get(&repository).cloned();
+            let whole = whole.unwrap_or_default();
+            let (reading, now) = live.read(&whole).await.map_err(unread)?;
             for note in &reading.notes {
                 tracing::info!(note, "cluster");
             }
@@ -291,6 +306,7 @@ impl Office {
                 now,
                 scope,
                 problems: reading.problems,
+                whole: Whole::In(whole),
             });
         }
         let (snapshot, now, scope) = match self.args.snapshot.clone() {
@@ -307,6 +323,7 @@ impl Office {
             now,
             scope,
             problems: Vec::new(),
+            whole: Whole::Everywhere,
         })
     }
 

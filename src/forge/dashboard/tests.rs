@@ -96,6 +96,8 @@ fn fix(title: &str) -> Fix {
         asked_for: false,
         checks: Checks::default(),
         proposer: String::new(),
+        expects: Vec::new(),
+        baseline: None,
     }
 }
 

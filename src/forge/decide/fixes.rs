@@ -266,6 +266,10 @@ fn refused_before(
     same: &[&Known<'_>],
 ) -> Option<Vec<Action>> {
     let leave = |why| Some(vec![leave(wanted, why)]);
+    let on_trial = |p: &&&Known<'_>| view.observed.on_trial.contains(&p.number());
+    if let Some(tried) = same.iter().find(on_trial) {
+        return leave(Why::Merged(tried.number()));
+    }
     if let Some(revert) = reverted(view, wanted, fix, same) {
         return leave(Why::Reverted(revert));
     }
@@ -303,7 +307,8 @@ fn reverted(view: &View<'_>, wanted: &Wanted, fix: &Fix, same: &[&Known<'_>]) ->
     let short = identity::short(&wanted.fingerprint);
     let later = |number: u64| same.iter().any(|p| p.number() > number);
     let counts = |p: &&Known<'_>| {
-        let said = p.marker.change.is_empty() || p.marker.change == fix.change;
+        // while it is open, nothing is built on what it takes back
+        let said = p.is_open() || p.marker.change.is_empty() || p.marker.change == fix.change;
         p.mine
             && said
             && p.pull.state != PullState::Closed

@@ -62,6 +62,8 @@ pub(super) fn fix(n: u32) -> Fix {
         asked_for: false,
         checks: Checks::default(),
         proposer: "playbook memory".to_owned(),
+        expects: Vec::new(),
+        baseline: None,
     }
 }
 

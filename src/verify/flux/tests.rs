@@ -78,9 +78,21 @@ fn fetched_attempted_and_applied_are_three_things() {
     ));
 }
 
+/// Everything was applied before the health checks began, so the workload tells.
+#[test]
+fn a_failed_health_check_comes_after_the_apply() {
+    let ready = "{type: Ready, status: 'False', reason: HealthCheckFailed, message: timeout}";
+    for applied in [OLD, OURS] {
+        let got = ask(&source(OURS, ""), &kustomization_of(OURS, applied, ready));
+        assert!(matches!(got, Applied::Applied { .. }), "{got:?}");
+    }
+    let old = ask(&source(OURS, ""), &kustomization_of(OLD, OLD, ready));
+    assert!(matches!(old, Applied::Applying { .. }), "{old:?}");
+}
+
 #[test]
 fn a_failed_attempt_with_our_commit_is_a_failure() {
-    for reason in ["BuildFailed", "HealthCheckFailed", "ReconciliationFailed"] {
+    for reason in ["BuildFailed", "PruneFailed", "ReconciliationFailed"] {
         let ready = format!("{{type: Ready, status: 'False', reason: {reason}, message: denied}}");
         let got = ask(&source(OURS, ""), &kustomization_of(OURS, OLD, &ready));
         assert_eq!(

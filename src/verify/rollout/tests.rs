@@ -28,9 +28,10 @@ impl World {
         let pods: Vec<&Object> = self.pods.iter().collect();
         assess(&Observed {
             workload: &self.workload,
-            replica_sets: &sets,
+            children: &sets,
             pods: &pods,
             applied_at: "2026-01-02T12:00:00Z".parse().ok(),
+            reads_anew: false,
         })
     }
 }

@@ -254,6 +254,7 @@ impl Stage {
             workflow_token: false,
             reads: &reads,
             analyse: &analyse,
+            verify: None,
         };
         let mut observed = self.observe(&client).await?;
         meanwhile(self);
@@ -285,6 +286,7 @@ impl Stage {
             workflow_token: false,
             reads: &reads,
             analyse: &analyse,
+            verify: None,
         };
         let mut observed = self.observe(&client).await.unwrap();
         let heard = converse::hear(&work, &mut observed).await.unwrap();
@@ -314,6 +316,7 @@ impl Stage {
             workflow_token: false,
             reads: &reads,
             analyse: &analyse,
+            verify: None,
         };
         cycle::run(&work).await
     }
@@ -613,6 +616,8 @@ fn fix(name: &str, answers: &Answers) -> Fix {
             .is_some_and(|said| *said != Said::default()),
         checks: kubemend::forge::decide::Checks::default(),
         proposer: "playbook memory".to_owned(),
+        expects: Vec::new(),
+        baseline: None,
     }
 }
 

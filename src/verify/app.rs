@@ -1,0 +1,215 @@
+//! Which object of a GitOps engine applies an object, and what that engine says of a commit. Pure.
+
+use serde_json::Value;
+
+use crate::object::{Object, ObjectRef};
+use crate::snapshot::Snapshot;
+use crate::verify::revision::{IsAncestor, Revision};
+use crate::verify::{Applied, argo, flux};
+
+/// What applies an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Carrier<'s> {
+    /// A Kustomization of Flux.
+    Kustomization(&'s Object),
+    /// A HelmRelease of Flux.
+    Release(&'s Object),
+    /// An Application of Argo CD.
+    Application(&'s Object),
+}
+
+/// What is asked of an engine.
+pub struct Question<'a> {
+    /// The merge commit.
+    pub commit: &'a str,
+    /// Whether one commit is an ancestor of another.
+    pub is_ancestor: &'a IsAncestor<'a>,
+    /// Whether an address is that of our repository.
+    pub is_ours: &'a dyn Fn(&str) -> bool,
+}
+
+impl<'s> Carrier<'s> {
+    /// What applies an object: first by what the engines list as theirs, then by the marks that
+    /// they leave on it.
+    pub fn of(object: &ObjectRef, snapshot: &'s Snapshot) -> Option<Self> {
+        let listed = || {
+            let kustomizations = snapshot.of_kind("Kustomization").filter(is_flux);
+            let by_flux = kustomizations.filter(|k| in_inventory(k, object));
+            let by_argo = applications(snapshot).filter(|a| in_resources(a, object));
+            by_flux
+                .map(Self::Kustomization)
+                .chain(by_argo.map(Self::Application))
+                .next()
+        };
+        let marked = || marked(snapshot.get(object)?, snapshot);
+        // a release's objects are in no inventory of a Kustomization, but its own object may be
+        release(object, snapshot).or_else(listed).or_else(marked)
+    }
+
+    /// The engine's object.
+    pub fn object(self) -> &'s Object {
+        match self {
+            Self::Kustomization(o) | Self::Release(o) | Self::Application(o) => o,
+        }
+    }
+
+    /// `Kustomization flux-system/apps`.
+    pub fn name(self) -> String {
+        self.object().reference().to_string()
+    }
+
+    /// How far a commit got in it.
+    pub fn applied(self, snapshot: &'s Snapshot, question: &Question<'_>) -> Applied {
+        match self {
+            Self::Kustomization(object) => kustomization(object, snapshot, question),
+            Self::Release(release) => {
+                let carrier = Self::of(&release.reference(), snapshot);
+                match carrier {
+                    Some(carrier @ (Self::Kustomization(_) | Self::Application(_))) => {
+                        let carried = carrier.applied(snapshot, question);
+                        flux::helm_release(carried, release)
+                    }
+                    _ => Applied::Unknown {
+                        why: format!("nothing is known that applies {}", self.name()),
+                    },
+                }
+            }
+            Self::Application(app) => application(app, question),
+        }
+    }
+
+    /// Whether its last attempt ended well, as far as applying goes.
+    pub fn last_attempt_succeeded(self) -> bool {
+        match self {
+            Self::Kustomization(object) | Self::Release(object) => {
+                let ready = object.list("status.conditions").iter();
+                let ready = ready.filter(|c| text(c, "type") == "Ready");
+                let mut ready = ready.map(|c| (text(c, "status"), text(c, "reason")));
+                matches!(
+                    ready.next(),
+                    Some(("True", _) | ("False", "HealthCheckFailed"))
+                )
+            }
+            Self::Application(app) => matches!(
+                app.str("status.operationState.phase"),
+                Some("Succeeded") | None
+            ),
+        }
+    }
+
+    /// The folder that it reads in the repository.
+    pub fn path(self) -> Option<&'s str> {
+        match self {
+            Self::Kustomization(object) => object.str("spec.path"),
+            Self::Application(app) => app.str("spec.source.path"),
+            Self::Release(_) => None,
+        }
+    }
+}
+
+fn kustomization(object: &Object, snapshot: &Snapshot, question: &Question<'_>) -> Applied {
+    let source = source(object, snapshot);
+    let url = source.and_then(|s| s.str("spec.url"));
+    let known = ["status.lastAppliedRevision", "status.lastAttemptedRevision"];
+    let mut revisions = known.iter().filter_map(|p| object.str(p));
+    // a mirror has another address and the same commits
+    let is_known = |r: &str| {
+        let read = Revision::read(r);
+        let commit = read.as_ref().and_then(Revision::commit);
+        commit.is_some_and(|c| (question.is_ancestor)(c, c).is_some())
+    };
+    if url.is_some_and(|u| !(question.is_ours)(u)) && !revisions.any(is_known) {
+        return Applied::Unknown {
+            why: format!("Kustomization {} reads another repository", object.name()),
+        };
+    }
+    let question = flux::Question {
+        commit: question.commit,
+        is_ancestor: question.is_ancestor,
+    };
+    flux::kustomization(source, object, &question)
+}
+
+fn source<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<&'s Object> {
+    let reference = object.get("spec.sourceRef")?;
+    let namespace = Some(text(reference, "namespace")).filter(|n| !n.is_empty());
+    snapshot.find(
+        text(reference, "kind"),
+        namespace.or(object.namespace()),
+        text(reference, "name"),
+    )
+}
+
+fn application(app: &Object, question: &Question<'_>) -> Applied {
+    let question = argo::Question {
+        commit: question.commit,
+        repo_url: "",
+        is_ancestor: question.is_ancestor,
+        same_repo: &|url, _| (question.is_ours)(url),
+    };
+    argo::applied(app, &question)
+}
+
+fn applications(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    let all = snapshot.of_kind("Application");
+    all.filter(|o| o.api_version().starts_with("argoproj.io/"))
+}
+
+fn is_flux(object: &&Object) -> bool {
+    object
+        .api_version()
+        .starts_with("kustomize.toolkit.fluxcd.io/")
+}
+
+/// Entries are `namespace_name_group_Kind`.
+fn in_inventory(kustomization: &Object, object: &ObjectRef) -> bool {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let group = object.group();
+    let id = format!("{namespace}_{}_{group}_{}", object.name, object.kind);
+    let entries = kustomization.list("status.inventory.entries");
+    entries.iter().any(|e| text(e, "id") == id)
+}
+
+fn in_resources(app: &Object, object: &ObjectRef) -> bool {
+    let is = |r: &Value| {
+        text(r, "kind") == object.kind
+            && text(r, "group") == object.group()
+            && text(r, "name") == object.name
+            && text(r, "namespace") == object.namespace.as_deref().unwrap_or_default()
+    };
+    app.list("status.resources").iter().any(is)
+}
+
+fn release<'s>(object: &ObjectRef, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
+    let live = snapshot.get(object)?;
+    let name = live.label("helm.toolkit.fluxcd.io/name")?;
+    let namespace = live.label("helm.toolkit.fluxcd.io/namespace");
+    snapshot
+        .find("HelmRelease", namespace, name)
+        .map(Carrier::Release)
+}
+
+/// By labels of Flux, or by the tracking of Argo CD: `app:group/Kind:namespace/name`, where `app`
+/// may be `namespace_name`.
+fn marked<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
+    let flux = object.label("kustomize.toolkit.fluxcd.io/name");
+    if let Some(name) = flux {
+        let namespace = object.label("kustomize.toolkit.fluxcd.io/namespace");
+        let found = snapshot.find("Kustomization", namespace, name);
+        return found.filter(is_flux).map(Carrier::Kustomization);
+    }
+    let tracked = object.annotation("argocd.argoproj.io/tracking-id")?;
+    let app = tracked.split(':').next().unwrap_or_default();
+    let is = |a: &&Object| {
+        let full = format!("{}_{}", a.namespace().unwrap_or_default(), a.name());
+        a.name() == app || full == app
+    };
+    applications(snapshot).find(is).map(Carrier::Application)
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

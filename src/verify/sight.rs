@@ -1,0 +1,515 @@
+//! One look at a merged fix: from a snapshot of the cluster to the facts that the machine judges,
+//! and the evidence that people read. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::case::Desired;
+use crate::finding::Class;
+use crate::object::{Object, ObjectRef};
+use crate::snapshot::Snapshot;
+use crate::verify::Applied;
+use crate::verify::app::{Carrier, Question};
+use crate::verify::expect::Expected;
+use crate::verify::machine::{Baseline, Facts, Live, Symptom};
+use crate::verify::revision::{IsAncestor, Revision};
+use crate::verify::rollout::{self, Observed, Rollout};
+
+/// The most entries of lists that are remembered or shown.
+const MAX_LISTED: usize = 20;
+
+/// A merged pull request of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged<'a> {
+    /// The merge commit.
+    pub commit: &'a str,
+    /// When it was merged.
+    pub at: Timestamp,
+    /// The key of the finding.
+    pub key: &'a str,
+    /// The object that failed, as text; empty where nobody knows.
+    pub object: &'a str,
+    /// How it failed; `None` where nobody knows.
+    pub class: Option<Class>,
+    /// What shall be so.
+    pub expects: &'a [Expected],
+    /// When it was first seen applied.
+    pub applied_at: Option<Timestamp>,
+}
+
+/// Something that fails in this run.
+#[derive(Debug, Clone, Copy)]
+pub struct Failing<'a> {
+    /// The finding's key; empty where it was not handled.
+    pub key: &'a str,
+    /// The object.
+    pub object: &'a ObjectRef,
+    /// How.
+    pub class: Class,
+    /// In one line.
+    pub summary: &'a str,
+}
+
+/// What is known when a look is taken.
+pub struct World<'a> {
+    /// The cluster now.
+    pub snapshot: &'a Snapshot,
+    /// What fails there.
+    pub failing: &'a [Failing<'a>],
+    /// What of the cluster could not be read, if that hides failures.
+    pub unread: Option<&'a str>,
+    /// What Git says now.
+    pub desired: &'a [Desired],
+    /// The files that each root reads.
+    pub feeds: &'a BTreeMap<String, Vec<String>>,
+    /// Whether one commit is an ancestor of another.
+    pub is_ancestor: &'a IsAncestor<'a>,
+    /// Files that differ between two commits; `None` where one is not known.
+    pub changed: &'a dyn Fn(&str, &str) -> Option<Vec<String>>,
+    /// Whether an address is that of our repository.
+    pub is_ours: &'a dyn Fn(&str) -> bool,
+}
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// What is judged.
+    pub facts: Facts,
+    /// What people read: a question, and what the cluster says to it.
+    pub evidence: Vec<(&'static str, String)>,
+}
+
+/// The namespaces whose pods decide.
+pub fn namespaces(merged: &Merged<'_>) -> BTreeSet<String> {
+    let of_expected = merged
+        .expects
+        .iter()
+        .filter_map(|e| e.object.namespace.clone());
+    let of_failing = merged.object.split_once(' ').map(|(_, name)| name);
+    let of_failing = of_failing
+        .and_then(|n| n.split_once('/'))
+        .map(|(ns, _)| ns.to_owned());
+    of_expected.chain(of_failing).collect()
+}
+
+/// Takes a look.
+pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
+    let snapshot = world.snapshot;
+    let carrier = carrier(merged, snapshot);
+    let live = live(merged, world);
+    let applied = applied(merged, world, carrier, &live);
+    let workloads = workloads(merged, snapshot);
+    let applied_at = moment(merged, &applied);
+    let rollout = rolled(merged, &workloads, snapshot, applied_at);
+    let pods: Vec<&Object> = workloads
+        .iter()
+        .flat_map(|w| snapshot.pods_of(&w.reference()))
+        .collect();
+    let facts = Facts {
+        failed_is_ours: is_ours(merged, world, &applied),
+        touched_by_others: touched(merged, world, &applied, carrier),
+        symptom: symptom(merged, world),
+        newly_broken: others(merged, world, carrier),
+        overtaken: merged.expects.iter().any(|e| e.is_overtaken(world.desired)),
+        restarts: restarts(&pods),
+        ready: ready(&pods),
+        applied,
+        live,
+        rollout,
+    };
+    let evidence = evidence(&facts, carrier, &workloads, snapshot);
+    Sight { facts, evidence }
+}
+
+/// How things are before the merge. `newly_broken` of a later look is compared with it.
+pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
+    let snapshot = world.snapshot;
+    let carrier = carrier(merged, snapshot);
+    let workloads = workloads(merged, snapshot);
+    let pods: Vec<&Object> = workloads
+        .iter()
+        .flat_map(|w| snapshot.pods_of(&w.reference()))
+        .collect();
+    let rollout = rolled(merged, &workloads, snapshot, None);
+    Baseline {
+        failing: others(merged, world, carrier),
+        last_attempt_succeeded: carrier.is_some_and(Carrier::last_attempt_succeeded),
+        symptom: match symptom(merged, world) {
+            Symptom::Present(what) => what.chars().take(200).collect(),
+            _ => String::new(),
+        },
+        ready: ready(&pods),
+        rolled_out: rollout == Some(Rollout::Done),
+    }
+}
+
+fn carrier<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
+    let mut objects = merged.expects.iter().map(|e| &e.object);
+    objects.find_map(|o| Carrier::of(o, snapshot))
+}
+
+/// All fields, the worst first.
+fn live(merged: &Merged<'_>, world: &World<'_>) -> Live {
+    let all = merged.expects.iter();
+    let all: Vec<Live> = all.map(|e| e.live(world.snapshot, world.desired)).collect();
+    let differs = all.iter().find(|l| matches!(l, Live::Differs { .. }));
+    match differs {
+        Some(differs) => differs.clone(),
+        None if all.is_empty() || all.contains(&Live::Unknown) => Live::Unknown,
+        None => Live::Holds,
+    }
+}
+
+/// Without an engine the fields themselves are all there is to see.
+fn applied(
+    merged: &Merged<'_>,
+    world: &World<'_>,
+    carrier: Option<Carrier<'_>>,
+    live: &Live,
+) -> Applied {
+    let question = Question {
+        commit: merged.commit,
+        is_ancestor: world.is_ancestor,
+        is_ours: world.is_ours,
+    };
+    match (carrier, live) {
+        (Some(carrier), _) => carrier.applied(world.snapshot, &question),
+        (None, Live::Holds) => Applied::Applied {
+            at: None,
+            revision: merged.commit.to_owned(),
+        },
+        (None, _) => Applied::Unknown {
+            why: "no object of Flux or Argo CD is known to apply it".to_owned(),
+        },
+    }
+}
+
+/// When it was applied, as far as that is known: never before the merge.
+fn moment(merged: &Merged<'_>, applied: &Applied) -> Option<Timestamp> {
+    let told = match applied {
+        Applied::Applied { at, .. } => at.map(|at| at.max(merged.at)),
+        _ => None,
+    };
+    merged.applied_at.or(told)
+}
+
+const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
+
+/// The workloads whose pods tell: those that were changed, and the one that failed.
+fn workloads<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Vec<&'s Object> {
+    let failed = |o: &&Object| o.reference().to_string() == merged.object;
+    let changed =
+        |o: &&Object| (merged.expects.iter()).any(|e| e.object.same_object(&o.reference()));
+    let all = WORKLOADS.iter().flat_map(|k| snapshot.of_kind(k));
+    all.filter(|o| failed(o) || changed(o)).collect()
+}
+
+/// The worst of the workloads; `None` where the change concerns none.
+fn rolled(
+    merged: &Merged<'_>,
+    workloads: &[&Object],
+    snapshot: &Snapshot,
+    applied_at: Option<Timestamp>,
+) -> Option<Rollout> {
+    let all = workloads.iter().map(|workload| {
+        let children = snapshot.children(workload);
+        let pods = snapshot.pods_of(&workload.reference());
+        // the engine makes a Job anew before it says that everything is applied
+        let is_job = workload.kind() == "Job";
+        rollout::assess(&Observed {
+            workload,
+            children: &children,
+            pods: &pods,
+            applied_at: applied_at.map(|at| if is_job { merged.at } else { at }),
+            reads_anew: starts_no_pods(merged),
+        })
+    });
+    let gone = || {
+        let (kind, _) = merged.object.split_once(' ')?;
+        let is_workload = WORKLOADS.contains(&kind);
+        is_workload.then(|| Rollout::Progressing(format!("{} is not there", merged.object)))
+    };
+    all.max_by_key(rank).or_else(gone)
+}
+
+fn rank(rollout: &Rollout) -> u8 {
+    match rollout {
+        Rollout::Done => 0,
+        Rollout::Progressing(_) => 1,
+        Rollout::Waiting(_) => 2,
+        Rollout::Failing(_) => 3,
+    }
+}
+
+/// Content that pods read when they start, under a name that stays: nothing restarts them.
+fn starts_no_pods(merged: &Merged<'_>) -> bool {
+    let mut kinds = merged.expects.iter().map(|e| e.object.kind.as_str());
+    !merged.expects.is_empty() && kinds.all(|k| k == "ConfigMap")
+}
+
+/// Whether a failed apply names what we changed, or could be nobody else's.
+fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
+    let Applied::Failed { message, resources } = applied else {
+        return false;
+    };
+    let names = |e: &Expected| {
+        let namespace = e.object.namespace.as_deref().unwrap_or("-");
+        let full = format!("{}/{namespace}/{}", e.object.kind, e.object.name);
+        resources.contains(&full) || has_word(message, &full)
+    };
+    let builds = message.starts_with("BuildFailed");
+    let alone = || {
+        let at = attempted(merged, world);
+        at.is_some_and(|at| {
+            let others = (world.changed)(merged.commit, &at);
+            others.is_some_and(|files| files.is_empty())
+        })
+    };
+    merged.expects.iter().any(names) || (builds && alone())
+}
+
+/// The revision that was attempted last.
+fn attempted(merged: &Merged<'_>, world: &World<'_>) -> Option<String> {
+    let carrier = carrier(merged, world.snapshot)?;
+    let text = carrier.object().str("status.lastAttemptedRevision")?;
+    Revision::read(text)?.commit().map(str::to_owned)
+}
+
+/// Whether a name stands in a text, and not as part of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '/');
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|t| t.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+/// Whether another commit changed something that the app reads, between ours and what is applied.
+fn touched(
+    merged: &Merged<'_>,
+    world: &World<'_>,
+    applied: &Applied,
+    carrier: Option<Carrier<'_>>,
+) -> bool {
+    let Applied::Applied { revision, .. } = applied else {
+        return false;
+    };
+    let commit = Revision::read(revision).and_then(|r| r.commit().map(str::to_owned));
+    let Some(files) = commit.and_then(|c| (world.changed)(merged.commit, &c)) else {
+        return true;
+    };
+    let reads = reads(merged, world, carrier);
+    files.iter().any(|f| reads.iter().any(|r| r.covers(f)))
+}
+
+/// A file, or a folder and everything below it.
+enum Reads<'a> {
+    File(&'a str),
+    Folder(&'a str),
+}
+
+impl Reads<'_> {
+    fn covers(&self, file: &str) -> bool {
+        match self {
+            Self::File(one) => *one == file,
+            Self::Folder(folder) => {
+                let rest = file.strip_prefix(*folder);
+                folder.is_empty() || rest.is_some_and(|r| r.starts_with('/'))
+            }
+        }
+    }
+}
+
+fn reads<'a>(
+    merged: &'a Merged<'_>,
+    world: &'a World<'_>,
+    carrier: Option<Carrier<'a>>,
+) -> Vec<Reads<'a>> {
+    let is_expected =
+        |d: &&Desired| (merged.expects.iter()).any(|e| e.object.same_object(&d.object.reference()));
+    let roots = world.desired.iter().filter(is_expected);
+    let roots: BTreeSet<&str> = roots.filter_map(|d| d.root.as_deref()).collect();
+    let fed = roots.iter().filter_map(|root| world.feeds.get(*root));
+    let fed = fed.flatten().map(|f| Reads::File(f.as_str()));
+    let own = merged.expects.iter().map(|e| Reads::File(e.file.as_str()));
+    let folder = carrier.and_then(Carrier::path);
+    let folder = folder.map(|p| Reads::Folder(p.trim_start_matches("./").trim_matches('/')));
+    fed.chain(own).chain(folder).collect()
+}
+
+/// What pods may hide: they are ready while it lasts, and only a person, a log or an alert told it.
+fn hides(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ApplicationError
+            | Class::Reported
+            | Class::NetworkPolicyBlocking
+            | Class::RbacDenied
+            | Class::IngressMisroute
+    )
+}
+
+fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
+    let is_it = |f: &&Failing<'_>| {
+        let same_key = !f.key.is_empty() && f.key == merged.key;
+        let same = Some(f.class) == merged.class && f.object.to_string() == merged.object;
+        same_key || same
+    };
+    if let Some(failing) = world.failing.iter().find(is_it) {
+        return Symptom::Present(failing.summary.to_owned());
+    }
+    match (world.unread, merged.class) {
+        (Some(why), _) => Symptom::Unobservable(why.to_owned()),
+        (None, Some(class)) if hides(class) => Symptom::Unobservable(format!(
+            "the pods may be ready while {class} lasts: whoever reported it has to look again"
+        )),
+        _ => Symptom::Absent,
+    }
+}
+
+/// What else of the same app fails; without an engine, of the same namespaces.
+fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
+    let here = namespaces(merged);
+    let in_app = |f: &&Failing<'_>| match carrier {
+        Some(carrier) => {
+            Carrier::of(f.object, world.snapshot).is_some_and(|other| other == carrier)
+                || f.object.same_object(&carrier.object().reference())
+        }
+        None => (f.object.namespace.as_ref()).is_some_and(|n| here.contains(n)),
+    };
+    // the engine's own finding tells of the same failure
+    let is_engine = |f: &&Failing<'_>| {
+        matches!(
+            f.class,
+            Class::ArgoDegraded
+                | Class::ArgoSyncFailed
+                | Class::ArgoComparisonError
+                | Class::FluxKustomizationNotReady
+                | Class::FluxHelmReleaseNotReady
+                | Class::FluxSourceNotReady
+        )
+    };
+    let all = world.failing.iter();
+    let all = all.filter(|f| f.key.is_empty() || f.key != merged.key);
+    let names = all.filter(|f| !is_engine(f)).filter(in_app);
+    let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
+    let others = names.into_iter().filter(|n| n != merged.object);
+    others.take(MAX_LISTED).collect()
+}
+
+fn restarts(pods: &[&Object]) -> u64 {
+    let counts = pods.iter().flat_map(|p| {
+        let statuses = p.list("status.containerStatuses").iter();
+        statuses.chain(p.list("status.initContainerStatuses"))
+    });
+    let counts = counts.filter_map(|s| s.get("restartCount")?.as_u64());
+    counts.fold(0, u64::saturating_add)
+}
+
+fn ready(pods: &[&Object]) -> u64 {
+    let count = pods.iter().filter(|p| rollout::is_ready(p)).count();
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn evidence(
+    facts: &Facts,
+    carrier: Option<Carrier<'_>>,
+    workloads: &[&Object],
+    snapshot: &Snapshot,
+) -> Vec<(&'static str, String)> {
+    let mut all = vec![("Applied", said_of_apply(&facts.applied, carrier))];
+    all.push((
+        "In the cluster",
+        match &facts.live {
+            Live::Holds => "every changed field holds its new value".to_owned(),
+            Live::Differs { manager } => match manager {
+                Some(name) => format!("a changed field holds another value; {name} wrote it"),
+                None => "a changed field holds another value".to_owned(),
+            },
+            Live::Unknown => "a changed field cannot be read".to_owned(),
+        },
+    ));
+    for workload in workloads.iter().take(MAX_LISTED) {
+        all.push(("Rollout", said_of_workload(workload, snapshot)));
+    }
+    if let Some(rollout) = &facts.rollout {
+        all.push(("Pods", said_of_rollout(rollout, facts)));
+    }
+    all.push((
+        "The failure",
+        match &facts.symptom {
+            Symptom::Absent => "does not show any more".to_owned(),
+            Symptom::Present(what) => format!("still there: {what}"),
+            Symptom::Unobservable(why) => format!("cannot be seen: {why}"),
+        },
+    ));
+    if !facts.newly_broken.is_empty() {
+        all.push(("Fails since", facts.newly_broken.join(", ")));
+    }
+    all
+}
+
+fn said_of_apply(applied: &Applied, carrier: Option<Carrier<'_>>) -> String {
+    let by = carrier.map_or_else(|| "no engine known".to_owned(), Carrier::name);
+    let what = match applied {
+        Applied::NotSeen { at: Some(at) } => format!("not yet; its source is at {}", short(at)),
+        Applied::NotSeen { at: None } => "not yet".to_owned(),
+        Applied::Applying { detail } => format!("not yet: {detail}"),
+        Applied::Waiting { why } => format!("waits: {}", why.sentence()),
+        Applied::Applied { revision, at } => {
+            let when = at.map_or_else(String::new, |t| {
+                format!(" since {}", t.strftime("%H:%M:%S UTC"))
+            });
+            format!("yes, revision {}{when}", short(revision))
+        }
+        Applied::Failed { message, .. } => format!("failed: {message}"),
+        Applied::Unknown { why } => format!("unknown: {why}"),
+    };
+    format!("{what} ({by})")
+}
+
+fn short(revision: &str) -> String {
+    match Revision::read(revision) {
+        Some(Revision::Commit(commit)) => commit.chars().take(12).collect(),
+        _ => revision.chars().take(80).collect(),
+    }
+}
+
+fn said_of_workload(workload: &Object, snapshot: &Snapshot) -> String {
+    let number = |path: &str| {
+        workload
+            .int(path)
+            .map_or_else(|| "-".to_owned(), |n| n.to_string())
+    };
+    let mut said = format!(
+        "{}: generation {}, observed {}",
+        workload.reference(),
+        number("metadata.generation"),
+        number("status.observedGeneration")
+    );
+    let children = snapshot.children(workload);
+    if let Some(set) = rollout::current_replica_set(workload, &children) {
+        said.push_str(&format!(", ReplicaSet {}", set.name()));
+    } else if let Some(revision) = workload.str("status.updateRevision") {
+        said.push_str(&format!(", revision {revision}"));
+    }
+    said
+}
+
+fn said_of_rollout(rollout: &Rollout, facts: &Facts) -> String {
+    let state = match rollout {
+        Rollout::Done => "all pods run the new template".to_owned(),
+        Rollout::Progressing(what) => what.clone(),
+        Rollout::Waiting(why) => why.sentence().to_owned(),
+        Rollout::Failing(what) => format!("failing: {what}"),
+    };
+    format!(
+        "{state}; {} ready, {} restarts",
+        facts.ready, facts.restarts
+    )
+}
+
+#[cfg(test)]
+mod tests;
