@@ -174,6 +174,8 @@ impl Pass {
                 class: wanted.class,
                 expects: &fix.expects,
                 applied_at: None,
+                was_failing: &[],
+                is_revert: false,
             };
             Some(self.with_world(analysis, |world| sight::baseline(&merged, world)))
         };

@@ -154,6 +154,11 @@ fn merged<'a>(ours: &'a OurPull, marker: &'a Marker, memory: &Memory) -> Merged<
         class: marker.class,
         expects: &marker.expects,
         applied_at: memory.applied_at,
+        was_failing: marker
+            .baseline
+            .as_ref()
+            .map_or(&[], |b| b.failing.as_slice()),
+        is_revert: marker.what == What::Revert,
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Merged<'a> {
     pub expects: &'a [Expected],
     /// When it was first seen applied.
     pub applied_at: Option<Timestamp>,
+    /// What of the app failed before the merge.
+    pub was_failing: &'a [String],
+    /// Whether it takes a fix back: then what the fix mended may fail again.
+    pub is_revert: bool,
 }
 
 /// Something that fails in this run.
@@ -122,7 +126,7 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
     Sight { facts, evidence }
 }
 
-/// How things are before the merge. `newly_broken` of a later look is compared with it.
+/// How things are before the merge.
 pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
     let snapshot = world.snapshot;
     let carrier = carrier(merged, snapshot);
@@ -357,7 +361,8 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
         let same = Some(f.class) == merged.class && f.object.to_string() == merged.object;
         same_key || same
     };
-    if let Some(failing) = world.failing.iter().find(is_it) {
+    let found = world.failing.iter().find(is_it);
+    if let Some(failing) = found.filter(|_| !merged.is_revert) {
         return Symptom::Present(failing.summary.to_owned());
     }
     match (world.unread, merged.class) {
@@ -369,7 +374,7 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     }
 }
 
-/// What else of the same app fails; without an engine, of the same namespaces.
+/// What else of the same app fails and did not before; without an engine, of the same namespaces.
 fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
     let here = namespaces(merged);
     let in_app = |f: &&Failing<'_>| match carrier {
@@ -395,7 +400,9 @@ fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) 
     let all = all.filter(|f| f.key.is_empty() || f.key != merged.key);
     let names = all.filter(|f| !is_engine(f)).filter(in_app);
     let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
-    let others = names.into_iter().filter(|n| n != merged.object);
+    let others = names
+        .into_iter()
+        .filter(|n| n != merged.object && !merged.was_failing.contains(n));
     others.take(MAX_LISTED).collect()
 }
 

@@ -9,7 +9,7 @@ use crate::shop::{self, Shop, has_endpoint, is_rolled_out};
 type Look = fn(&Value) -> bool;
 
 /// How kubemend has to end.
-enum End {
+pub enum End {
     /// A pull request with this new line.
     Fix(&'static str),
     /// A question or refusal with this code.
@@ -18,22 +18,22 @@ enum End {
     Choice(&'static str, &'static str),
 }
 
-struct Fault {
-    name: &'static str,
+pub struct Fault {
+    pub name: &'static str,
     /// What is changed: this text, to that.
-    from: &'static str,
-    to: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
     /// What is in the cluster besides what Git holds.
-    also: &'static str,
+    pub also: &'static str,
     /// How the fault shows.
     symptom: (&'static str, Look),
-    end: End,
+    pub end: End,
     healed: (&'static str, Look),
 }
 
 const HEALED: (&str, Look) = ("deployments", is_rolled_out);
 
-const FAULTS: &[Fault] = &[
+pub const FAULTS: &[Fault] = &[
     Fault {
         name: "a_tag_that_does_not_exist",
         from: "web:1.4.2",

@@ -16,6 +16,10 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+#[path = "../github/assets.rs"]
+mod assets;
+#[path = "../github/child.rs"]
+mod child;
 mod faults;
 mod flux;
 #[allow(dead_code, reason = "shared with the tests of the server")]
@@ -24,8 +28,21 @@ mod git_server;
 mod kubectl;
 mod plane;
 mod process;
+#[path = "../github/server.rs"]
+mod server;
+#[allow(dead_code, reason = "shared with the tests of GitHub")]
+#[path = "../github/shim.rs"]
+mod shim;
 mod shop;
 mod stages;
+#[allow(dead_code, reason = "shared with the tests of GitHub")]
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../github/truth.rs"]
+mod truth;
+#[path = "../github/upstream.rs"]
+mod upstream;
+mod whole;
 
 use plane::{Extras, Plane};
 
@@ -50,6 +67,10 @@ fn main() -> ExitCode {
     }
     for (name, run) in flux::TRIALS {
         trials.push(trial(name, &cluster, cluster.assets.flux(), run));
+    }
+    for (name, run) in whole::TRIALS {
+        let there = cluster.assets.flux().and_then(|()| whole::assets());
+        trials.push(trial(name, &cluster, there.map(drop), run));
     }
     // the cluster ends with its last holder, here
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -10,11 +10,12 @@
     reason = "a test binary; what is missing is part of its result"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use assets::Assets;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod assets;
 mod child;
 mod life;
 mod pass;
@@ -26,29 +27,15 @@ mod support;
 mod truth;
 mod upstream;
 
-/// What has to be installed.
-#[derive(Debug, Clone)]
-pub struct Assets {
-    pub node: PathBuf,
-    pub backend: PathBuf,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let (node, backend) = (node(), backend());
-    let missing = node.as_ref().err().or(backend.as_ref().err()).cloned();
+    let found = Assets::find();
+    let missing = found.as_ref().err().cloned();
     if let Some(reason) = missing.as_ref().filter(|_| required()) {
         println!("REQUIRE_ASSETS asks for what is missing: {reason}");
         return ExitCode::FAILURE;
     }
-    let assets = node
-        .and_then(|node| {
-            Ok(Assets {
-                node,
-                backend: backend?,
-            })
-        })
-        .ok();
+    let assets = found.ok();
     let all = life::TRIALS.iter().map(|(name, run)| {
         let assets = assets.clone();
         let shown = match &missing {
@@ -67,27 +54,4 @@ fn required() -> bool {
     wanted
         .split(',')
         .any(|w| ["github", "git"].contains(&w.trim()))
-}
-
-/// `GITHUB_EMULATOR_NODE`, or what `tools/install-github-emulator` left where it installs by itself.
-fn node() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if !root.join("tools/node_modules/emulate").is_dir() {
-        return Err("emulate, run tools/install-github-emulator".to_owned());
-    }
-    let given = std::env::var_os("GITHUB_EMULATOR_NODE").map(PathBuf::from);
-    let own = root.join("target/tools/node/bin/node");
-    given
-        .or_else(|| own.is_file().then_some(own))
-        .ok_or_else(|| "GITHUB_EMULATOR_NODE, run tools/install-github-emulator".to_owned())
-}
-
-fn backend() -> Result<PathBuf, String> {
-    let answer = Command::new("git").arg("--exec-path").output();
-    let folder = answer.map_err(|_| "git".to_owned())?.stdout;
-    let program = Path::new(String::from_utf8_lossy(&folder).trim()).join("git-http-backend");
-    program
-        .is_file()
-        .then_some(program)
-        .ok_or_else(|| "git http-backend".to_owned())
 }

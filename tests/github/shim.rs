@@ -11,7 +11,7 @@ use axum::http::{Request, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::Assets;
+use crate::assets::Assets;
 use crate::child::Emulator;
 use crate::server;
 use crate::support::github::state::Holder;
@@ -20,7 +20,9 @@ use crate::support::github::{APP_ID, APP_KEY, Entry, INSTALLATION, contract, git
 use crate::truth::{ADMIN, Truth};
 use crate::upstream::{Answer, Upstream};
 
+#[path = "shim/lacking.rs"]
 mod lacking;
+#[path = "shim/pulls.rs"]
 mod pulls;
 
 /// The machine user's token.

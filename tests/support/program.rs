@@ -53,6 +53,14 @@ impl Program {
         }
     }
 
+    /// What it logged so far, one line each.
+    pub fn rest(&mut self) -> String {
+        let seen = self.log.iter().map(ToString::to_string);
+        let seen: Vec<String> = seen.chain(self.lines.try_iter()).collect();
+        let last = seen.len().saturating_sub(60);
+        seen.get(last..).unwrap_or_default().join("\n")
+    }
+
     pub fn address(&mut self) -> std::net::SocketAddr {
         self.until("listening")["address"]
             .as_str()
