@@ -105,6 +105,8 @@ pub struct Memory {
     pub counting_since: Option<Timestamp>,
     /// When it was first seen applied.
     pub applied_at: Option<Timestamp>,
+    /// From when the time to heal counts.
+    pub healing_since: Option<Timestamp>,
     /// The first of the good samples in a row.
     pub good_since: Option<Timestamp>,
     /// How many good samples in a row.
@@ -211,8 +213,11 @@ pub fn step(
         Applied::Unknown { why } => in_time(&next, State::Applying(why.clone()), why, timing, now),
         Applied::Failed { message, .. } => failed(&next, facts, baseline, message, timing, now),
         Applied::Applied { at, .. } => {
-            next.applied_at
-                .get_or_insert(at.unwrap_or(now).max(next.counting_since.unwrap_or(now)));
+            let seen = at.unwrap_or(now).max(next.counting_since.unwrap_or(now));
+            let is_first = next.applied_at.is_none();
+            next.applied_at.get_or_insert(seen);
+            next.healing_since
+                .get_or_insert(if is_first { seen } else { now });
             workload(&mut next, facts, baseline, timing, now)
         }
     };
@@ -228,7 +233,7 @@ const OVERTAKEN: &str =
 
 /// Nothing counts while a person or time has to move first: every clock begins anew after it.
 fn waiting(next: &mut Memory, why: Wait) -> State {
-    (next.counting_since, next.applied_at) = (None, None);
+    (next.counting_since, next.healing_since) = (None, None);
     (next.good, next.good_since, next.bad) = (0, None, 0);
     State::Waiting(why)
 }
@@ -295,7 +300,7 @@ fn workload(
         Sample::Bad(why) => {
             next.bad = next.bad.saturating_add(1).min(PERSISTS);
             (next.good, next.good_since) = (0, None);
-            let persists = next.bad >= PERSISTS && is_over(next.applied_at, timing.heal, now);
+            let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
             if persists {
                 return State::Ended(judged(&why, facts, baseline));
             }
@@ -303,7 +308,7 @@ fn workload(
         }
         Sample::Open(why) => {
             (next.good, next.good_since, next.bad) = (0, None, 0);
-            if is_over(next.applied_at, timing.heal, now) {
+            if is_over(next.healing_since, timing.heal, now) {
                 return State::Ended(Verdict::Inconclusive(why));
             }
             State::Healing(why)

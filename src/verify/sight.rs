@@ -122,7 +122,7 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
         live,
         rollout,
     };
-    let evidence = evidence(&facts, carrier, &workloads, snapshot);
+    let evidence = evidence(&facts, applied_at, carrier, &workloads, snapshot);
     Sight { facts, evidence }
 }
 
@@ -422,11 +422,15 @@ fn ready(pods: &[&Object]) -> u64 {
 
 fn evidence(
     facts: &Facts,
+    applied_at: Option<Timestamp>,
     carrier: Option<Carrier<'_>>,
     workloads: &[&Object],
     snapshot: &Snapshot,
 ) -> Vec<(&'static str, String)> {
-    let mut all = vec![("Applied", said_of_apply(&facts.applied, carrier))];
+    let mut all = vec![(
+        "Applied",
+        said_of_apply(&facts.applied, applied_at, carrier),
+    )];
     all.push((
         "In the cluster",
         match &facts.live {
@@ -458,17 +462,21 @@ fn evidence(
     all
 }
 
-fn said_of_apply(applied: &Applied, carrier: Option<Carrier<'_>>) -> String {
+fn said_of_apply(
+    applied: &Applied,
+    applied_at: Option<Timestamp>,
+    carrier: Option<Carrier<'_>>,
+) -> String {
     let by = carrier.map_or_else(|| "no engine known".to_owned(), Carrier::name);
     let what = match applied {
         Applied::NotSeen { at: Some(at) } => format!("not yet; its source is at {}", short(at)),
         Applied::NotSeen { at: None } => "not yet".to_owned(),
         Applied::Applying { detail } => format!("not yet: {detail}"),
         Applied::Waiting { why } => format!("waits: {}", why.sentence()),
-        Applied::Applied { revision, at } => {
-            let when = at.map_or_else(String::new, |t| {
-                format!(" since {}", t.strftime("%H:%M:%S UTC"))
-            });
+        Applied::Applied { revision, .. } => {
+            let when =
+                applied_at.map(|t| format!(", seen {}", t.strftime("%Y-%m-%d %H:%M:%S UTC")));
+            let when = when.unwrap_or_default();
             format!("yes, revision {}{when}", short(revision))
         }
         Applied::Failed { message, .. } => format!("failed: {message}"),

@@ -1,1 +1,154 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
 
+use super::*;
+
+const OURS: &str = "cccccccccccccccccccccccccccccccccccccccc";
+const OLD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+fn snapshot(objects: &[Value]) -> Snapshot {
+    let objects = objects.iter().cloned().filter_map(Object::new).collect();
+    Snapshot::new(objects, std::collections::BTreeMap::new())
+}
+
+fn kustomization(name: &str, inventory: &[&str]) -> Value {
+    let entries: Vec<Value> = inventory
+        .iter()
+        .map(|id| json!({"id": id, "v": "v1"}))
+        .collect();
+    json!({
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+        "metadata": {"name": name, "namespace": "flux-system", "generation": 1},
+        "spec": {"path": "./apps", "sourceRef": {"kind": "GitRepository", "name": "gitops"}},
+        "status": {
+            "observedGeneration": 1, "inventory": {"entries": entries},
+            "lastAppliedRevision": format!("main@sha1:{OURS}"), "lastAttemptedRevision": format!("main@sha1:{OURS}"),
+            "conditions": [{"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": ""}],
+        },
+    })
+}
+
+fn source(url: &str) -> Value {
+    json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+        "metadata": {"name": "gitops", "namespace": "flux-system"},
+        "spec": {"url": url}, "status": {"artifact": {"revision": format!("main@sha1:{OURS}")}},
+    })
+}
+
+fn application(name: &str, resources: &[Value]) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": name, "namespace": "argocd"}, "status": {"resources": resources},
+    })
+}
+
+fn web(labels: Value, annotations: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "shop", "labels": labels, "annotations": annotations},
+    })
+}
+
+fn reference() -> ObjectRef {
+    ObjectRef::new("apps/v1", "Deployment", Some("shop"), "web")
+}
+
+fn carrier(objects: &[Value]) -> Option<String> {
+    Carrier::of(&reference(), &snapshot(objects)).map(Carrier::name)
+}
+
+#[test]
+fn what_lists_an_object_applies_it() {
+    let none = || web(json!({}), json!({}));
+    let flux = kustomization("apps", &["shop_web_apps_Deployment"]);
+    let flux_name = Some("Kustomization flux-system/apps".to_owned());
+    assert_eq!(carrier(&[none(), flux.clone()]), flux_name);
+    let alike = kustomization(
+        "apps",
+        &["shop_web_batch_Deployment", "shop_web2_apps_Deployment"],
+    );
+    assert_eq!(carrier(&[none(), alike]), None);
+    let resource = json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web"});
+    let argo = application("shop", &[resource]);
+    assert_eq!(
+        carrier(&[none(), argo]),
+        Some("Application argocd/shop".to_owned())
+    );
+    assert_eq!(carrier(&[none()]), None);
+}
+
+#[test]
+fn marks_on_the_object_count_where_no_list_names_it() {
+    let by = |labels: Value, annotations: Value, other: Value| {
+        carrier(&[web(labels, annotations), other])
+    };
+    let marked = json!({"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"});
+    assert_eq!(
+        by(marked, json!({}), kustomization("apps", &[])),
+        Some("Kustomization flux-system/apps".to_owned())
+    );
+    for tracked in [
+        "shop:apps/Deployment:shop/web",
+        "argocd_shop:apps/Deployment:shop/web",
+    ] {
+        let annotations = json!({"argocd.argoproj.io/tracking-id": tracked});
+        assert_eq!(
+            by(json!({}), annotations, application("shop", &[])),
+            Some("Application argocd/shop".to_owned()),
+            "{tracked}"
+        );
+    }
+    let release = json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "web", "namespace": "shop"}});
+    let labels =
+        json!({"helm.toolkit.fluxcd.io/name": "web", "helm.toolkit.fluxcd.io/namespace": "shop"});
+    assert_eq!(
+        by(labels, json!({}), release),
+        Some("HelmRelease shop/web".to_owned())
+    );
+}
+
+fn applied(url: &str, knows: bool) -> Applied {
+    let all = snapshot(&[
+        web(json!({}), json!({})),
+        kustomization("apps", &["shop_web_apps_Deployment"]),
+        source(url),
+    ]);
+    let is_ancestor = |a: &str, b: &str| (knows || a != b).then(|| a == OLD || a == b);
+    let question = Question {
+        commit: OURS,
+        is_ancestor: &is_ancestor,
+        is_ours: &|url| url == "https://git.example/acme/gitops",
+    };
+    let carrier = Carrier::of(&reference(), &all).unwrap();
+    carrier.applied(&all, &question)
+}
+
+#[test]
+fn a_mirror_is_our_repository_and_a_foreign_one_is_not() {
+    let is_applied = |a: &Applied| matches!(a, Applied::Applied { .. });
+    assert!(is_applied(&applied(
+        "https://git.example/acme/gitops",
+        true
+    )));
+    assert!(is_applied(&applied("https://mirror.example/gitops", true)));
+    let foreign = applied("https://git.example/acme/other", false);
+    assert!(matches!(foreign, Applied::Unknown { .. }), "{foreign:?}");
+}
+
+#[test]
+fn the_last_attempt_counts_as_far_as_it_applied() {
+    let with = |status: &str, reason: &str| {
+        let mut object = kustomization("apps", &["shop_web_apps_Deployment"]);
+        object["status"]["conditions"][0]["status"] = json!(status);
+        object["status"]["conditions"][0]["reason"] = json!(reason);
+        let all = snapshot(&[object]);
+        Carrier::of(&reference(), &all)
+            .unwrap()
+            .last_attempt_succeeded()
+    };
+    assert!(with("True", "ReconciliationSucceeded"));
+    assert!(with("False", "HealthCheckFailed"));
+    assert!(!with("False", "BuildFailed"));
+    assert!(!with("Unknown", "Progressing"));
+}

@@ -1,1 +1,333 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
 
+use serde_json::Value;
+
+use super::*;
+use crate::verify::Wait;
+use crate::verify::expect::Wished;
+
+const OURS: &str = "cccccccccccccccccccccccccccccccccccccccc";
+const LATER: &str = "dddddddddddddddddddddddddddddddddddddddd";
+
+/// A shop with one pod, applied by Flux; each test bends what it is about.
+struct Shop {
+    objects: Vec<Value>,
+    failing: Vec<(&'static str, ObjectRef, Class)>,
+    unread: Option<&'static str>,
+    changed: Vec<&'static str>,
+    expects: Vec<Expected>,
+    class: Class,
+    is_revert: bool,
+    was_failing: Vec<String>,
+}
+
+fn web() -> ObjectRef {
+    ObjectRef::new("apps/v1", "Deployment", Some("shop"), "web")
+}
+
+fn pod(name: &str, kind: &str, owner: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"pod-template-hash": "1"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": owner, "controller": true}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "web", "ready": true, "restartCount": 1, "state": {"running": {"startedAt": "2026-01-02T11:00:00Z"}}}],
+        },
+    })
+}
+
+impl Shop {
+    fn new() -> Self {
+        let template = json!({"spec": {"containers": [{"name": "web", "image": "web:2"}]}});
+        let inventory = json!({"entries": [
+            {"id": "shop_web_apps_Deployment", "v": "v1"}, {"id": "shop_web__Service", "v": "v1"},
+            {"id": "shop_settings__ConfigMap", "v": "v1"}, {"id": "shop_api_apps_Deployment", "v": "v1"}, {"id": "shop_report_batch_CronJob", "v": "v1"},
+        ]});
+        Self {
+            objects: vec![
+                json!({
+                    "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+                    "metadata": {"name": "apps", "namespace": "flux-system", "generation": 1},
+                    "spec": {"path": "./apps"},
+                    "status": {
+                        "observedGeneration": 1, "inventory": inventory,
+                        "lastAppliedRevision": format!("main@sha1:{LATER}"), "lastAttemptedRevision": format!("main@sha1:{LATER}"),
+                        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                    },
+                }),
+                json!({
+                    "apiVersion": "apps/v1", "kind": "Deployment",
+                    "metadata": {"name": "web", "namespace": "shop", "uid": "web", "generation": 2},
+                    "spec": {"replicas": 1, "template": template},
+                    "status": {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+                }),
+                json!({
+                    "apiVersion": "apps/v1", "kind": "ReplicaSet",
+                    "metadata": {"name": "web-1", "namespace": "shop", "uid": "web-1", "labels": {"pod-template-hash": "1"},
+                        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "web", "controller": true}]},
+                    "spec": {"template": template},
+                }),
+                pod("web-1-a", "ReplicaSet", "web-1"),
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"}, "data": {"A": "2"}}),
+            ],
+            failing: Vec::new(),
+            unread: None,
+            changed: Vec::new(),
+            expects: vec![expects(
+                "apps/v1",
+                "Deployment",
+                "web",
+                "spec.template.spec.containers[name=web].image",
+                "web:2",
+            )],
+            class: Class::ImagePullNotFound,
+            is_revert: false,
+            was_failing: Vec::new(),
+        }
+    }
+
+    fn set(&mut self, kind: &str, pointer: &str, value: Value) {
+        let object = self.objects.iter_mut().find(|o| o["kind"] == kind).unwrap();
+        *object.pointer_mut(pointer).unwrap() = value;
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Merged<'_>, &World<'_>) -> T) -> T {
+        let objects = self.objects.iter().cloned().filter_map(Object::new);
+        let snapshot = Snapshot::new(objects.collect(), BTreeMap::new());
+        let failing: Vec<Failing<'_>> = self
+            .failing
+            .iter()
+            .map(|(key, object, class)| Failing {
+                key,
+                object,
+                class: *class,
+                summary: "it fails",
+            })
+            .collect();
+        let object = web().to_string();
+        let merged = Merged {
+            commit: OURS,
+            at: "2026-01-02T12:00:00Z".parse().unwrap(),
+            key: "key",
+            object: &object,
+            class: Some(self.class),
+            expects: &self.expects,
+            applied_at: None,
+            was_failing: &self.was_failing,
+            is_revert: self.is_revert,
+        };
+        let changed =
+            |_: &str, _: &str| Some(self.changed.iter().map(|f| (*f).to_owned()).collect());
+        ask(
+            &merged,
+            &World {
+                snapshot: &snapshot,
+                failing: &failing,
+                unread: self.unread,
+                desired: &[],
+                feeds: &BTreeMap::new(),
+                is_ancestor: &|a, b| Some(a == OURS || a == b),
+                changed: &changed,
+                is_ours: &|_| true,
+            },
+        )
+    }
+
+    fn look(&self) -> Sight {
+        self.ask(look)
+    }
+}
+
+fn expects(api: &str, kind: &str, name: &str, path: &str, value: &str) -> Expected {
+    Expected {
+        object: ObjectRef::new(api, kind, Some("shop"), name),
+        file: "apps/web.yaml".to_owned(),
+        path: path.parse().unwrap(),
+        to: Wished::Value(json!(value).to_string()),
+    }
+}
+
+#[test]
+fn all_links_of_the_chain_are_seen() {
+    let sight = Shop::new().look();
+    let facts = &sight.facts;
+    assert!(
+        matches!(facts.applied, Applied::Applied { .. }),
+        "{facts:?}"
+    );
+    assert_eq!(facts.live, Live::Holds);
+    assert_eq!(facts.rollout, Some(Rollout::Done));
+    assert_eq!(facts.symptom, Symptom::Absent);
+    assert_eq!((facts.restarts, facts.ready), (1, 1));
+    assert!(!facts.touched_by_others && facts.newly_broken.is_empty());
+    let told: Vec<String> = sight
+        .evidence
+        .iter()
+        .map(|(w, s)| format!("{w}: {s}"))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn the_failure_is_looked_for_by_key_and_by_object_and_class() {
+    let mut shop = Shop::new();
+    let present = |shop: &Shop| matches!(shop.look().facts.symptom, Symptom::Present(_));
+    shop.failing = vec![("key", web(), Class::CrashLoopBackOff)];
+    assert!(present(&shop));
+    shop.failing = vec![("", web(), Class::ImagePullNotFound)];
+    assert!(present(&shop));
+    shop.failing = vec![("other", web(), Class::OOMKilled)];
+    assert!(!present(&shop));
+    shop.failing = vec![("key", web(), Class::ImagePullNotFound)];
+    shop.is_revert = true;
+    assert!(!present(&shop), "after a revert it may be back");
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_gone() {
+    let mut shop = Shop::new();
+    let hidden = |shop: &Shop| matches!(shop.look().facts.symptom, Symptom::Unobservable(_));
+    shop.unread = Some("pods: the API server answers 403 to list them");
+    assert!(hidden(&shop));
+    shop.unread = None;
+    for class in [
+        Class::ApplicationError,
+        Class::Reported,
+        Class::NetworkPolicyBlocking,
+    ] {
+        shop.class = class;
+        assert!(hidden(&shop), "{class}");
+    }
+}
+
+#[test]
+fn others_of_the_app_count_when_they_did_not_fail_before() {
+    let mut shop = Shop::new();
+    let api = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "api");
+    let foreign = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "of-somebody-else");
+    shop.failing = vec![
+        ("a", api, Class::CrashLoopBackOff),
+        ("b", foreign, Class::CrashLoopBackOff),
+        ("", web(), Class::CrashLoopBackOff),
+    ];
+    assert_eq!(shop.look().facts.newly_broken, ["Deployment shop/api"]);
+    shop.was_failing = vec!["Deployment shop/api".to_owned()];
+    assert!(shop.look().facts.newly_broken.is_empty());
+    let baseline = shop.ask(baseline);
+    assert_eq!((baseline.ready, baseline.rolled_out), (1, true));
+    assert!(baseline.last_attempt_succeeded);
+}
+
+#[test]
+fn another_commit_counts_where_the_app_reads_it() {
+    for (file, touches) in [
+        ("apps/other.yaml", true),
+        ("apps/web.yaml", true),
+        ("docs/readme.md", false),
+        ("apps2/web.yaml", false),
+    ] {
+        let mut shop = Shop::new();
+        shop.changed = vec![file];
+        assert_eq!(shop.look().facts.touched_by_others, touches, "{file}");
+    }
+}
+
+#[test]
+fn pods_keep_the_content_of_a_configmap_until_they_restart() {
+    let mut shop = Shop::new();
+    shop.expects = vec![expects("v1", "ConfigMap", "settings", "data.A", "2")];
+    let rollout = |shop: &Shop| shop.look().facts.rollout.unwrap();
+    assert_eq!(rollout(&shop), Rollout::Waiting(Wait::Restart));
+    let started = "/status/containerStatuses/0/state/running/startedAt";
+    shop.set("Pod", started, json!("2026-01-02T12:30:00Z"));
+    assert_eq!(rollout(&shop), Rollout::Done);
+}
+
+#[test]
+fn a_cronjob_is_judged_on_its_next_run_and_a_job_on_a_new_one() {
+    let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "report", "namespace": "shop", "uid": "report"}, "spec": {"schedule": "x"}});
+    let job = |made: &str, condition: &str| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": format!("report-{made}"), "namespace": "shop", "uid": made, "creationTimestamp": made,
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "report", "uid": "report", "controller": true}]},
+            "status": {"conditions": [{"type": condition, "status": "True"}]},
+        })
+    };
+    let with = |jobs: &[Value]| {
+        let mut shop = Shop::new();
+        shop.objects.retain(|o| o["kind"] != "Deployment");
+        shop.expects = vec![expects(
+            "batch/v1",
+            "CronJob",
+            "report",
+            "spec.schedule",
+            "x",
+        )];
+        shop.objects.push(cron.clone());
+        shop.objects.extend(jobs.iter().cloned());
+        shop.look().facts.rollout.unwrap()
+    };
+    let (old, new) = ("2026-01-02T11:00:00Z", "2026-01-02T12:30:00Z");
+    assert_eq!(with(&[]), Rollout::Waiting(Wait::NextRun));
+    assert_eq!(
+        with(&[job(old, "Complete")]),
+        Rollout::Waiting(Wait::NextRun)
+    );
+    assert_eq!(
+        with(&[job(old, "Failed"), job(new, "Complete")]),
+        Rollout::Done
+    );
+    assert!(matches!(with(&[job(new, "Failed")]), Rollout::Failing(_)));
+}
+
+#[test]
+fn a_failed_apply_is_ours_when_it_names_what_we_changed() {
+    let failed = |message: &str, changed: &[&'static str]| {
+        let mut shop = Shop::new();
+        shop.changed = changed.to_vec();
+        let old = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        let object = &mut shop.objects[0];
+        object["status"]["lastAppliedRevision"] = json!(format!("main@sha1:{old}"));
+        object["status"]["lastAttemptedRevision"] = json!(format!("main@sha1:{OURS}"));
+        let reason = message.split(':').next().unwrap();
+        object["status"]["conditions"] =
+            json!([{"type": "Ready", "status": "False", "reason": reason, "message": message}]);
+        let facts = shop.look().facts;
+        assert!(matches!(facts.applied, Applied::Failed { .. }), "{facts:?}");
+        facts.failed_is_ours
+    };
+    let ours = "ReconciliationFailed: Deployment/shop/web dry-run failed: field is immutable";
+    assert!(failed(ours, &["apps/other.yaml"]));
+    let longer = "ReconciliationFailed: Deployment/shop/web-api dry-run failed";
+    assert!(!failed(longer, &[]));
+    assert!(
+        failed("BuildFailed: no such file", &[]),
+        "nobody else changed anything"
+    );
+    assert!(!failed("BuildFailed: no such file", &["apps/other.yaml"]));
+}
+
+#[test]
+fn without_an_engine_the_fields_themselves_tell() {
+    let mut shop = Shop::new();
+    shop.objects.remove(0);
+    assert!(matches!(shop.look().facts.applied, Applied::Applied { .. }));
+    shop.set(
+        "Deployment",
+        "/spec/template/spec/containers/0/image",
+        json!("web:1"),
+    );
+    assert!(matches!(shop.look().facts.applied, Applied::Unknown { .. }));
+}
+
+#[test]
+fn a_workload_that_is_not_there_is_not_well() {
+    let mut shop = Shop::new();
+    shop.objects.retain(|o| o["kind"] != "Deployment");
+    let facts = shop.look().facts;
+    assert!(matches!(facts.rollout, Some(Rollout::Progressing(_))));
+    assert_eq!(facts.live, Live::Unknown);
+}
