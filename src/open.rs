@@ -5,7 +5,7 @@
 //! branch, pull request (with its marker from the first moment), labels and people, notices. Every
 //! request that makes something new comes after a look whether it is there already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::because;
 use crate::cycle::{Analysis, Touched, Work};
@@ -42,6 +42,8 @@ pub struct Outcome {
     pub numbers: BTreeMap<String, u64>,
     /// What went wrong without ending the pass.
     pub notes: Vec<String>,
+    /// Pull requests whose revert met an error: worth another try, unlike a refusal.
+    pub unreverted: BTreeSet<u64>,
     /// The outage that ended it.
     pub frozen: Option<Error>,
 }

@@ -46,6 +46,10 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
         match because(why, revert.run()).await {
             Ok(touched) => outcome.pulls.push(touched),
             Err(Stop::Outage(error)) => return Err(error),
+            Err(Stop::Failed(error)) => {
+                outcome.unreverted.insert(*number);
+                outcome.notes.push(format!("{}{error}", refused(*number)));
+            }
             Err(Stop::Refused(why)) => outcome.notes.push(format!("{}{why}", refused(*number))),
         }
     }
@@ -65,6 +69,8 @@ pub(super) fn refusal(notes: &[String], number: u64) -> Option<&str> {
 /// Reason it goes no further.
 enum Stop {
     Outage(Error),
+    /// Worth another try.
+    Failed(String),
     Refused(String),
 }
 
@@ -72,7 +78,7 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error.is_outage() {
             true => Self::Outage(error),
-            false => Self::Refused(error.to_string()),
+            false => Self::Failed(error.to_string()),
         }
     }
 }
@@ -203,7 +209,7 @@ impl Revert<'_, '_> {
         };
         match done {
             true => Ok(made.sha),
-            false => refuse(format!("{branch} moved during this pass")),
+            false => Err(Stop::Failed(format!("{branch} moved during this pass"))),
         }
     }
 

@@ -196,6 +196,9 @@ pub async fn conclude(
             continue;
         };
         let asked = observed.regressed.contains_key(&trial.number);
+        if outcome.unreverted.contains(&trial.number) {
+            continue; // the next pass tries again
+        }
         let refusal = revert::refusal(&outcome.notes, trial.number).map(str::to_owned);
         let revert = match (asked, opened(outcome, &trial.fingerprint), &refusal) {
             (false, ..) => Revert::None,

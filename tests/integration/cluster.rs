@@ -1,5 +1,6 @@
 //! Reading and watching a cluster, against a loopback API server that answers what the test says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;

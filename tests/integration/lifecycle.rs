@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use kubemend::case::Answers;
 use kubemend::config::Rules;
-use kubemend::cycle::{self, Analysis, Report, Work};
+use kubemend::cycle::{self, Analysis, Look, Report, Work};
 use kubemend::finding::{Class, Severity};
 use kubemend::forge::decide::{Fix, Query, Wanted, WantedEnding};
 use kubemend::forge::identity;
 use kubemend::forge::marker::{self, Key, Marker};
 use kubemend::github::{Credentials, GitHub as Client, Settings, Transport};
 use kubemend::object::ObjectRef;
+use kubemend::verify::expect::{Expected, Wished};
+use kubemend::verify::machine::{Baseline, Facts};
+use kubemend::verify::sight::{Merged, Sight};
 use secrecy::SecretString;
 
 use crate::support::github::{GitHub, MACHINE_TOKEN, Seed};
@@ -22,6 +25,7 @@ mod noise;
 mod onboarding;
 mod people;
 mod story;
+mod trials;
 
 /// What is wanted for one app: a memory limit, as text.
 #[derive(Debug, Clone)]
@@ -67,6 +71,8 @@ pub(crate) struct Stage {
     pub(crate) token: Option<&'static str>,
     /// Nothing is sent twice, and no limit is waited for.
     pub(crate) impatient: bool,
+    /// What the cluster says of merged fixes; none where no cluster is seen.
+    pub(crate) facts: Option<Facts>,
 }
 
 pub(crate) const APPS: [&str; 6] = ["cart", "pay", "mail", "web", "auth", "search"];
@@ -97,6 +103,7 @@ pub(crate) async fn stage_on(seed: Seed, apps: Vec<App>) -> Stage {
         reads: None,
         token: None,
         impatient: false,
+        facts: None,
     }
 }
 
@@ -132,6 +139,7 @@ impl Stage {
         let client = self.client();
         let reads = self.head_read();
         let analyse = |answers: &Answers| self.analyse(answers);
+        let look = |_: &Merged<'_>, _: &Analysis| self.look();
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -141,7 +149,7 @@ impl Stage {
             workflow_token: self.token.is_some(),
             reads: &reads,
             analyse: &analyse,
-            verify: None,
+            verify: self.facts.is_some().then_some(&look),
         };
         match onboards {
             true => cycle::onboard(&work).await,
@@ -175,6 +183,13 @@ impl Stage {
     fn head_read(&self) -> String {
         let newest = self.github.branch("main").unwrap();
         self.reads.clone().unwrap_or(newest)
+    }
+
+    fn look(&self) -> Look {
+        Look::Seen(Box::new(Sight {
+            facts: self.facts.clone().expect("a cluster"),
+            evidence: vec![("Applied", "as the test says".to_owned())],
+        }))
     }
 
     fn analyse(&self, _: &Answers) -> Analysis {
@@ -258,8 +273,8 @@ impl Stage {
             asked_for: false,
             checks: kubemend::forge::decide::Checks::default(),
             proposer: "playbook memory".to_owned(),
-            expects: Vec::new(),
-            baseline: None,
+            expects: self.facts.iter().map(|_| expectation(app)).collect(),
+            baseline: self.facts.as_ref().map(|_| so_far()),
         }))
     }
 
@@ -292,6 +307,25 @@ impl Stage {
     pub(crate) fn commits_made(&self) -> usize {
         self.github
             .count("POST", "/repos/{owner}/{repo}/git/commits")
+    }
+}
+
+fn expectation(app: &App) -> Expected {
+    Expected {
+        object: ObjectRef::new("apps/v1", "Deployment", Some(app.namespace), app.name),
+        file: app.file.clone(),
+        path: "spec.memory".parse().unwrap(),
+        to: Wished::Value(format!("{:?}", app.memory)),
+    }
+}
+
+/// It failed, and no more than that.
+fn so_far() -> Baseline {
+    Baseline {
+        last_attempt_succeeded: true,
+        ready: 2,
+        rolled_out: true,
+        ..Baseline::default()
     }
 }
 

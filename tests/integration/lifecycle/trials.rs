@@ -1,0 +1,309 @@
+//! After the merge: one comment follows the rollout, a verdict is given once, a regression is taken
+//! back once. The cluster's facts are the test's.
+
+use kubemend::forge::marker::{self, What};
+use kubemend::verify::machine::{Facts, Live, Symptom};
+use kubemend::verify::rollout::Rollout;
+use kubemend::verify::{Applied, Wait};
+
+use super::{App, Stage, app, stage};
+use crate::lifecycle_faults::faults;
+use crate::support::github::{Moment, On, State};
+
+fn well() -> Facts {
+    Facts {
+        applied: Applied::Applied {
+            at: None,
+            revision: "r".to_owned(),
+        },
+        failed_is_ours: false,
+        live: Live::Holds,
+        rollout: Some(Rollout::Done),
+        symptom: Symptom::Absent,
+        newly_broken: Vec::new(),
+        restarts: 0,
+        ready: 2,
+        touched_by_others: false,
+        overtaken: false,
+    }
+}
+
+fn ill() -> Facts {
+    Facts {
+        rollout: Some(Rollout::Failing("pod cart-1 crashes".to_owned())),
+        ..well()
+    }
+}
+
+/// A merged fix of one app, and its number; nothing fails any more that the run could see.
+async fn merged(facts: Facts) -> (Stage, u64) {
+    let mut stage = stage(vec![app("cart")]).await;
+    stage.facts = Some(facts);
+    stage.scope = "cluster test";
+    stage.clean().await;
+    let number = stage.open()[0];
+    stage.github.human("alice").merge(number, "squash");
+    (stage, number)
+}
+
+/// What a person sees about the rollout.
+fn told(stage: &Stage, number: u64) -> Vec<String> {
+    let item = stage.github.item(number);
+    let comments = item.comments.iter().filter(|c| !c.minimized);
+    let ours = comments.filter(|c| c.body.contains("| Merged as |"));
+    ours.map(|c| marker::strip(&c.body)).collect()
+}
+
+fn verdict(stage: &Stage, number: u64) -> Vec<String> {
+    let all = stage.marker(number).told;
+    let verdicts = all.iter().filter_map(|t| t.strip_prefix("verdict:"));
+    verdicts.map(str::to_owned).collect()
+}
+
+fn headline(stage: &Stage, number: u64) -> String {
+    let told = told(stage, number);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    told[0].lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_stays_well_is_verified_once() {
+    let (stage, number) = merged(well()).await;
+    let report = stage.clean().await;
+    assert!(report.trials.again.is_some(), "{report:#?}");
+    assert!(headline(&stage, number).starts_with("**Applied and well**"));
+    assert_eq!(verdict(&stage, number), Vec::<String>::new());
+    for _ in 0..3 {
+        stage.minutes(2);
+        stage.clean().await;
+    }
+    assert!(headline(&stage, number).starts_with("**Verified.**"));
+    assert_eq!(verdict(&stage, number), ["verified"]);
+    let statuses = "/repos/{owner}/{repo}/statuses/{sha}";
+    let checks = stage.github.count("POST", statuses);
+    assert_eq!(checks, 2, "its proposal, and its rollout");
+    let report = stage.idle().await;
+    assert_eq!(report.trials.again, None);
+    assert_eq!(stage.open(), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn waiting_says_so_once_and_writes_nothing_more() {
+    let (mut stage, number) = merged(Facts {
+        applied: Applied::Waiting {
+            why: Wait::ManualSync,
+        },
+        ..well()
+    })
+    .await;
+    stage.clean().await;
+    assert!(headline(&stage, number).starts_with("**Waiting**"));
+    for _ in 0..20 {
+        stage.hours(6);
+        stage.idle().await;
+    }
+    stage.facts = Some(well());
+    for _ in 0..4 {
+        stage.clean().await;
+        stage.minutes(3);
+    }
+    assert_eq!(verdict(&stage, number), ["verified"]);
+}
+
+async fn regressed(stage: &Stage) {
+    for _ in 0..3 {
+        stage.clean().await;
+        stage.minutes(9);
+    }
+}
+
+#[tokio::test]
+async fn a_regression_is_taken_back_once_and_not_proposed_again() {
+    let (mut stage, number) = merged(ill()).await;
+    regressed(&stage).await;
+    let [revert] = stage.open()[..] else {
+        panic!("{:?}", stage.open());
+    };
+    assert!(headline(&stage, number).contains(&format!("#{revert} takes it back")));
+    assert_eq!(verdict(&stage, number), ["regressed"]);
+    assert_eq!(stage.marker(revert).what, What::Revert);
+    let body = stage.github.item(revert).body;
+    assert!(
+        body.contains("the cluster got worse: pod cart-1 crashes"),
+        "{body}"
+    );
+    stage.idle().await;
+
+    // while it is open, nothing is built on what it takes back
+    stage.apps = vec![App {
+        memory: "1Gi",
+        ..app("cart")
+    }];
+    stage.hours(24);
+    stage.clean().await;
+    assert_eq!(stage.open(), [revert]);
+
+    // merged: the fix is not proposed again, and the revert is looked at, and never taken back
+    stage.apps = vec![app("cart")];
+    stage.github.human("alice").merge(revert, "merge");
+    for _ in 0..4 {
+        stage.clean().await;
+        stage.minutes(9);
+    }
+    assert_eq!(stage.open(), Vec::<u64>::new());
+    assert_eq!(verdict(&stage, revert), ["regressed"]);
+    assert!(headline(&stage, revert).contains("never taken back"));
+    stage.idle().await;
+}
+
+#[tokio::test]
+async fn people_may_close_the_revert_or_switch_it_off() {
+    let (stage, number) = merged(ill()).await;
+    regressed(&stage).await;
+    let revert = stage.open()[0];
+    stage.github.human("alice").close(revert);
+    stage.hours(1);
+    stage.clean().await;
+    assert_eq!(stage.open(), Vec::<u64>::new());
+    stage.idle().await;
+
+    let (mut stage, other) = merged(ill()).await;
+    stage.rules.verify.revert = false;
+    regressed(&stage).await;
+    assert_eq!(stage.open(), Vec::<u64>::new());
+    assert_eq!(verdict(&stage, other), ["regressed"]);
+    assert!(headline(&stage, other).contains("/kubemend revert"));
+    assert_eq!(verdict(&stage, number), ["regressed"]);
+}
+
+#[tokio::test]
+async fn a_revert_that_cannot_be_made_is_told_and_not_tried_for_ever() {
+    let (stage, number) = merged(ill()).await;
+    let alice = stage.github.human("alice");
+    let text = "name: cart\nlabel: a\nlabel2: b\nmemory: 256Mi\n";
+    alice.push("main", &[("apps/cart.yaml", text)]);
+    regressed(&stage).await;
+    assert_eq!(stage.open(), Vec::<u64>::new());
+    let said = headline(&stage, number);
+    assert!(said.contains("its content is back already"), "{said}");
+    assert_eq!(verdict(&stage, number), ["regressed"]);
+    stage.idle().await;
+}
+
+#[tokio::test]
+async fn nothing_else_is_proposed_while_a_fix_is_on_trial() {
+    let (mut stage, number) = merged(well()).await;
+    stage.apps = vec![App {
+        memory: "1Gi",
+        ..app("cart")
+    }];
+    stage.clean().await;
+    assert_eq!(stage.open(), Vec::<u64>::new(), "on trial");
+    for _ in 0..3 {
+        stage.minutes(2);
+        stage.clean().await;
+    }
+    assert_eq!(verdict(&stage, number), ["verified"]);
+    stage.clean().await;
+    assert_eq!(stage.open().len(), 1, "a new failure after the verdict");
+}
+
+#[tokio::test]
+async fn a_pause_and_a_dry_run_write_nothing() {
+    let (mut stage, number) = merged(well()).await;
+    stage.github.forget();
+    stage.pass_with(true).await;
+    stage.github.assert_no_writes();
+    stage.rules.verify.enabled = false;
+    stage.idle().await;
+    assert_eq!(told(&stage, number), Vec::<String>::new());
+}
+
+// ---- faults and kills
+
+/// What counts in the end: open reverts, what people see, the verdict.
+type End = (usize, Vec<String>, Vec<String>);
+
+fn end(stage: &Stage, number: u64) -> End {
+    (
+        stage.open().len(),
+        told(stage, number),
+        verdict(stage, number),
+    )
+}
+
+/// Right before the pass that finds the regression.
+async fn before_the_verdict() -> (Stage, u64, State) {
+    let (stage, number) = merged(ill()).await;
+    for _ in 0..2 {
+        stage.clean().await;
+        stage.minutes(9);
+    }
+    let state = stage.github.world().state.clone();
+    stage.github.forget();
+    (stage, number, state)
+}
+
+fn reset(stage: &Stage, state: &State) {
+    let mut world = stage.github.world();
+    world.state = state.clone();
+    world.limits.used = 0;
+    world.faults.clear();
+}
+
+async fn converges(stage: &Stage, number: u64, expected: &End, context: &str) {
+    stage.github.heal();
+    for _ in 0..4 {
+        assert!(stage.open().len() <= 1, "{context}: {:?}", stage.open());
+        stage.clean().await;
+    }
+    assert_eq!(&end(stage, number), expected, "{context}");
+    stage.idle().await;
+}
+
+#[tokio::test]
+async fn a_verdict_survives_every_fault_at_every_request() {
+    let (mut stage, number, state) = before_the_verdict().await;
+    stage.clean().await;
+    let requests = stage.github.journal().len();
+    let expected = end(&stage, number);
+    assert_eq!((expected.0, expected.2.len()), (1, 1), "{expected:#?}");
+    stage.impatient = true;
+    for at in 1..=requests {
+        for (name, fault) in faults() {
+            reset(&stage, &state);
+            stage.github.forget();
+            let now = stage.github.now();
+            stage.github.fault(On::all().nth(at), fault(now));
+            stage.pass().await;
+            let asked = stage.github.journal().get(at - 1).map(|e| e.path.clone());
+            // a 404 says that the file is not there: true for many, and nobody can tell it from a lie
+            if name == "404" && asked.as_ref().is_some_and(|a| a.contains("/contents/")) {
+                continue;
+            }
+            let context = format!("{name} at {at} of {requests}: {asked:?}");
+            converges(&stage, number, &expected, &context).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_survives_a_kill_at_every_request() {
+    let (stage, number, state) = before_the_verdict().await;
+    stage.clean().await;
+    let requests = stage.github.journal().len();
+    let expected = end(&stage, number);
+    for at in 1..=requests {
+        for moment in [Moment::Before, Moment::After] {
+            reset(&stage, &state);
+            let told = stage.github.world().faults.kill_at(at, moment);
+            tokio::select! {
+                _ = stage.pass() => {}
+                () = told.notified() => {}
+            }
+            stage.github.world().faults.revive();
+            let context = format!("killed {moment:?} {at} of {requests}");
+            converges(&stage, number, &expected, &context).await;
+        }
+    }
+}
