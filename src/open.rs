@@ -29,6 +29,7 @@ pub use dashboard::tell;
 pub use observe::{observe, reread};
 pub use onboard::{Onboarding, onboard};
 pub use revert::revert;
+pub(crate) use trials::verdict_of;
 pub use trials::{Trials, conclude, verify};
 
 /// What was carried out.

@@ -434,6 +434,7 @@ impl<'a, 'w> Ear<'a, 'w> {
             paused: self.observed.paused.as_ref(),
             remembers_pause: self.dashboard().is_some(),
             merge_known: thread.merge_known,
+            sees_cluster: self.work.verify.is_some(),
             by,
             at: when,
         })

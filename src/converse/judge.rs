@@ -46,6 +46,8 @@ pub struct Scene<'a> {
     pub remembers_pause: bool,
     /// Whether its merge commit is known.
     pub merge_known: bool,
+    /// Whether this run sees a cluster.
+    pub sees_cluster: bool,
     /// Who gave it, for texts.
     pub by: &'a str,
     /// When it was given.
@@ -93,6 +95,8 @@ pub enum Refused {
     Merged,
     /// Only what was merged can be taken back.
     NotMerged,
+    /// Only what was merged can be verified.
+    NotMergedYet,
     /// The repository is paused.
     Paused,
     /// A credential must not be written into a comment.
@@ -101,7 +105,7 @@ pub enum Refused {
     NoState,
     /// There is no dashboard to remember it.
     NoDashboard,
-    /// Nothing here looks at a cluster.
+    /// This run sees no cluster.
     NoCluster,
     /// The forge does not say what the merge made.
     NoMergeCommit,
@@ -166,7 +170,7 @@ pub fn judge(command: &Command, scene: &Scene<'_>) -> Judged {
     match command {
         Command::Explain { code: None } if scene.place == Place::Dashboard => no(Refused::NotHere),
         Command::Help | Command::Status | Command::Explain { .. } => (Verdict::Asked, Vec::new()),
-        Command::Verify => no(Refused::NoCluster),
+        Command::Verify => verify(scene),
         Command::Pause => pause(scene),
         Command::Resume => resume(scene),
         _ if scene.marker.is_some_and(|m| m.what == What::Revert) => no(Refused::NotHere),
@@ -307,6 +311,16 @@ fn revert(scene: &Scene<'_>) -> Judged {
         Place::MergedPull if scene.merge_known => heard(vec![Effect::Ask(Wish::Revert)]),
         Place::MergedPull => no(Refused::NoMergeCommit),
         Place::OpenPull | Place::ClosedPull => no(Refused::NotMerged),
+        _ => no(Refused::NotHere),
+    }
+}
+
+/// A look costs nothing: the pass takes one in any case.
+fn verify(scene: &Scene<'_>) -> Judged {
+    match scene.place {
+        _ if !scene.sees_cluster => no(Refused::NoCluster),
+        Place::MergedPull => (Verdict::Asked, Vec::new()),
+        Place::OpenPull | Place::ClosedPull => no(Refused::NotMergedYet),
         _ => no(Refused::NotHere),
     }
 }

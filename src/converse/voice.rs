@@ -16,6 +16,7 @@ use crate::forge::marker::{self, Marker};
 use crate::forge::{Comment, PullState, identity};
 use crate::github::{Error, Result};
 use crate::message::answer::{self as words, Outcome, Part, Status};
+use crate::open::verdict_of;
 use crate::{message, patch};
 
 /// The most files of a pull request whose two versions are compared.
@@ -274,8 +275,21 @@ impl Voice<'_, '_> {
                 let summary = wanted.map(|w| w.summary.as_str()).unwrap_or_default();
                 words::explained(summary, outcome, meaning.as_deref())
             }
+            Command::Verify => self.verified(request.number),
             _ => words::help(self.work.rules),
         }
+    }
+
+    /// What the look of this pass found.
+    fn verified(&self, number: u64) -> String {
+        let trials = &self.report.trials;
+        let seen = trials.seen.iter().find(|t| t.number == number);
+        let given = self.observed.markers.get(&number).and_then(verdict_of);
+        words::verified(
+            seen.map(|t| crate::message::rollout::title(&t.state)),
+            given,
+            self.observed.on_trial.contains(&number),
+        )
     }
 
     fn body_of(&self, number: u64) -> &str {

@@ -114,6 +114,9 @@ pub fn refused(why: Refused) -> &'static str {
         Refused::Merged => {
             "this is merged. If the problem is still there, the next run sees it and proposes again; `/kubemend revert` takes the merge back."
         }
+        Refused::NotMergedYet => {
+            "this is not merged, so there is nothing in the cluster to look at yet."
+        }
         Refused::NotMerged => {
             "only what was merged can be taken back. Close the pull request instead."
         }
@@ -130,7 +133,7 @@ pub fn refused(why: Refused) -> &'static str {
             "there is no dashboard issue that could remember it (`dashboard: false`, or issues are switched off). Set `enabled: false` in `.github/kubemend.yaml` instead."
         }
         Refused::NoCluster => {
-            "kubemend does not check yet whether a merge helped. To check by hand after the merge: wait until the controller has synced the merge commit (Argo CD: `status.sync.revision`; Flux: `status.lastAppliedRevision`), then see that the workload is ready and the failure is not back."
+            "this kubemend sees no cluster. To check by hand after the merge: wait until the controller has synced the merge commit (Argo CD: `status.sync.revision`; Flux: `status.lastAppliedRevision`), then see that the workload is ready and the failure is not back."
         }
         Refused::NoMergeCommit => {
             "GitHub does not say which commit the merge made. Revert it by hand: the button is at the bottom of the pull request."
@@ -220,7 +223,7 @@ fn commands() -> [(&'static str, &'static str, Command); 14] {
         ("/kubemend unignore", "propose it again", Command::Unignore),
         (
             "/kubemend verify",
-            "how to check by hand whether the fix works",
+            "look now whether the merged fix works",
             Command::Verify,
         ),
         (
@@ -248,6 +251,27 @@ pub fn heard(command: &Command, outcome: &Outcome, now: Timestamp) -> String {
         Command::Unignore => format!("it may be proposed again. {}", sentence(outcome)),
         Command::Revert => reverted(outcome),
         _ => sentence(outcome),
+    }
+}
+
+/// What is known of a merged fix in the cluster: what the look of this pass found, or the verdict.
+pub fn verified(seen: Option<&str>, verdict: Option<&str>, on_trial: bool) -> String {
+    match (seen, verdict) {
+        (Some(state), _) => format!(
+            "{}{}. The comment about the rollout has the evidence.",
+            state.get(..1).unwrap_or_default().to_lowercase(),
+            state.get(1..).unwrap_or_default()
+        ),
+        (None, Some(verdict)) => format!(
+            "the verdict was given: {}. The comment about the rollout has the evidence.",
+            verdict.replace('_', " ")
+        ),
+        (None, None) if on_trial => {
+            "its pods are read for it from now on; the comment about the rollout follows with the next look.".to_owned()
+        }
+        (None, None) => {
+            "nothing is known that the cluster could be asked: it was merged more than a week ago, or what it should change was not recorded.".to_owned()
+        }
     }
 }
 
@@ -505,6 +529,7 @@ mod tests {
             Refused::Closed,
             Refused::Merged,
             Refused::NotMerged,
+            Refused::NotMergedYet,
             Refused::Paused,
             Refused::Secret,
             Refused::NoState,
@@ -515,6 +540,13 @@ mod tests {
             Refused::InReview,
         ];
         let mut all: Vec<String> = refusals.iter().map(|r| refused(*r).to_owned()).collect();
+        let looks = [
+            (Some("Applied and well, watching"), None, true),
+            (None, Some("apply_failed"), false),
+            (None, None, true),
+            (None, None, false),
+        ];
+        all.extend(looks.map(|(seen, verdict, on)| verified(seen, verdict, on)));
         let pull = |before: Option<&str>| Outcome::Pull {
             number: 3,
             head: "0123456789abcdef".into(),

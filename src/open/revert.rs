@@ -395,6 +395,7 @@ mod tests {
         match undone("a.yaml", bytes(old), bytes(merged), bytes(now)) {
             Ok(new) => Ok(new.map(|b| String::from_utf8(b).unwrap())),
             Err(Stop::Refused(why)) => Err(why),
+            Err(Stop::Failed(error)) => panic!("{error}"),
             Err(Stop::Outage(error)) => panic!("{error}"),
         }
     }

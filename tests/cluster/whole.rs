@@ -225,7 +225,7 @@ impl<'p> Stage<'p> {
             .collect())
     }
 
-    fn merge(&self, number: u64) -> Result<(), String> {
+    fn merge(&self, number: u64, how: &str) -> Result<(), String> {
         let pull = self.ask("GET", &format!("/pulls/{number}"), None)?;
         if pull["draft"] == true {
             let id = pull["node_id"].as_str().unwrap_or_default();
@@ -234,7 +234,7 @@ impl<'p> Stage<'p> {
             let asked = self.hub.must(ALICE, "POST", "/graphql", Some(body));
             self.plane.runtime().block_on(asked)?;
         }
-        let order = json!({"merge_method": "squash"});
+        let order = json!({"merge_method": how});
         self.ask("PUT", &format!("/pulls/{number}/merge"), Some(order))?;
         self.git(&["pull", "-q", "origin", "main"])?;
         Ok(())
@@ -349,8 +349,9 @@ fn the_loop_closes(plane: &Plane) -> Result<(), String> {
         }
     }
 
-    for pull in &pulls {
-        stage.merge(pull.number)?;
+    let ways = ["squash", "merge", "rebase"].iter().cycle();
+    for (pull, how) in pulls.iter().zip(ways) {
+        stage.merge(pull.number, how)?;
     }
     for pull in &pulls {
         let what = format!("the verdict on #{} ({})", pull.number, pull.branch);
@@ -390,7 +391,7 @@ fn a_regression_is_taken_back(plane: &Plane) -> Result<(), String> {
     stage.push("change the shop")?;
     let mut program = stage.kubemend()?;
     let fix = stage.until("the fix", &mut program, || Ok(stage.open_pulls()?.pop()))?;
-    stage.merge(fix.number)?;
+    stage.merge(fix.number, "merge")?;
     break_pods(plane, &namespace)?;
 
     let revert = stage.until("the revert", &mut program, || {
@@ -408,7 +409,7 @@ fn a_regression_is_taken_back(plane: &Plane) -> Result<(), String> {
         let link = format!("#{} takes it back", revert.number);
         Ok((told.contains("**Regression.**") && told.contains(&link)).then_some(()))
     })?;
-    stage.merge(revert.number)?;
+    stage.merge(revert.number, "rebase")?;
     let pod = ["delete", "pods", "--all", "-n", &namespace, "--wait=false"];
     plane.kubectl.run(&pod)?;
     stage.until("the verdict on the revert", &mut program, || {
