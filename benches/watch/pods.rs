@@ -17,7 +17,7 @@ pub(crate) fn pod(n: usize, change: usize) -> Value {
         n % 16,
         n % 200
     );
-    let ill = n % ILL == 0;
+    let ill = n.is_multiple_of(ILL);
     json!({
         "kind": "Pod", "apiVersion": "v1",
         "metadata": {
