@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+mod lenient;
+mod page;
 pub mod read;
 mod slim;
 pub mod watch;

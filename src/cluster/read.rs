@@ -6,6 +6,7 @@ use futures::AsyncReadExt as _;
 use kube::api::ListParams;
 use serde_json::{Map, Value};
 
+use super::page::Page;
 use super::{Cluster, ClusterError, PATIENCE, Watch, failure, shape};
 use crate::object::Object;
 use crate::snapshot::{LogKey, Snapshot};
@@ -408,26 +409,6 @@ impl<'c> Reader<'c> {
 
 fn silent(what: &str) -> ClusterError {
     ClusterError::Unreachable(format!("{what}: no answer in time"))
-}
-
-struct Page {
-    items: Vec<Value>,
-    next: Option<String>,
-}
-
-impl Page {
-    fn parse(text: &str) -> serde_json::Result<Self> {
-        let mut value: Value = serde_json::from_str(text)?;
-        let items = value.get_mut("items").map(Value::take);
-        let next = value.pointer("/metadata/continue").and_then(Value::as_str);
-        Ok(Self {
-            next: next.filter(|t| !t.is_empty()).map(str::to_owned),
-            items: match items {
-                Some(Value::Array(items)) => items,
-                _ => Vec::new(),
-            },
-        })
-    }
 }
 
 fn namespace_of(object: &Map<String, Value>) -> &str {

@@ -115,14 +115,15 @@ fn not_seen(app: &Object, source: usize, compared: &Revision, question: &Questio
 
 /// The source holds our commit: was it applied?
 fn operation(app: &Object, source: usize, compared: &Revision, question: &Question<'_>) -> Applied {
+    // while it runs, and between its retries, the request stays
+    let phase = app.str("status.operationState.phase").unwrap_or_default();
+    if matches!(phase, "Running" | "Terminating") {
+        return running(app, source, question);
+    }
     if app.get("operation").is_some() {
         return Applied::Applying {
             detail: "a sync is requested".to_owned(),
         };
-    }
-    let phase = app.str("status.operationState.phase").unwrap_or_default();
-    if matches!(phase, "Running" | "Terminating") {
-        return running(app, source, question);
     }
     match app.str("status.sync.status").unwrap_or_default() {
         "Synced" => synced(app, source, compared, question),

@@ -174,7 +174,7 @@ fn not_attempted(
 
 /// A HelmRelease whose values or chart our commit changed, after its Kustomization applied it.
 /// `lastAttemptedRevision` is a chart version, so the chain goes over the Kustomization, the
-/// observed generation and the release itself.
+/// observed generation and the release itself. The carrier must be the older reading of the two.
 pub fn helm_release(carrier: Applied, release: &Object) -> Applied {
     let Applied::Applied { at, revision } = carrier else {
         return carrier;

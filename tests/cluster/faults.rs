@@ -228,7 +228,8 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     all.into_iter().flatten()
 }
 
-fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
+/// Whether an object has a condition with this status.
+pub fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
     let all = object["status"]["conditions"].as_array();
     all.is_some_and(|all| {
         all.iter()

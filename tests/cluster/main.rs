@@ -1,8 +1,8 @@
 //! kubemend against real clusters: etcd, API server, controllers and scheduler as built by
 //! `tools/control-plane/build`, with simulated kubelets, on loopback. What is not built is reported
-//! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux`.
+//! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux,argo`.
 //!
-//! `cargo test --test cluster -- serve [flux]` starts a cluster for a look by hand.
+//! `cargo test --test cluster -- serve [flux] [argo]` starts a cluster for a look by hand.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -16,10 +16,13 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod argo;
 #[path = "../github/assets.rs"]
 mod assets;
 #[path = "../github/child.rs"]
 mod child;
+mod delivered;
+mod engines;
 mod faults;
 mod flux;
 #[allow(dead_code, reason = "shared with the tests of the server")]
@@ -42,6 +45,7 @@ mod support;
 mod truth;
 #[path = "../github/upstream.rs"]
 mod upstream;
+mod watch;
 mod whole;
 
 use plane::{Extras, Plane};
@@ -61,22 +65,29 @@ fn main() -> ExitCode {
         assets,
         plane: OnceLock::new(),
     });
+    let assets = &cluster.assets;
     let mut trials = Vec::new();
     for (name, run) in faults::trials() {
-        trials.push(trial(name, &cluster, cluster.assets.core(), run));
+        trials.push(trial(name, &cluster, assets.core(), shared(run)));
     }
     for (name, run) in flux::TRIALS {
-        trials.push(trial(name, &cluster, cluster.assets.flux(), run));
+        trials.push(trial(name, &cluster, assets.flux(), shared(run)));
     }
     for (name, run) in whole::TRIALS {
-        let there = cluster.assets.flux().and_then(|()| whole::assets());
-        trials.push(trial(name, &cluster, there.map(drop), run));
+        let there = assets.flux().and_then(|()| whole::assets());
+        trials.push(trial(name, &cluster, there.map(drop), shared(run)));
     }
+    for (name, run) in argo::TRIALS {
+        trials.push(trial(name, &cluster, assets.argo(), shared(run)));
+    }
+    let outlives = |cluster: &Cluster| watch::outlives_the_api_server(&cluster.assets);
+    let name = "the_watch_outlives_the_api_server";
+    trials.push(trial(name, &cluster, assets.core(), outlives));
     // the cluster ends with its last holder, here
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// One cluster for all trials; each has a namespace of its own.
+/// One cluster for almost all trials; each has a namespace of its own.
 struct Cluster {
     assets: Assets,
     plane: OnceLock<Result<(Plane, tempfile::TempDir), String>>,
@@ -96,11 +107,19 @@ impl Cluster {
     }
 }
 
+/// What runs on the one cluster.
+fn shared(run: impl Fn(&Plane) -> Result<(), String>) -> impl Fn(&Cluster) -> Result<(), String> {
+    move |cluster| {
+        let plane = cluster.plane()?;
+        run(plane).map_err(|e| format!("{e}\n{}", plane.tails()))
+    }
+}
+
 fn trial(
     name: &str,
     cluster: &Arc<Cluster>,
     there: Result<(), String>,
-    run: impl Fn(&Plane) -> Result<(), String> + Send + 'static,
+    run: impl Fn(&Cluster) -> Result<(), String> + Send + 'static,
 ) -> Trial {
     let missing = there.err();
     let shown = match &missing {
@@ -108,10 +127,7 @@ fn trial(
         None => name.to_owned(),
     };
     let cluster = Arc::clone(cluster);
-    let run = move || {
-        let plane = cluster.plane()?;
-        run(plane).map_err(|e| Failed::from(format!("{e}\n{}", plane.tails())))
-    };
+    let run = move || run(&cluster).map_err(Failed::from);
     Trial::test(shown, run).with_ignored_flag(missing.is_some())
 }
 
@@ -169,9 +185,19 @@ impl Assets {
         self.need(&programs, "flux")
     }
 
+    fn argo(&self) -> Result<(), String> {
+        self.core()?;
+        if engines::redis_server().is_none() {
+            return Err("redis-server".to_owned());
+        }
+        self.need(&["argocd"], "argo")?;
+        self.need(&["helm", "kustomize"], "tools")
+    }
+
     fn extras(&self) -> Extras {
         Extras {
             flux: self.flux().is_ok(),
+            argo: self.argo().is_ok(),
         }
     }
 
@@ -180,6 +206,7 @@ impl Assets {
         wanted.split(',').find_map(|asset| match asset.trim() {
             "cluster" => self.core().err(),
             "flux" => self.flux().err(),
+            "argo" => self.argo().err(),
             _ => None,
         })
     }
@@ -201,7 +228,10 @@ fn on_path(program: &str) -> Option<PathBuf> {
 /// A cluster for people: runs until Enter is pressed or input ends.
 fn serve(extras: &[String]) -> ExitCode {
     let has = |name: &str| extras.iter().any(|e| e == name);
-    let extras = Extras { flux: has("flux") };
+    let extras = Extras {
+        flux: has("flux"),
+        argo: has("argo"),
+    };
     let started = tempfile::tempdir()
         .map_err(|e| e.to_string())
         .and_then(|folder| Ok((Assets::find().start(folder.path(), extras)?, folder)));

@@ -1,5 +1,5 @@
 //! A real control plane on loopback: etcd, API server, controllers, scheduler, and kwok in place of
-//! kubelets; with it, if wanted, Flux.
+//! kubelets; with it, if wanted, Flux and Argo CD.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
+use crate::faults::has_condition;
 use crate::kubectl::{Kubectl, PATIENCE};
 use crate::process::Process;
-use crate::stages;
+use crate::{engines, shop, stages};
 
 /// Pause between two questions to a health endpoint.
-const POLL: Duration = Duration::from_millis(50);
-const TOKEN: &str = "administrator-of-a-test";
+pub const POLL: Duration = Duration::from_millis(50);
+pub const TOKEN: &str = "administrator-of-a-test";
 /// Everything that needs no cloud.
 const CONTROLLERS: &str = "--controllers=*,-node-ipam-controller,-node-route-controller,\
 -cloud-node-lifecycle-controller,-service-lb-controller,-bootstrap-signer-controller,-token-cleaner-controller";
@@ -25,6 +26,7 @@ const CONTROLLERS: &str = "--controllers=*,-node-ipam-controller,-node-route-con
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Extras {
     pub flux: bool,
+    pub argo: bool,
 }
 
 /// A running cluster; all of it ends with this value.
@@ -64,7 +66,10 @@ impl Plane {
         };
         let started = plane.start_core(api).and_then(|()| {
             if extras.flux {
-                plane.start_flux()?;
+                engines::start_flux(&plane)?;
+            }
+            if extras.argo {
+                engines::start_argo(&plane)?;
             }
             Ok(())
         });
@@ -107,6 +112,11 @@ impl Plane {
         Command::new(self.bin.join(name))
     }
 
+    /// Where the programs are.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
     /// What tests run asynchronous servers on.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime
@@ -116,6 +126,16 @@ impl Plane {
         let process = Process::start(name, &self.folder, command)?;
         self.processes.lock().unwrap().push(process);
         Ok(())
+    }
+
+    /// Kills the API server without a warning, and starts it again.
+    pub fn restart_api_server(&self) -> Result<(), String> {
+        let mut processes = self.processes.lock().unwrap();
+        let mut all = processes.iter_mut();
+        let found = all.find(|p| p.name() == "kube-apiserver");
+        found.ok_or("no API server")?.restart()?;
+        drop(processes);
+        self.ready(&format!("{}/readyz", self.server))
     }
 
     /// Asks a health endpoint until it answers well; ends early when a program ends.
@@ -129,8 +149,11 @@ impl Plane {
                 return Ok(());
             }
             let mut processes = self.processes.lock().unwrap();
-            if processes.iter_mut().any(|p| !p.is_alive()) {
-                return Err(format!("{url} will not answer: a program ended"));
+            if let Some(ended) = processes
+                .iter_mut()
+                .find_map(|p| (!p.is_alive()).then(|| p.name().to_owned()))
+            {
+                return Err(format!("{url} will not answer: {ended} ended"));
             }
             drop(processes);
             self.runtime
@@ -222,74 +245,30 @@ impl Plane {
         self.ready(&format!("https://127.0.0.1:{controllers}/healthz"))?;
         self.ready(&format!("https://127.0.0.1:{scheduler}/readyz"))?;
         self.ready(&format!("{}/healthz", url(kwok)))?;
-        let is_ready = |node: &serde_json::Value| {
-            let conditions = node["status"]["conditions"].as_array();
-            conditions.is_some_and(|all| {
-                all.iter()
-                    .any(|c| c["type"] == "Ready" && c["status"] == "True")
-            })
-        };
+        let is_ready = |node: &serde_json::Value| has_condition(node, "Ready", "True");
         self.kubectl
             .wait("default", "nodes", "a node is ready", is_ready)?;
         Ok(())
     }
 
-    fn start_flux(&self) -> Result<(), String> {
-        self.definitions("flux-")?;
-        self.kubectl.run(&["create", "namespace", "flux-system"])?;
-        // source-controller ends when its folder is missing
-        let artifacts = self.file("artifacts");
-        fs::create_dir_all(&artifacts).map_err(|e| e.to_string())?;
-        let [files] = ports()?;
-        let store = [
-            format!("--storage-path={}", artifacts.display()),
-            format!("--storage-addr=127.0.0.1:{files}"),
-            format!("--storage-adv-addr=127.0.0.1:{files}"),
-        ];
-        // the default of half a minute is how long a missing artifact would be waited for
-        let soon = ["--requeue-dependency=2s".to_owned()];
-        let mut health = Vec::new();
-        for (name, more) in [
-            ("source-controller", &store[..]),
-            ("kustomize-controller", &soon[..]),
-            ("helm-controller", &soon[..]),
-        ] {
-            let [metrics, probe] = ports()?;
-            let mut command = self.program(name);
-            command
-                .env("KUBECONFIG", &self.kubectl.config)
-                .env("RUNTIME_NAMESPACE", "flux-system")
-                .args([
-                    "--watch-all-namespaces",
-                    "--enable-leader-election=false",
-                    "--events-addr=",
-                    &format!("--metrics-addr=127.0.0.1:{metrics}"),
-                    &format!("--health-addr=127.0.0.1:{probe}"),
-                ])
-                .args(more);
-            self.spawn(name, &command)?;
-            health.push(format!("http://127.0.0.1:{probe}/readyz"));
-        }
-        health.iter().try_for_each(|url| self.ready(url))
-    }
-
     /// Applies the definitions of custom resources of some modules, and waits until they are served.
-    pub fn definitions(&self, prefix: &str) -> Result<(), String> {
+    pub fn definitions(&self, prefix: &str, leave_out: &[&str]) -> Result<(), String> {
         let folders = fs::read_dir(self.bin.join("crds")).map_err(|e| e.to_string())?;
-        for folder in folders.filter_map(Result::ok) {
-            if folder.file_name().to_string_lossy().starts_with(prefix) {
-                let folder = folder.path();
-                let folder = folder.to_str().ok_or("a folder with a strange name")?;
-                self.kubectl
-                    .run(&["apply", "--server-side", "-f", folder])?;
-                self.kubectl.run(&[
-                    "wait",
-                    "--for=condition=Established",
-                    "--timeout=60s",
-                    "-f",
-                    folder,
-                ])?;
+        let folders = folders.filter_map(Result::ok);
+        let ours = folders.filter(|f| f.file_name().to_string_lossy().starts_with(prefix));
+        let files = ours.filter_map(|f| fs::read_dir(f.path()).ok()).flatten();
+        for file in files.filter_map(Result::ok).map(|f| f.path()) {
+            let file = shop::path(&file)?;
+            if leave_out.iter().any(|name| file.ends_with(name)) {
+                continue;
             }
+            self.kubectl.run(&["apply", "--server-side", "-f", file])?;
+            // `kubectl wait` fails on a definition that has no conditions yet
+            let name = self.kubectl.run(&["get", "-f", file, "-o", "name"])?;
+            self.kubectl
+                .wait("default", name.trim(), "is served", |d| {
+                    has_condition(d, "Established", "True")
+                })?;
         }
         Ok(())
     }

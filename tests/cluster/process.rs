@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use crate::plane::POLL;
+
 /// Runs the program, and ends its whole group when the program ends or when stdin does. The pipe is
 /// held by the test alone, so a test that is killed takes everything along.
 const KEEPER: &str = r#"{ "$@" </dev/null; kill -KILL 0; } & cat >/dev/null; kill -KILL 0"#;
@@ -15,6 +17,7 @@ const TAIL: i64 = 4_000;
 /// A running program.
 pub struct Process {
     name: String,
+    command: Command,
     child: Child,
     pipe: Option<ChildStdin>,
     log: PathBuf,
@@ -34,19 +37,44 @@ impl Process {
                 command.env(key, value);
             }
         }
-        let mut child = command
+        command
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .map_err(|e| format!("{name}: {e}"))?;
+            .process_group(0);
+        let mut child = command.spawn().map_err(|e| format!("{name}: {e}"))?;
         Ok(Self {
             name: name.to_owned(),
+            command,
             pipe: child.stdin.take(),
             child,
             log,
         })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Kills it without a warning, and starts it again.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let group = self.child.id().cast_signed();
+        self.kill();
+        // its ports are taken until the last of the group is gone
+        let group = rustix::process::Pid::from_raw(group).ok_or("no group")?;
+        while rustix::process::test_kill_process_group(group).is_ok() {
+            std::thread::sleep(POLL);
+        }
+        let started = self.command.spawn();
+        self.child = started.map_err(|e| format!("{}: {e}", self.name))?;
+        self.pipe = self.child.stdin.take();
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        drop(self.pipe.take());
+        let _ = self.child.wait();
     }
 
     /// Whether it still runs.
@@ -72,7 +100,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.pipe.take());
-        let _ = self.child.wait();
+        self.kill();
     }
 }

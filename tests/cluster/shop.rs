@@ -176,6 +176,18 @@ impl<'p> Shop<'p> {
         Ok(results.into_iter().filter(ours).collect())
     }
 
+    /// What was read as applied is what the cluster has, at once.
+    pub fn expect_tag(&self, tag: &str) -> Result<(), String> {
+        let kubectl = &self.plane.kubectl;
+        let deployment = kubectl.get(&self.namespace, "deployments/web")?;
+        match tag_of(&deployment) {
+            live if live == tag => Ok(()),
+            live => Err(format!(
+                "read as applied, and the cluster has {live}, not {tag}"
+            )),
+        }
+    }
+
     /// Merges a patch.
     pub fn merge(&self, patch: &str) -> Result<(), String> {
         let file = self.folder.path().join("fix.diff");
@@ -195,6 +207,13 @@ impl Drop for Shop<'_> {
 
 pub fn path(path: &Path) -> Result<&str, String> {
     path.to_str().ok_or_else(|| "a strange path".to_owned())
+}
+
+/// The tag of the image that a Deployment asks for.
+pub fn tag_of(deployment: &Value) -> &str {
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    let image = image.as_str().unwrap_or_default();
+    image.rsplit_once(':').map_or("", |(_, tag)| tag)
 }
 
 /// Whether a Deployment runs what it says, everywhere.

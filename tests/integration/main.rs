@@ -4,9 +4,13 @@
 mod action;
 mod action_install;
 mod answers;
+#[allow(dead_code, reason = "shared with the bench of the watch")]
+#[path = "../support/api_server.rs"]
+mod api_server;
 mod architecture;
 mod cli;
 mod cluster;
+mod cluster_watch;
 mod config;
 mod contract;
 mod converse;

@@ -130,9 +130,10 @@ fn out_of_sync_without_automation_waits_for_a_person() {
 
 #[test]
 fn an_operation_on_an_older_revision_blocks() {
+    // as Argo CD has it: the request stays while it is tried again
     let running = |seen: &str| {
         format!(
-            "{{sync: {{status: OutOfSync, revision: {seen}}}, operationState: {{phase: Running, retryCount: 3, operation: {{sync: {{revision: {OLD}}}}}}}}}"
+            "{{sync: {{status: OutOfSync, revision: {seen}}}, operationState: {{phase: Running, message: Retrying, retryCount: 3, operation: {{sync: {{revision: {OLD}}}}}}}}}, operation: {{sync: {{revision: {OLD}}}}}"
         )
     };
     for seen in [OLD, OURS] {
@@ -147,7 +148,12 @@ fn an_operation_on_an_older_revision_blocks() {
         &format!("{{sync: {{revision: {OLD}}}}}"),
         &format!("{{sync: {{revision: {OURS}}}}}"),
     );
-    assert!(matches!(ask(&app(AUTO, &ours)), Applied::Applying { .. }));
+    assert_eq!(
+        ask(&app(AUTO, &ours)),
+        Applied::Applying {
+            detail: "Retrying".to_owned()
+        }
+    );
 }
 
 #[test]
