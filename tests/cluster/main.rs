@@ -73,9 +73,14 @@ fn main() -> ExitCode {
     for (name, run) in flux::TRIALS {
         trials.push(trial(name, &cluster, assets.flux(), shared(run)));
     }
-    for (name, run) in whole::TRIALS {
-        let there = assets.flux().and_then(|()| whole::assets());
-        trials.push(trial(name, &cluster, there.map(drop), shared(run)));
+    for (name, engine, run) in whole::TRIALS {
+        let there = match engine {
+            whole::Engine::Flux => assets.flux(),
+            whole::Engine::Argo => assets.argo(),
+        };
+        let there = there.and_then(|()| whole::assets().map(drop));
+        let run = |plane: &Plane| run(plane, *engine);
+        trials.push(trial(name, &cluster, there, shared(run)));
     }
     for (name, run) in argo::TRIALS {
         trials.push(trial(name, &cluster, assets.argo(), shared(run)));

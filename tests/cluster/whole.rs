@@ -1,6 +1,6 @@
 //! The whole loop, with nothing in it made up but kubelets and GitHub itself: a fault in Git, applied
-//! by Flux; found by `kubemend serve --watch` with its own rights; a pull request; the merge; Flux
-//! again; and the verdict. And the same with a fix that makes it worse, up to the merged revert.
+//! by Flux or Argo CD; found by `kubemend serve --watch` with its own rights; a pull request; the merge; the
+//! engine again; and the verdict. And the same with a fix that makes it worse, up to the merged revert.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,9 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// Pause between two questions to GitHub.
 const POLL: Duration = Duration::from_millis(1_500);
 
-pub const TRIALS: &[(&str, fn(&Plane) -> Result<(), String>)] = &[
-    ("the_loop_closes_with_flux", the_loop_closes),
-    ("a_regression_is_taken_back", a_regression_is_taken_back),
+/// What applies the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Flux,
+    Argo,
+}
+
+type Run = fn(&Plane, Engine) -> Result<(), String>;
+
+pub const TRIALS: &[(&str, Engine, Run)] = &[
+    ("the_loop_closes_with_flux", Engine::Flux, the_loop_closes),
+    ("the_loop_closes_with_argo", Engine::Argo, the_loop_closes),
+    (
+        "a_regression_is_taken_back",
+        Engine::Flux,
+        a_regression_is_taken_back,
+    ),
+    (
+        "a_regression_is_taken_back_with_argo",
+        Engine::Argo,
+        a_regression_is_taken_back,
+    ),
 ];
 
 /// What GitHub needs.
@@ -43,9 +62,10 @@ pull_requests:
   verify: {apply: 10m, heal: 20s, settle: 4s, samples: 2}
 ";
 
-/// A repository on GitHub with an app for each namespace, Flux that applies it, and kubemend.
+/// A repository on GitHub with an app for each namespace, an engine that applies it, and kubemend.
 struct Stage<'p> {
     plane: &'p Plane,
+    engine: Engine,
     hub: Hub,
     clone: PathBuf,
     namespaces: Vec<String>,
@@ -53,10 +73,11 @@ struct Stage<'p> {
 
 impl<'p> Stage<'p> {
     /// Everything runs well.
-    fn open(plane: &'p Plane, namespaces: &[String]) -> Result<Self, String> {
+    fn open(plane: &'p Plane, engine: Engine, namespaces: &[String]) -> Result<Self, String> {
         let hub = plane.runtime().block_on(Hub::start(&assets()?))?;
         let stage = Self {
             plane,
+            engine,
             clone: hub.folder("clone"),
             hub,
             namespaces: namespaces.to_vec(),
@@ -73,9 +94,12 @@ impl<'p> Stage<'p> {
         stage.push("run the shops")?;
         for namespace in namespaces {
             plane.kubectl.run(&["create", "namespace", namespace])?;
-            plane
-                .kubectl
-                .apply(Some(namespace), &stage.flux(namespace))?;
+            match engine {
+                Engine::Flux => plane
+                    .kubectl
+                    .apply(Some(namespace), &stage.flux(namespace))?,
+                Engine::Argo => plane.kubectl.apply(None, &stage.argo(namespace))?,
+            }
         }
         for namespace in namespaces {
             let kubectl = &plane.kubectl;
@@ -99,6 +123,34 @@ impl<'p> Stage<'p> {
              \x20 sourceRef: {{kind: GitRepository, name: shop}}\n",
             self.url()
         )
+    }
+
+    /// The Application of one app, and how Argo CD gets in.
+    fn argo(&self, namespace: &str) -> String {
+        let (url, server) = (self.url(), &self.plane.server);
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: git-{namespace}\n  namespace: argocd\n\
+             \x20 labels: {{argocd.argoproj.io/secret-type: repository}}\n\
+             stringData: {{type: git, url: '{url}', username: git, password: {ALICE}}}\n---\n\
+             apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {namespace}, namespace: argocd}}\n\
+             spec:\n  project: default\n  destination: {{server: '{server}', namespace: {namespace}}}\n\
+             \x20 source: {{repoURL: '{url}', path: apps/{namespace}, targetRevision: main}}\n\
+             \x20 syncPolicy: {{automated: {{}}}}\n"
+        )
+    }
+
+    /// What a webhook does: the engine looks at once. Flux looks every few seconds anyway.
+    fn wake(&self) -> Result<(), String> {
+        if self.engine == Engine::Flux {
+            return Ok(());
+        }
+        for namespace in &self.namespaces {
+            let object = format!("applications.argoproj.io/{namespace}");
+            let refresh = "argocd.argoproj.io/refresh=normal";
+            let args = ["annotate", "-n", "argocd", &object, "--overwrite", refresh];
+            self.plane.kubectl.run(&args)?;
+        }
+        Ok(())
     }
 
     /// Git as Alice.
@@ -163,7 +215,7 @@ impl<'p> Stage<'p> {
             .args(["--watch", "--failure-age", "1s", "--kubeconfig"])
             .arg(self.plane.reader()?)
             .arg("--namespaces")
-            .arg(self.namespaces.join(","))
+            .arg(self.namespaces.join(",") + ",argocd")
             .arg("--cache")
             .arg(self.hub.folder("cache"));
         Ok(Program::start(&mut command))
@@ -273,6 +325,19 @@ impl Drop for Stage<'_> {
         for namespace in &self.namespaces {
             let delete = ["delete", "namespace", namespace, "--wait=false"];
             let _ = self.plane.kubectl.run(&delete);
+            if self.engine == Engine::Argo {
+                let app = [
+                    "delete",
+                    "-n",
+                    "argocd",
+                    "applications.argoproj.io",
+                    namespace,
+                ];
+                let _ = self
+                    .plane
+                    .kubectl
+                    .run(&[&app[..], &["--wait=false"]].concat());
+            }
         }
     }
 }
@@ -293,13 +358,11 @@ fn manifest(namespace: &str) -> String {
     shop::MANIFEST.replace("metadata:\n  name:", &named)
 }
 
-fn namespace_of(fault: &Fault) -> String {
-    format!("whole-{}", fault.name.replace('_', "-"))
-}
-
-fn the_loop_closes(plane: &Plane) -> Result<(), String> {
+fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
+    let kind = format!("{engine:?}").to_lowercase();
+    let namespace_of = |fault: &Fault| format!("{kind}-{}", fault.name.replace('_', "-"));
     let namespaces: Vec<String> = FAULTS.iter().map(namespace_of).collect();
-    let stage = Stage::open(plane, &namespaces)?;
+    let stage = Stage::open(plane, engine, &namespaces)?;
     for fault in FAULTS {
         let namespace = namespace_of(fault);
         if !fault.also.is_empty() {
@@ -308,6 +371,7 @@ fn the_loop_closes(plane: &Plane) -> Result<(), String> {
         stage.plant(&namespace, fault.from, fault.to)?;
     }
     stage.push("change the shops")?;
+    stage.wake()?;
     let mut program = stage.kubemend()?;
 
     // every fault that has one fix gets its pull request, the others a question or nothing
@@ -324,7 +388,7 @@ fn the_loop_closes(plane: &Plane) -> Result<(), String> {
     })?;
     let question = stage.until("the question", &mut program, || {
         let all = stage.list("/issues?state=open&labels=kubemend/question")?;
-        let is_quota = |q: &&Value| q["title"].to_string().contains("whole-a-quota");
+        let is_quota = |q: &&Value| q["title"].to_string().contains("-a-quota-that");
         let quota = all.iter().find(is_quota);
         Ok(quota.and_then(|q| q["number"].as_u64()))
     })?;
@@ -353,6 +417,7 @@ fn the_loop_closes(plane: &Plane) -> Result<(), String> {
     for (pull, how) in pulls.iter().zip(ways) {
         stage.merge(pull.number, how)?;
     }
+    stage.wake()?;
     for pull in &pulls {
         let what = format!("the verdict on #{} ({})", pull.number, pull.branch);
         stage.until(&what, &mut program, || {
@@ -383,15 +448,17 @@ fn the_loop_closes(plane: &Plane) -> Result<(), String> {
 
 /// A Service gets its selector back, and at that moment the pods behind it begin to crash: the
 /// facts speak against the change. What they say of the revert is looked at, too.
-fn a_regression_is_taken_back(plane: &Plane) -> Result<(), String> {
-    let namespace = "whole-regression".to_owned();
-    let stage = Stage::open(plane, std::slice::from_ref(&namespace))?;
+fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), String> {
+    let namespace = format!("{engine:?}-regression").to_lowercase();
+    let stage = Stage::open(plane, engine, std::slice::from_ref(&namespace))?;
     let bad = "  selector:\n    app: wbe\n  ports";
     stage.plant(&namespace, "  selector:\n    app: web\n  ports", bad)?;
     stage.push("change the shop")?;
+    stage.wake()?;
     let mut program = stage.kubemend()?;
     let fix = stage.until("the fix", &mut program, || Ok(stage.open_pulls()?.pop()))?;
     stage.merge(fix.number, "merge")?;
+    stage.wake()?;
     break_pods(plane, &namespace)?;
 
     let revert = stage.until("the revert", &mut program, || {
@@ -410,6 +477,7 @@ fn a_regression_is_taken_back(plane: &Plane) -> Result<(), String> {
         Ok((told.contains("**Regression.**") && told.contains(&link)).then_some(()))
     })?;
     stage.merge(revert.number, "rebase")?;
+    stage.wake()?;
     let pod = ["delete", "pods", "--all", "-n", &namespace, "--wait=false"];
     plane.kubectl.run(&pod)?;
     stage.until("the verdict on the revert", &mut program, || {
