@@ -45,6 +45,8 @@ pub enum Command {
     Scan(Scan),
     /// Look after repositories on GitHub: at each webhook delivery, and again and again.
     Serve(Box<Serve>),
+    /// Open a pull request that takes a merged fix of kubemend back.
+    Rollback(Rollback),
     /// Where in Git a field of an object is written, with the decision trail.
     Locate(Locate),
     /// Run cases with a known answer and print how they ended.
@@ -503,6 +505,35 @@ pub struct Serve {
     /// Settings of the proposer.
     #[command(flatten, next_help_heading = "Proposer")]
     pub proposer: ProposerArgs,
+}
+
+const ROLLBACK_HELP: &str = "The same as `/kubemend revert` in a comment on the merged pull request. Only what that pull request changed
+is undone, on the current head of its base branch; where somebody changed the same lines since, it is refused.
+While the revert is open or merged, the fix is not proposed again. kubemend never merges.
+
+Examples:
+  kubemend rollback --github-repo acme/gitops 12
+  kubemend rollback --github-repo acme/gitops deployment/shop/web --dry-run
+
+Exit codes: 0 opened (or it was open already); 2 nothing to take back, or refused; 3 GitHub does not answer.";
+
+/// `kubemend rollback`.
+#[derive(Debug, Args)]
+#[command(after_long_help = ROLLBACK_HELP, after_help = ROLLBACK_HELP)]
+pub struct Rollback {
+    /// The pull request (12), the fingerprint of the finding, or KIND/NAMESPACE/NAME: the fix that
+    /// was merged last.
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Only tell which one is meant.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The operator's configuration; it counts over the repository's.
+    #[arg(long, value_name = "FILE", env = "KUBEMEND_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Settings of the forge.
+    #[command(flatten, next_help_heading = "GitHub")]
+    pub forge: ForgeArgs,
 }
 
 /// How to reach a live cluster.

@@ -16,6 +16,7 @@ mod live;
 mod locate;
 mod pass;
 mod proposer;
+mod rollback;
 mod scan;
 mod serve;
 mod session;
@@ -60,6 +61,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Scan(args) => scan::run(&args, progress),
         Command::Action(args) => action::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Rollback(args) => rollback::run(&args),
         Command::Locate(args) => locate::run(&args),
         Command::Eval(args) => eval::run(&args, progress),
         Command::Demo(args) => demo::run(&args),

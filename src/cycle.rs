@@ -14,6 +14,7 @@ use crate::converse;
 use crate::finding::Finding;
 use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
+use crate::forge::rollback;
 use crate::github::{Error, GitHub};
 use crate::open::{self, Trials};
 use crate::verify::machine::{Memory, State};
@@ -190,6 +191,51 @@ pub async fn tell_problems(work: &Work<'_>, problems: Vec<String>) -> Result<(),
         ..Analysis::default()
     };
     open::tell(work, &observed, &analysis, &[], &open::Outcome::default()).await
+}
+
+/// What became of a fix that a person wants taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RolledBack {
+    /// No merged fix is meant.
+    Nothing,
+    /// A dry run: this one is meant.
+    Would(u64),
+    /// There is a pull request for it.
+    Opened {
+        /// The fix.
+        fix: u64,
+        /// What takes it back.
+        revert: u64,
+    },
+    /// It cannot be taken back, and why.
+    Refused(String),
+}
+
+/// Opens the pull request that takes a merged fix back, and nothing else.
+pub async fn roll_back(work: &Work<'_>, wish: &rollback::Wish) -> Result<RolledBack, Error> {
+    let mut observed = open::observe(work).await?;
+    let Some(fix) = wish.find(&observed) else {
+        return Ok(RolledBack::Nothing);
+    };
+    if work.dry_run {
+        return Ok(RolledBack::Would(fix));
+    }
+    if observed.paused.is_some() || !work.rules.enabled {
+        let why = "kubemend is paused in this repository";
+        return Ok(RolledBack::Refused(why.to_owned()));
+    }
+    observed.asked.revert.insert(fix);
+    let mut outcome = open::Outcome::default();
+    open::revert(work, &observed, &mut outcome).await?;
+    Ok(
+        match (outcome.pulls.first(), outcome.notes.into_iter().next()) {
+            (Some(touched), _) => RolledBack::Opened {
+                fix,
+                revert: touched.number,
+            },
+            (None, why) => RolledBack::Refused(why.unwrap_or_default()),
+        },
+    )
 }
 
 async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {

@@ -167,7 +167,11 @@ async fn text_that_is_not_utf_8_is_waited_out() {
         world.put("/apis/apps/v1/deployments", deployment);
         until(&watch, |w| !w.ill_namespaces().is_empty()).await;
         assert_eq!(watch.missing(), ["pods"]);
-        let error = cluster.read(&watch).await.unwrap_err().to_string();
+        let error = cluster
+            .read(&watch, &std::collections::BTreeSet::new())
+            .await
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "the API server: pods: not UTF-8");
 
         world.delete_raw(PODS, "shop/odd");
@@ -299,7 +303,10 @@ async fn two_thousand_mutants_do_not_hide_what_is_real() {
         world.put(PODS, ill("z-later"));
         until(&watch, |w| w.is_ill("shop", "z-later")).await;
 
-        let reading = cluster.read(&watch).await.unwrap();
+        let reading = cluster
+            .read(&watch, &std::collections::BTreeSet::new())
+            .await
+            .unwrap();
         let pods = |name: &str| reading.snapshot.find("Pod", Some("shop"), name).is_some();
         assert!(pods("real") && pods("z-later"), "{:?}", reading.notes);
         // no mutant brings a detector down
@@ -347,7 +354,10 @@ async fn a_storm_with_one_cause_is_one_finding() {
     })
     .await;
     let before = world.requests().len();
-    let reading = cluster.read(&watch).await.unwrap();
+    let reading = cluster
+        .read(&watch, &std::collections::BTreeSet::new())
+        .await
+        .unwrap();
     let found = findings(&reading);
     let subjects: Vec<_> = found
         .iter()

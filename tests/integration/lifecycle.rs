@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use kubemend::case::Answers;
 use kubemend::config::Rules;
-use kubemend::cycle::{self, Analysis, Look, Report, Work};
+use kubemend::cycle::{self, Analysis, Look, Report, RolledBack, Work};
 use kubemend::finding::{Class, Severity};
 use kubemend::forge::decide::{Fix, Query, Wanted, WantedEnding};
-use kubemend::forge::identity;
 use kubemend::forge::marker::{self, Key, Marker};
+use kubemend::forge::{identity, rollback};
 use kubemend::github::{Credentials, GitHub as Client, Settings, Transport};
 use kubemend::object::ObjectRef;
 use kubemend::verify::expect::{Expected, Wished};
@@ -155,6 +155,23 @@ impl Stage {
             true => cycle::onboard(&work).await,
             false => cycle::run(&work).await,
         }
+    }
+
+    /// `kubemend rollback`.
+    pub(crate) async fn rolled_back(&self, wish: &rollback::Wish) -> RolledBack {
+        let client = self.client();
+        let work = Work {
+            github: &client,
+            rules: &self.rules,
+            key: self.key.as_ref(),
+            now: self.github.now(),
+            dry_run: false,
+            workflow_token: false,
+            reads: "",
+            analyse: &|_| Analysis::default(),
+            verify: None,
+        };
+        cycle::roll_back(&work, wish).await.unwrap()
     }
 
     /// A pass that must go well.

@@ -1,6 +1,7 @@
 //! After the merge: one comment follows the rollout, a verdict is given once, a regression is taken
 //! back once. The cluster's facts are the test's.
 
+use kubemend::cycle::RolledBack;
 use kubemend::forge::marker::{self, What};
 use kubemend::verify::machine::{Facts, Live, Symptom};
 use kubemend::verify::rollout::Rollout;
@@ -305,5 +306,39 @@ async fn a_verdict_survives_a_kill_at_every_request() {
             let context = format!("killed {moment:?} {at} of {requests}");
             converges(&stage, number, &expected, &context).await;
         }
+    }
+}
+
+// ---- by hand, from the command line
+
+async fn roll_back(stage: &Stage, what: &str) -> RolledBack {
+    stage.rolled_back(&what.parse().unwrap()).await
+}
+
+#[tokio::test]
+async fn a_fix_is_rolled_back_by_number_fingerprint_or_object_and_once() {
+    for what in ["number", "fingerprint", "deployment/shop/cart"] {
+        let (stage, number) = merged(well()).await;
+        let fingerprint = stage.marker(number).fingerprint;
+        let what = match what {
+            "number" => number.to_string(),
+            "fingerprint" => fingerprint,
+            object => object.to_owned(),
+        };
+        let RolledBack::Opened { fix, revert } = roll_back(&stage, &what).await else {
+            panic!("{what}");
+        };
+        assert_eq!((fix, stage.open()), (number, vec![revert]));
+        let again = roll_back(&stage, &what).await;
+        assert_eq!(again, RolledBack::Opened { fix, revert }, "the same one");
+        stage.github.human("alice").merge(revert, "squash");
+        let RolledBack::Refused(why) = roll_back(&stage, &what).await else {
+            panic!("twice");
+        };
+        assert!(why.contains("back already"), "{why}");
+        assert_eq!(
+            roll_back(&stage, "deployment/shop/mail").await,
+            RolledBack::Nothing
+        );
     }
 }
