@@ -38,7 +38,7 @@ struct Ear<'a, 'w> {
     threads: Vec<Thread>,
     people: People,
     todo: BTreeMap<usize, Todo>,
-    /// Whether the head is still the observed one, and when it was committed.
+    /// Whether the head is still the observed one, and when it was pushed.
     heads: BTreeMap<usize, Head>,
     requests: Vec<Request>,
     paused_before: Option<crate::forge::marker::Paused>,
@@ -59,8 +59,10 @@ enum Head {
     Blurred,
     /// All commits are ours.
     Ours,
-    /// Somebody's commit of that time.
+    /// Somebody's, pushed at that time.
     Theirs(jiff::Timestamp),
+    /// Somebody's, and nothing that can be believed says since when.
+    Undated,
 }
 
 /// What has become of an `ignore`.
@@ -375,7 +377,8 @@ impl<'a, 'w> Ear<'a, 'w> {
         Ok(match self.head(one.at).await? {
             Head::Blurred => None,
             Head::Ours => Some(false),
-            Head::Theirs(committed) => Some(committed > one.comment.created_at),
+            Head::Theirs(pushed) => Some(pushed > one.comment.created_at),
+            Head::Undated => Some(true),
         })
     }
 
@@ -688,7 +691,13 @@ async fn read_head(work: &Work<'_>, thread: &Thread) -> Result<Head> {
     if thread.ours {
         return Ok(Head::Ours);
     }
+    let pushed = work.github.pushed_at(&fresh.head_ref, &fresh.head_sha);
+    if let Some(at) = pushed.await? {
+        return Ok(Head::Theirs(at));
+    }
     match work.github.commit(&thread.head).await {
+        // the pull request was opened with a commit of ours: theirs came later, whatever it claims
+        Ok(commit) if commit.committed_at < fresh.created_at => Ok(Head::Undated),
         Ok(commit) => Ok(Head::Theirs(commit.committed_at)),
         Err(error) if error.is_outage() => Err(error),
         Err(_) => Ok(Head::Blurred),
