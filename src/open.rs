@@ -25,7 +25,7 @@ mod trailers;
 mod writer;
 
 pub use dashboard::tell;
-pub use observe::{observe, reread};
+pub use observe::{observe, recall, reread};
 pub use onboard::{Onboarding, onboard};
 pub use revert::revert;
 

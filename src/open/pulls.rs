@@ -97,7 +97,6 @@ impl Writer<'_> {
         marker.target = fix.target.clone();
         marker.change = fix.change.clone();
         marker.result = fix.result.clone();
-        marker.evidence = fix.evidence.clone();
         trailers::remember(marker);
         if let Some(said) = self.observed.asked.said.get(&wanted.key) {
             keep_said(marker, said);
@@ -168,7 +167,6 @@ impl Writer<'_> {
                 .collect(),
             replaces: marker.replaces.last().copied(),
             hints: marker.hints.clone(),
-            frozen: false,
         };
         pull_body(&fix.body, &controls, &marker::write(marker, self.work.key))
     }

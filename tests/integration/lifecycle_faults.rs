@@ -277,7 +277,7 @@ async fn a_repeated_pass_over_every_state_writes_nothing() {
     assert_eq!(because, [(false, Some(ClosedBecause::Answered))]);
 }
 
-fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
+pub(crate) fn faults() -> Vec<(&'static str, fn(jiff::Timestamp) -> Fault)> {
     vec![
         ("403", |_| {
             Fault::status(403, "Resource not accessible by integration")
