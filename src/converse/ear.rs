@@ -48,7 +48,8 @@ struct Ear<'a, 'w> {
 #[derive(Default)]
 struct Todo {
     changes: Vec<Change>,
-    handled: Vec<Tick>,
+    /// Boxes of this body, and the threads that they are about.
+    handled: Vec<(Tick, usize)>,
     /// Who asked for the last of it; nobody knows who ticked a box.
     why: Reason,
 }
@@ -132,7 +133,9 @@ impl<'a, 'w> Ear<'a, 'w> {
             };
             for tick in ticked(&thread.body.clone()) {
                 if self.take_tick(at, &tick) {
-                    self.todo.entry(at).or_default().handled.push(tick);
+                    let about = self.target(at, &tick).unwrap_or(at);
+                    let todo = self.todo.entry(at).or_default();
+                    todo.handled.push((tick, about));
                 }
             }
         }
@@ -568,7 +571,10 @@ impl<'a, 'w> Ear<'a, 'w> {
     // ---- the forge
 
     async fn store(&mut self) -> Result<()> {
-        for (at, todo) in std::mem::take(&mut self.todo) {
+        let mut lost = BTreeSet::new();
+        // the dashboard comes last: a box about what could not be stored stays ticked
+        for (at, mut todo) in std::mem::take(&mut self.todo) {
+            todo.handled.retain(|(_, about)| !lost.contains(about));
             let Some(thread) = self.threads.get(at).cloned() else {
                 continue;
             };
@@ -581,7 +587,10 @@ impl<'a, 'w> Ear<'a, 'w> {
                 },
             };
             match failed {
-                true => self.unheard(at, &thread, &todo),
+                true => {
+                    lost.insert(at);
+                    self.unheard(at, &thread, &todo);
+                }
                 false => self.mirror(&thread, body),
             }
         }
@@ -760,7 +769,8 @@ fn items_of(
 
 /// The body with all changes made. Where its marker cannot be read, what is known of it counts.
 fn changed(body: &str, thread: &Thread, todo: &Todo, work: &Work<'_>) -> String {
-    let body = unticked(body, &todo.handled);
+    let handled: Vec<Tick> = todo.handled.iter().map(|(tick, _)| tick.clone()).collect();
+    let body = unticked(body, &handled);
     let known = hidden::read(&body, work.key).or_else(|| thread.marker.clone());
     let Some(mut marker) = known.filter(|_| !todo.changes.is_empty()) else {
         return body;

@@ -439,6 +439,28 @@ async fn what_was_closed_comes_back_in_three_ways() {
     }
 }
 
+/// A box is not answered: what could not be stored must not be unticked.
+#[tokio::test]
+async fn a_box_about_what_could_not_be_stored_stays_ticked() {
+    let stage = Stage::new().await;
+    let bob = stage.github.human("bob");
+    bob.comment(stage.closed, "/kubemend ignore");
+    stage.pass().await;
+    bob.tick_box(stage.dashboard, "kubemend:unignore=");
+    stage.github.fault(
+        On::route("PATCH", "/repos/{owner}/{repo}/pulls/{pull_number}").once(),
+        Fault::status(403, "Not now"),
+    );
+    stage.pass().await;
+    let panel = || stage.github.item(stage.dashboard).body;
+    assert!(panel().contains("[x]"), "{}", panel());
+    assert!(!stage.github.item(stage.closed).open);
+    stage.github.heal();
+    stage.pass().await;
+    assert!(!panel().contains("[x]"), "{}", panel());
+    assert!(stage.github.item(stage.closed).open);
+}
+
 /// Scorecard row 68: paused and resumed by command and by box, anywhere; it holds at once.
 #[tokio::test]
 async fn a_pause_holds_until_somebody_resumes() {
