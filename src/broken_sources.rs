@@ -54,7 +54,6 @@ pub(crate) fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
         finding,
         key: fingerprint.clone(),
         fingerprint,
-        evidence: Evidence::default().digest(),
         unheard: None,
         ending,
     }

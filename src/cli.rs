@@ -309,7 +309,8 @@ pub struct ForgeArgs {
     #[arg(long, value_name = "ID", env = "KUBEMEND_INSTALLATION_ID")]
     pub installation_id: Option<String>,
     /// A file with the key that signs hidden markers; by default the key is the value of
-    /// KUBEMEND_MARKER_KEY. Without one, what a marker says is only a hint.
+    /// KUBEMEND_MARKER_KEY. Of several, separated by commas, the first signs and each is believed.
+    /// Without one, what a marker says is only a hint.
     #[arg(long, value_name = "FILE", env = "KUBEMEND_MARKER_KEY_FILE")]
     pub marker_key_file: Option<String>,
 }
@@ -334,6 +335,9 @@ pub struct Action {
     /// Only these files: globs, one a line or separated by commas.
     #[arg(long, env = "KUBEMEND_PATHS")]
     pub paths: Option<String>,
+    /// The version of Kubernetes that the manifests are for.
+    #[arg(long, env = "KUBEMEND_TARGET_VERSION")]
+    pub target_version: Option<String>,
     /// Open pull requests at most; the operator's cap still counts.
     #[arg(long, env = "KUBEMEND_MAX_PRS")]
     pub max_prs: Option<String>,
@@ -653,7 +657,7 @@ pub struct Demo {
 /// `kubemend explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The code, in any case: `SharedBase`.
+    /// The code, row or rule, in any case: `SharedBase`, `OOMKilled`, `D07`, `KM101`.
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
 }

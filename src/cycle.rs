@@ -253,6 +253,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    open::recall(work, &mut observed, &analysis).await?;
     report.trials = open::verify(work, &mut observed, &analysis).await?;
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;

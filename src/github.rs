@@ -29,7 +29,7 @@ pub use git::{CommitFacts, NewFiles};
 pub use installation::Delivery;
 pub use origin::Endpoint;
 pub use pace::Pace;
-pub use transport::{Fresh, Observer, Settings, Transport};
+pub use transport::{Observer, Settings, Transport};
 
 /// Why a call did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -162,13 +162,6 @@ impl GitHub {
         }
     }
 
-    /// The same repository with other rights (an App's token gets no more than the mode needs).
-    #[must_use]
-    pub fn in_mode(mut self, mode: Mode) -> Self {
-        self.transport = self.transport.in_mode(mode);
-        self
-    }
-
     /// `owner/name`.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.name)
@@ -264,19 +257,10 @@ impl GitHub {
 
     /// Closes a pull request.
     pub async fn close_pull(&self, number: u64) -> Result<()> {
-        self.set_pull_state(number, "closed").await
-    }
-
-    /// Opens a closed one again.
-    pub async fn reopen_pull(&self, number: u64) -> Result<()> {
-        self.set_pull_state(number, "open").await
-    }
-
-    async fn set_pull_state(&self, number: u64, state: &str) -> Result<()> {
-        let wanted = json!({"state": state});
+        let wanted = json!({"state": "closed"});
         let said = self.patch(&format!("/pulls/{number}"), wanted).await?;
         read::is_about(&said, "/number", number)?;
-        read::is_in_state(&said, state)
+        read::is_in_state(&said, "closed")
     }
 
     /// Draft or ready. Only GraphQL can do this.

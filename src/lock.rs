@@ -19,12 +19,14 @@ mod forbidden;
 mod hygiene;
 mod place;
 mod rows;
+mod rule;
 mod sensitive;
 #[cfg(test)]
 mod tests;
 
 pub use facts::{KnownGood, equivalent, known_good};
 pub use rows::{RowInfo, row_infos};
+pub use rule::{Guardrail, guardrail, guardrails};
 
 use place::Place;
 

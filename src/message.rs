@@ -72,14 +72,17 @@ fn blocked_list(body: &mut String, blocked: &[Blocked], voice: Voice<'_>) {
     }
     section(body, "What was wanted and is blocked");
     for b in blocked.iter().take(10) {
-        let _ = writeln!(
+        let _ = write!(
             body,
-            "- 🚫 {} at {}: wanted {}: {}",
+            "- 🚫 {} at {}: wanted {}",
             voice.code(b.code.as_str()),
             voice.code(&b.path),
-            voice.code(&b.wanted),
-            voice.brief(&b.reason, 500)
+            voice.code(&b.wanted)
         );
+        if !b.reason.is_empty() {
+            let _ = write!(body, ": {}", voice.brief(&b.reason, 500));
+        }
+        body.push('\n');
     }
 }
 

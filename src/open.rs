@@ -26,7 +26,7 @@ mod trials;
 mod writer;
 
 pub use dashboard::tell;
-pub use observe::{observe, reread};
+pub use observe::{observe, recall, reread};
 pub use onboard::{Onboarding, onboard};
 pub use revert::revert;
 pub(crate) use trials::verdict_of;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
+use crate::count;
 use crate::culprit::culprit;
 use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
@@ -170,8 +171,6 @@ pub struct Ended {
     pub key: String,
     /// Its identity: with the file, where one is known.
     pub fingerprint: String,
-    /// Digest of the evidence.
-    pub evidence: String,
     /// Why what a person chose, or gave a value for, did not become a fix.
     pub unheard: Option<Refusal>,
     /// How it ended.
@@ -488,14 +487,21 @@ fn unanswered(ctx: &Context<'_>, finding: &Finding, blocked: &[Blocked]) -> Refu
     } else {
         &finding.message
     };
-    let told = format!("{}. {detail}", finding.summary);
+    let detail = match finding.summary.contains(detail.as_str()) {
+        true => "",
+        false => detail,
+    };
+    let with = |told: &str| match detail {
+        "" => told.to_owned(),
+        detail => format!("{told}. {detail}"),
+    };
     // an object that cannot be found in Git is the better reason
     match ctx
         .repository
         .locate(&finding.object, &FieldPath::default())
     {
-        Err(refusal) => Refusal::new(refusal.code, format!("{}. {told}", refusal.message)),
-        Ok(_) => Refusal::new(Code::NoSafeFix, told),
+        Err(refusal) => Refusal::new(refusal.code, with(&refusal.message)),
+        Ok(_) => Refusal::new(Code::NoSafeFix, with(&finding.summary)),
     }
 }
 
@@ -684,7 +690,8 @@ fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
         objects += 1;
     }
     let detail = format!(
-        "{objects} changed object(s) against the Kubernetes {} schema: no new issue",
+        "{} against the Kubernetes {} schema: no new issue",
+        count::of(objects, "changed object"),
         schema::VERSION
     );
     Ok(Check {
@@ -752,7 +759,6 @@ fn opened(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
-        evidence: evidence.digest(),
         unheard: None,
         ending,
     }
@@ -772,7 +778,6 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
         finding: told(case.finding, evidence),
         key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
-        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Question(Asked {
             question,
@@ -796,7 +801,6 @@ fn refused(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
-        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Refused {
             refusal,
@@ -813,7 +817,6 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
-        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Nothing { refusal, text },
     }

@@ -5,6 +5,7 @@ use crate::config::Overrides;
 use crate::config::rules::Draft;
 use crate::finding::Severity;
 use crate::near;
+use crate::scan::Version;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,8 @@ pub struct Inputs {
     pub mode: Mode,
     /// Only these files, as globs; all when empty.
     pub paths: Vec<String>,
+    /// The version of Kubernetes that the manifests are for.
+    pub target: Option<Version>,
     /// What comes over the configuration.
     pub overrides: Overrides,
     /// The lowest severity that makes the exit code 1.
@@ -52,6 +55,8 @@ pub struct Raw<'t> {
     pub mode: &'t str,
     /// Globs, one a line or separated by commas.
     pub paths: &'t str,
+    /// `1.37`.
+    pub target_version: &'t str,
     /// A number.
     pub max_prs: &'t str,
     /// `auto`, `always`, `never`.
@@ -87,6 +92,7 @@ pub fn read(raw: &Raw<'_>) -> Result<Inputs, String> {
     Ok(Inputs {
         mode: given(raw.mode).map_or(Ok(Mode::default()), |t| one_of("mode", t, &MODES))?,
         paths: paths(raw.paths),
+        target: given(raw.target_version).map(version).transpose()?,
         overrides: Overrides {
             max_open_prs: max.transpose()?,
             draft: draft.transpose()?,
@@ -148,6 +154,10 @@ fn cluster(text: &str) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     Err("cluster: a name has at most 60 letters, digits, `-`, `_` and `.`".to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    text.parse().map_err(|e| format!("target-version: {e}"))
 }
 
 fn paths(text: &str) -> Vec<String> {

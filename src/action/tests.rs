@@ -400,6 +400,7 @@ fn inputs_that_are_left_out_are_the_defaults() {
     };
     assert_eq!(empty, wanted);
     let given = inputs::read(&inputs::Raw {
+        target_version: " v1.31",
         paths: "apps/**\n  infra/*.yaml, ,x",
         fail_on: " Error ",
         max_prs: "3",
@@ -407,6 +408,7 @@ fn inputs_that_are_left_out_are_the_defaults() {
     });
     let given = given.unwrap();
     assert_eq!(given.paths, ["apps/**", "infra/*.yaml", "x"]);
+    assert_eq!(given.target, Some("1.31".parse().unwrap()));
     assert_eq!(given.fail_on, Some(Severity::High));
     assert_eq!(given.overrides.max_open_prs, Some(3));
 }

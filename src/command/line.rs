@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{Command, MAX_TEXT, MAX_VALUE, MAX_VALUES, Mistake, is_invisible};
-use crate::code::Code;
+use crate::meaning;
 use crate::message;
 use crate::schema::nearest;
 
@@ -103,14 +103,14 @@ fn explain(words: Vec<Word>) -> Result<Command, Mistake> {
     let Some(code) = one("explain", words)? else {
         return Ok(Command::Explain { code: None });
     };
-    match code.parse::<Code>() {
-        Ok(code) => Ok(Command::Explain {
-            code: Some(code.as_str().to_owned()),
+    match meaning::of(&code) {
+        Some(known) => Ok(Command::Explain {
+            code: Some(known.name),
         }),
-        Err(()) => Err(Mistake::UnknownArg {
+        None => Err(Mistake::UnknownArg {
             command: "explain".to_owned(),
             found: shown(&code),
-            near: nearest(&code, Code::ALL.iter().map(|c| c.as_str())).map(str::to_owned),
+            near: meaning::nearest(&code),
         }),
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::{Action as Args, ForgeArgs};
 use crate::commands::Failure;
 use crate::commands::forge::{self, Online};
 use crate::config::{ConfigError, Loaded};
+use crate::github::Mode as Rights;
 use crate::repo::Checkout;
 use crate::terminal;
 
@@ -121,6 +122,7 @@ fn raw(args: &Args) -> inputs::Raw<'_> {
     inputs::Raw {
         mode: known(&args.mode),
         paths: known(&args.paths),
+        target_version: known(&args.target_version),
         max_prs: known(&args.max_prs),
         draft: known(&args.draft),
         fail_on: known(&args.fail_on),
@@ -235,7 +237,13 @@ impl Workflow<'_> {
 
     /// A runtime, and GitHub; `None` where there are no credentials.
     fn github(&self) -> Result<Option<Online>, Failure> {
-        forge::online(self.forge())
+        let rights = match self.inputs.mode {
+            _ if self.inputs.dry_run => Rights::Read,
+            Mode::Propose => Rights::Propose,
+            Mode::Review => Rights::Review,
+            Mode::Validate => Rights::Read,
+        };
+        forge::online(self.forge(), rights)
     }
 
     /// Where pull requests of this repository are.

@@ -272,7 +272,11 @@ fn one(ended: &Ended, full: bool) -> String {
         paint(color, true, label),
         bold(&text.title)
     );
-    out += &format!("  {} {}\n", ended.finding.class, ended.finding.summary);
+    // a refusal has the finding as its title
+    out += &match text.title == message::clean(&ended.finding.summary) {
+        true => format!("  {}\n", ended.finding.class),
+        false => format!("  {} {}\n", ended.finding.class, ended.finding.summary),
+    };
     if let Ending::PullRequest(pull_request) = &ended.ending {
         out += &format!(
             "  {}:{}\n",

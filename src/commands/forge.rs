@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use crate::cli::ForgeArgs;
 use crate::commands::Failure;
 use crate::config::Rules;
 use crate::forge::RepositoryFacts;
 use crate::forge::marker::{self, Key};
-use crate::github::{Credentials, Endpoint, Error, GitHub, Transport};
+use crate::github::{Credentials, Endpoint, Error, GitHub, Mode, Transport};
 use crate::repo::Identity;
 
 /// The largest file that holds a secret.
@@ -80,8 +80,9 @@ pub(super) struct Online {
     pub(super) github: GitHub,
 }
 
-/// A runtime, and the one repository of a command; `None` where there are no credentials.
-pub(super) fn online(args: &ForgeArgs) -> Result<Option<Online>, Failure> {
+/// A runtime, and the one repository of a command, with no more rights than it needs where an App's
+/// token can be narrowed; `None` where there are no credentials.
+pub(super) fn online(args: &ForgeArgs, rights: Mode) -> Result<Option<Online>, Failure> {
     let Some(credentials) = credentials(args)? else {
         return Ok(None);
     };
@@ -91,7 +92,8 @@ pub(super) fn online(args: &ForgeArgs) -> Result<Option<Online>, Failure> {
         .build()
         .map_err(|e| Failure::Infrastructure(e.to_string()))?;
     let entered = runtime.enter();
-    let github = repository(args, Transport::new(endpoint(args), credentials)?)?;
+    let transport = Transport::new(endpoint(args), credentials)?.in_mode(rights);
+    let github = repository(args, transport)?;
     drop(entered);
     Ok(Some(Online { runtime, github }))
 }
@@ -127,7 +129,7 @@ pub(super) fn marker_key(args: &ForgeArgs) -> Result<Option<Key>, Failure> {
     let Some(text) = secret("KUBEMEND_MARKER_KEY", args.marker_key_file.as_ref())? else {
         return Ok(None);
     };
-    if text.expose_secret().len() < MIN_KEY {
+    if marker::secrets(&text).any(|secret| secret.len() < MIN_KEY) {
         return Err(Failure::Input(format!(
             "KUBEMEND_MARKER_KEY: a key has at least {MIN_KEY} characters; make one with `openssl rand -hex 32`"
         )));
@@ -203,6 +205,8 @@ fn is_full_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use secrecy::ExposeSecret as _;
+
     use super::*;
     use clap::Parser as _;
 
@@ -288,5 +292,7 @@ mod tests {
         assert!(marker_key(&args(&words)).is_err());
         std::fs::write(&file, "0123456789abcdef0123\n").unwrap();
         assert!(marker_key(&args(&words)).unwrap().is_some());
+        std::fs::write(&file, "a long enough secret,short").unwrap();
+        assert!(marker_key(&args(&words)).is_err(), "each is measured");
     }
 }

@@ -9,12 +9,16 @@ use crate::config::{Loaded, Overrides, REPOSITORY_FILES};
 use crate::cycle::{self, Analysis, RolledBack, Work};
 use crate::files::Files;
 use crate::forge::rollback::{NoFix, Wish};
-use crate::github::GitHub;
+use crate::github::{GitHub, Mode};
 use crate::terminal;
 
 pub(super) fn run(args: &Rollback) -> Result<u8, Failure> {
     let wish: Wish = args.what.parse().map_err(input)?;
-    let Some(Online { runtime, github }) = forge::online(&args.forge)? else {
+    let rights = match args.dry_run {
+        true => Mode::Read,
+        false => Mode::Propose,
+    };
+    let Some(Online { runtime, github }) = forge::online(&args.forge, rights)? else {
         let message = "no credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE";
         return Err(Failure::Input(message.to_owned()));
     };

@@ -38,7 +38,7 @@ struct Ear<'a, 'w> {
     threads: Vec<Thread>,
     people: People,
     todo: BTreeMap<usize, Todo>,
-    /// Whether the head is still the observed one, and when it was committed.
+    /// Whether the head is still the observed one, and when it was pushed.
     heads: BTreeMap<usize, Head>,
     requests: Vec<Request>,
     paused_before: Option<crate::forge::marker::Paused>,
@@ -48,7 +48,8 @@ struct Ear<'a, 'w> {
 #[derive(Default)]
 struct Todo {
     changes: Vec<Change>,
-    handled: Vec<Tick>,
+    /// Boxes of this body, and the threads that they are about.
+    handled: Vec<(Tick, usize)>,
     /// Who asked for the last of it; nobody knows who ticked a box.
     why: Reason,
 }
@@ -59,8 +60,10 @@ enum Head {
     Blurred,
     /// All commits are ours.
     Ours,
-    /// Somebody's commit of that time.
+    /// Somebody's, pushed at that time.
     Theirs(jiff::Timestamp),
+    /// Somebody's, and nothing that can be believed says since when.
+    Undated,
 }
 
 /// What has become of an `ignore`.
@@ -130,7 +133,9 @@ impl<'a, 'w> Ear<'a, 'w> {
             };
             for tick in ticked(&thread.body.clone()) {
                 if self.take_tick(at, &tick) {
-                    self.todo.entry(at).or_default().handled.push(tick);
+                    let about = self.target(at, &tick).unwrap_or(at);
+                    let todo = self.todo.entry(at).or_default();
+                    todo.handled.push((tick, about));
                 }
             }
         }
@@ -375,7 +380,8 @@ impl<'a, 'w> Ear<'a, 'w> {
         Ok(match self.head(one.at).await? {
             Head::Blurred => None,
             Head::Ours => Some(false),
-            Head::Theirs(committed) => Some(committed > one.comment.created_at),
+            Head::Theirs(pushed) => Some(pushed > one.comment.created_at),
+            Head::Undated => Some(true),
         })
     }
 
@@ -566,7 +572,10 @@ impl<'a, 'w> Ear<'a, 'w> {
     // ---- the forge
 
     async fn store(&mut self) -> Result<()> {
-        for (at, todo) in std::mem::take(&mut self.todo) {
+        let mut lost = BTreeSet::new();
+        // the dashboard comes last: a box about what could not be stored stays ticked
+        for (at, mut todo) in std::mem::take(&mut self.todo) {
+            todo.handled.retain(|(_, about)| !lost.contains(about));
             let Some(thread) = self.threads.get(at).cloned() else {
                 continue;
             };
@@ -579,7 +588,10 @@ impl<'a, 'w> Ear<'a, 'w> {
                 },
             };
             match failed {
-                true => self.unheard(at, &thread, &todo),
+                true => {
+                    lost.insert(at);
+                    self.unheard(at, &thread, &todo);
+                }
                 false => self.mirror(&thread, body),
             }
         }
@@ -689,7 +701,13 @@ async fn read_head(work: &Work<'_>, thread: &Thread) -> Result<Head> {
     if thread.ours {
         return Ok(Head::Ours);
     }
+    let pushed = work.github.pushed_at(&fresh.head_ref, &fresh.head_sha);
+    if let Some(at) = pushed.await? {
+        return Ok(Head::Theirs(at));
+    }
     match work.github.commit(&thread.head).await {
+        // the pull request was opened with a commit of ours: theirs came later, whatever it claims
+        Ok(commit) if commit.committed_at < fresh.created_at => Ok(Head::Undated),
         Ok(commit) => Ok(Head::Theirs(commit.committed_at)),
         Err(error) if error.is_outage() => Err(error),
         Err(_) => Ok(Head::Blurred),
@@ -752,7 +770,8 @@ fn items_of(
 
 /// The body with all changes made. Where its marker cannot be read, what is known of it counts.
 fn changed(body: &str, thread: &Thread, todo: &Todo, work: &Work<'_>) -> String {
-    let body = unticked(body, &todo.handled);
+    let handled: Vec<Tick> = todo.handled.iter().map(|(tick, _)| tick.clone()).collect();
+    let body = unticked(body, &handled);
     let known = hidden::read(&body, work.key).or_else(|| thread.marker.clone());
     let Some(mut marker) = known.filter(|_| !todo.changes.is_empty()) else {
         return body;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Reason, because};
-use crate::code::Code;
 use crate::command::Command;
 use crate::converse::effect::{Change, apply};
 use crate::converse::judge::{Place, Verdict};
@@ -17,7 +16,7 @@ use crate::forge::{Comment, PullState, identity};
 use crate::github::{Error, Result};
 use crate::message::answer::{self as words, Outcome, Part, Status};
 use crate::open::verdict_of;
-use crate::{message, patch};
+use crate::{meaning, message, patch};
 
 /// The most files of a pull request whose two versions are compared.
 const MAX_FILES: usize = 10;
@@ -261,19 +260,18 @@ impl Voice<'_, '_> {
     fn told(&self, request: &Request, command: &Command, outcome: &Outcome) -> String {
         match command {
             Command::Status => words::status(&self.status(request, outcome)),
-            Command::Explain { code: Some(code) } => match code.parse::<Code>() {
-                Ok(code) => words::code_explained(&message::explain(code)),
-                Err(()) => words::help(self.work.rules),
+            Command::Explain { code: Some(code) } => match meaning::of(code) {
+                Some(known) => words::code_explained(&known.text),
+                None => words::help(self.work.rules),
             },
             Command::Explain { code: None } => {
-                let meaning = match outcome {
-                    Outcome::Refused { code, .. } => code.parse::<Code>().ok(),
+                let known = match outcome {
+                    Outcome::Refused { code, .. } => meaning::of(code),
                     _ => None,
                 };
-                let meaning = meaning.map(message::explain);
                 let wanted = self.wanted(request.number);
                 let summary = wanted.map(|w| w.summary.as_str()).unwrap_or_default();
-                words::explained(summary, outcome, meaning.as_deref())
+                words::explained(summary, outcome, known.map(|k| k.text).as_deref())
             }
             Command::Verify => self.verified(request.number),
             _ => words::help(self.work.rules),

@@ -200,8 +200,6 @@ pub struct Fix {
     pub files: BTreeMap<String, Vec<u8>>,
     /// The commit that the files were read from.
     pub base: String,
-    /// Digest of the evidence.
-    pub evidence: String,
     /// Whether policy wants a human's confirmation before it may be merged.
     pub draft: bool,
     /// Whether it was made from a hint, an answer or a value of a person: limits do not apply.
@@ -262,8 +260,6 @@ pub struct Query {
     pub options: Vec<(String, bool)>,
     /// Keys that `/kubemend set` takes here.
     pub keys: Vec<String>,
-    /// Digest of the evidence.
-    pub evidence: String,
 }
 
 /// What the forge holds of ours.
@@ -281,6 +277,8 @@ pub struct Observed {
     pub base_sha: String,
     /// Our pull requests, whatever their state: those whose branch carries our prefix (old ones included).
     pub pulls: Vec<OurPull>,
+    /// Whether more were closed than are listed: `open::recall` looks for those that matter.
+    pub older_closed: bool,
     /// Our questions, open or closed.
     pub questions: Vec<Issue>,
     /// The issue that lists everything, open or closed.

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -45,6 +45,9 @@ pub struct Marker {
     pub what: What,
     /// The repository's numeric id: a marker of another repository says nothing here.
     pub repo: u64,
+    /// The issue that carries it; 0 for a pull request, which its branch names, and for an issue
+    /// whose number was not known yet.
+    pub issue: u64,
     /// The finding's key (see `decide::Wanted::key`); empty for the dashboard.
     pub key: String,
     /// The finding where it is mended; empty for questions and the dashboard.
@@ -73,8 +76,6 @@ pub struct Marker {
     pub base: String,
     /// The head commit that kubemend wrote; another head means that a human pushed.
     pub head: String,
-    /// Digest of the evidence.
-    pub evidence: String,
     /// Hash of title and body without the marker, as written: no write when it is unchanged.
     pub body: String,
     /// What the check on the head said last (see `decide::Checks::mark`).
@@ -171,8 +172,21 @@ pub struct Paused {
     pub since: Timestamp,
 }
 
-/// A key that signs markers.
-pub type Key = secrecy::SecretSlice<u8>;
+/// What signs markers. While it is changed there are several: the first signs, each is believed.
+#[derive(Debug)]
+pub struct Key {
+    signs: SecretSlice<u8>,
+    former: Vec<SecretSlice<u8>>,
+}
+
+impl Key {
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        let former = self.former.iter();
+        std::iter::once(&self.signs)
+            .chain(former)
+            .map(|k| k.expose_secret())
+    }
+}
 
 /// What a body says about itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,15 +211,25 @@ impl Read {
     }
 }
 
-/// A key from whatever secret is configured; `None` when it is empty, for such a key protects
-/// nothing. The secret itself may sign other things too (deliveries), so it is not used directly.
-pub fn key_from(secret: &SecretString) -> Option<Key> {
-    let secret = secret.expose_secret().trim().as_bytes();
-    if secret.is_empty() {
-        return None;
-    }
-    let derived = signature(secret, "kubemend marker key").finalize();
-    Some(Key::from(derived.into_bytes().to_vec()))
+/// The secrets in a text: separated by commas or line ends.
+pub fn secrets(text: &SecretString) -> impl Iterator<Item = &str> {
+    let all = text.expose_secret().split([',', '\n']);
+    all.map(str::trim).filter(|s| !s.is_empty())
+}
+
+/// A key from whatever [`secrets`] are configured, the one that signs first; `None` when there is
+/// none, for an empty key protects nothing. A secret itself may sign other things too (deliveries),
+/// so it is not used directly.
+pub fn key_from(text: &SecretString) -> Option<Key> {
+    let derived = |secret: &str| {
+        let key = signature(secret.as_bytes(), "kubemend marker key").finalize();
+        SecretSlice::from(key.into_bytes().to_vec())
+    };
+    let mut all = secrets(text).map(derived);
+    Some(Key {
+        signs: all.next()?,
+        former: all.collect(),
+    })
 }
 
 /// The marker as text: one HTML comment on one line.
@@ -214,7 +238,7 @@ pub fn write(marker: &Marker, key: Option<&Key>) -> String {
     match key {
         None => format!("{OPENING} {NAME}{VERSION} {payload} {CLOSING}"),
         Some(key) => {
-            let mac = signature(key.expose_secret(), &signed_text(&payload)).finalize();
+            let mac = signature(key.signs.expose_secret(), &signed_text(&payload)).finalize();
             let mac: String = mac
                 .into_bytes()
                 .iter()
@@ -270,6 +294,11 @@ pub fn fits(marker: &Marker, repo_id: u64, head_ref: &str) -> bool {
         }
         What::Question | What::Dashboard | What::Comment => here && head_ref.is_empty(),
     }
+}
+
+/// Whether a marker belongs to this very issue of a repository: one that names none yet does.
+pub fn fits_issue(marker: &Marker, repo_id: u64, number: u64) -> bool {
+    fits(marker, repo_id, "") && (marker.issue == 0 || marker.issue == number)
 }
 
 /// A branch of ours ends in the first eight digits of the fingerprint.
@@ -358,10 +387,13 @@ fn open_v1(data: &str, key: Option<&Key>) -> Result<Read, &'static str> {
 
 fn check(payload: &str, mac: &str, key: &Key) -> Result<(), &'static str> {
     let mac = from_hex(mac).ok_or("the signature is not readable")?;
+    let text = signed_text(payload);
     // compares in constant time
-    signature(key.expose_secret(), &signed_text(payload))
-        .verify_slice(&mac)
-        .map_err(|_| "the signature is wrong")
+    let signed = |key: &[u8]| signature(key, &text).verify_slice(&mac).is_ok();
+    match key.all().any(signed) {
+        true => Ok(()),
+        false => Err("the signature is wrong"),
+    }
 }
 
 fn signed_text(payload: &str) -> String {
@@ -422,7 +454,6 @@ fn texts(marker: &mut Marker) -> Vec<&mut String> {
         &mut marker.version,
         &mut marker.base,
         &mut marker.head,
-        &mut marker.evidence,
         &mut marker.body,
     ];
     all.extend(marker.answers.as_mut());

@@ -10,7 +10,7 @@ use crate::forge::decide::{Checks, Fix, Query, Wanted, WantedEnding};
 use crate::forge::identity;
 use crate::locate::Status;
 use crate::lock::Change;
-use crate::message::commit::styled;
+use crate::message::commit::heading;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
@@ -50,7 +50,7 @@ pub fn drafts(run: &Run, config: &Config, analysis: &mut Analysis) {
 fn of(ended: &Ended, checkout: &Checkout) -> Wanted {
     let ending = match &ended.ending {
         Ending::PullRequest(pull) => WantedEnding::Fix(Box::new(fix(ended, pull, checkout))),
-        Ending::Question(asked) => WantedEnding::Question(Box::new(query(ended, asked))),
+        Ending::Question(asked) => WantedEnding::Question(Box::new(query(asked))),
         Ending::Refused { refusal, .. } => WantedEnding::Refused {
             code: refusal.code.to_string(),
             reason: cut(&refusal.message),
@@ -130,12 +130,11 @@ fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {
         target: identity::target_key(&here.repository, &here.base, places(mended)),
         change: identity::change_key(values(mended, |c| c.before.as_ref())),
         result: identity::result_key(values(mended, |c| c.after.as_ref())),
-        title: styled(&pull.text.title, pull.style),
+        title: heading(&pull.text.title, pull.style),
         body: pull.text.body.clone(),
         commit: pull.commit.clone(),
         files: mended.changed.clone(),
         base: checkout.head.clone().unwrap_or_default(),
-        evidence: ended.evidence.clone(),
         draft: !mended.plan.confirmations().is_empty(),
         asked_for: pull.answered,
         checks: Checks {
@@ -179,7 +178,7 @@ fn place(change: &Change) -> String {
     format!("{} {}", change.edit.object, change.edit.path)
 }
 
-fn query(ended: &Ended, asked: &Asked) -> Query {
+fn query(asked: &Asked) -> Query {
     let options = asked.question.options.iter().zip(&asked.patches);
     Query {
         title: asked.text.title.clone(),
@@ -188,6 +187,5 @@ fn query(ended: &Ended, asked: &Asked) -> Query {
             .map(|(option, patch)| (option.title.clone(), patch.is_some()))
             .collect(),
         keys: asked.keys.clone(),
-        evidence: ended.evidence.clone(),
     }
 }

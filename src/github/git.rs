@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Error, GitHub, Result, encode, encode_path, read};
@@ -38,7 +39,7 @@ pub struct CommitFacts {
     /// Its message.
     pub message: String,
     /// When it was committed.
-    pub committed_at: jiff::Timestamp,
+    pub committed_at: Timestamp,
     /// The account of its author, where GitHub knows one.
     pub author: Option<Actor>,
     /// The account of its committer, where GitHub knows one: whoever amends a commit is its committer.
@@ -89,6 +90,18 @@ impl GitHub {
     /// A commit.
     pub async fn commit(&self, sha: &str) -> Result<CommitFacts> {
         read::commit(&self.get(&format!("/commits/{}", encode(sha))).await?)
+    }
+
+    /// When a branch was pointed to a commit, by GitHub's own clock: the time of a commit is set by
+    /// whoever makes it. `None` where that cannot be told.
+    pub async fn pushed_at(&self, branch: &str, sha: &str) -> Result<Option<Timestamp>> {
+        let name = format!("refs/heads/{branch}");
+        let route = format!("/activity?per_page=100&ref={}", encode(&name));
+        match self.get::<Vec<Value>>(&route).await {
+            Ok(newest_first) => Ok(read::pushed(&newest_first, &name, sha)),
+            Err(error) if error.is_outage() => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// A file at a commit or branch; `None` when it is not there.

@@ -207,6 +207,13 @@ fn parents(value: &Value) -> Result<Vec<String>> {
         .collect()
 }
 
+/// The last time at which a branch was pointed to a commit, out of its activities.
+pub(super) fn pushed(activities: &[Value], name: &str, sha: &str) -> Option<jiff::Timestamp> {
+    let hit = |a: &&Value| text(a, "/ref") == name && text(a, "/after") == sha;
+    let times = activities.iter().filter(hit);
+    times.filter_map(|a| maybe_time(a, "/timestamp")).max()
+}
+
 pub(super) fn content(value: &Value) -> Result<Vec<u8>> {
     use base64::Engine as _;
     let packed: String = string(value, "/content")?.split_whitespace().collect();

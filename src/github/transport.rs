@@ -162,15 +162,6 @@ impl Call {
     }
 }
 
-/// An answer for somebody who knows an earlier one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fresh {
-    /// The answer.
-    pub value: Value,
-    /// Its tag, for the next time.
-    pub etag: Option<String>,
-}
-
 /// How one attempt ended without an answer.
 enum Cut {
     /// It never left: nothing was connected.
@@ -354,21 +345,6 @@ impl Transport {
             "a list is longer than what is read of it"
         );
         Ok(all)
-    }
-
-    /// What is there now, or `None` when it is still what `etag` names. Costs nothing then.
-    pub async fn get_if_changed(&self, route: &str, etag: Option<&str>) -> Result<Option<Fresh>> {
-        let mut call = Call::new(Method::GET, self.url(route), None);
-        call.etag = etag.map(str::to_owned);
-        let name = call.named();
-        let answer = self.follow(call).await?;
-        if answer.status == StatusCode::NOT_MODIFIED {
-            return Ok(None);
-        }
-        Ok(Some(Fresh {
-            value: parsed(&name, &answer)?,
-            etag: answer.header("etag").map(str::to_owned),
-        }))
     }
 
     /// One GraphQL document. A query is a read; a mutation is sent once.

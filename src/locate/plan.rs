@@ -12,6 +12,7 @@ use super::rendered::shown;
 use super::target::{Spot, Target};
 use super::{Located, Repository, SharedBase, Strategy};
 use crate::code::{Code, Refusal};
+use crate::count;
 use crate::edit::FileEdit;
 use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, ProposedEdit};
@@ -87,12 +88,12 @@ fn in_place_is_allowed(repository: &Repository<'_>, target: &Target) -> Result<b
             let root = target.rendered.as_ref().map_or("", |(root, _)| root);
             let others: Vec<&str> = target.others.iter().map(|r| shown(r)).collect();
             let message = format!(
-                "{}:{} writes {} field(s) of root {} and reaches {} other root(s): {}",
+                "{}:{} writes {} of root {} and reaches {}: {}",
                 target.spot.file,
                 target.line,
-                target.effects,
+                count::of(target.effects, "field"),
                 shown(root),
-                others.len(),
+                count::of(others.len(), "other root"),
                 others.join(", ")
             );
             Err(Refusal::new(Code::SharedBase, message))

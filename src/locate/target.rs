@@ -10,6 +10,7 @@ use super::places::{Part, Place, Role};
 use super::rendered::{Rendered, shown};
 use super::{Repository, Site, Source, Strategy};
 use crate::code::{Code, Refusal};
+use crate::count;
 use crate::manifest::{self, Tree};
 use crate::object::ObjectRef;
 use crate::path::{FieldPath, Seg};
@@ -639,10 +640,11 @@ fn origin_text(rendered: &Rendered) -> String {
 }
 
 fn reach_text(effects: usize, others: &[String]) -> String {
+    let fields = count::of(effects, "field");
     match others {
-        [] => format!("it writes {effects} field(s) of this root and nothing else"),
+        [] => format!("it writes {fields} of this root and nothing else"),
         others => format!(
-            "it writes {effects} field(s) of this root, and reaches {}",
+            "it writes {fields} of this root, and reaches {}",
             others.join(", ")
         ),
     }

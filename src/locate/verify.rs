@@ -11,6 +11,7 @@ use super::kustomization::{NAMES, base_name};
 use super::rendered::{self, Rendered, shown};
 use super::{ChangedObject, Check, Proven, Repository, RootEffect, SharedBase, Source, Status};
 use crate::code::{Code, Refusal};
+use crate::count;
 use crate::lock::apply_op;
 use crate::manifest;
 use crate::object::Object;
@@ -133,8 +134,9 @@ impl<'p> Proof<'p> {
             name: "documents".to_owned(),
             status: Status::Pass,
             detail: format!(
-                "{}: read again, exactly the {fields} intended field(s) differ, nothing was added or lost",
-                files.join(", ")
+                "{}: read again; nothing but {} differs, as intended, and nothing was added or lost",
+                files.join(", "),
+                count::of(fields, "field")
             ),
         }))
     }
@@ -365,8 +367,10 @@ fn summary(version: &str, outcomes: &[Outcome]) -> Check {
         .map(|o| shown(&o.root))
         .collect();
     let mut detail = format!(
-        "{version}: {} root(s) rendered before and after; {leaves} field(s) of {objects} object(s) changed{}{}, nothing else",
-        outcomes.len(),
+        "{version}: {} rendered before and after; {} of {} changed{}{}, nothing else",
+        count::of(outcomes.len(), "root"),
+        count::of(leaves, "field"),
+        count::of(objects, "object"),
         if moved.is_empty() { "" } else { " in " },
         moved.join(", ")
     );

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::markdown::one_line;
-use super::plain::{inert, title, wrap};
+use super::plain::{front, inert, title, wrap};
 use crate::config::rules::Conventional;
 use crate::evidence::Evidence;
 use crate::finding::Finding;
@@ -12,6 +12,8 @@ use crate::propose::Proposal;
 
 /// The most characters of a subject.
 pub const MAX_SUBJECT: usize = 72;
+/// The most characters of a pull request's title.
+pub const MAX_TITLE: usize = 92;
 /// How many subjects of a repository say how it writes them.
 pub const SUBJECTS: usize = 20;
 /// What a conventional subject starts with.
@@ -98,13 +100,8 @@ pub fn commit(
     let object = &finding.object;
     let namespace = object.namespace.as_deref().unwrap_or("-");
     let _ = writeln!(out, "\nKubemend-Fingerprint: {fingerprint}");
-    let _ = writeln!(
-        out,
-        "Kubemend-Target: {}/{}/{}",
-        inert(&object.kind),
-        inert(namespace),
-        inert(&object.name)
-    );
+    let parts = [&object.kind, namespace, &object.name].map(inert);
+    out += &trailer("Kubemend-Target", &parts.join("/"));
     let _ = writeln!(out, "Kubemend-Evidence: sha256:{}", evidence.digest());
     out
 }
@@ -129,23 +126,85 @@ fn signed(message: &str, name: &str, address: &str) -> String {
     )
 }
 
-/// A title in a style, uncut.
-pub fn styled(title: &str, style: Style) -> String {
+/// The title of a pull request in a style. Room is left for the number that a squash adds.
+pub fn heading(title: &str, style: Style) -> String {
+    cut(styled(title, style), MAX_TITLE)
+}
+
+/// A title as a style has it. Conventional text begins small, and has no second `type(scope): `.
+fn styled(title: &str, style: Style) -> String {
+    let title = match title.trim_end_matches(['.', ' ']) {
+        "" => "mend the manifests",
+        title => title,
+    };
     let mut letters = title.chars();
     match (style, letters.next()) {
-        (Style::Conventional, _) => format!("{PREFIX}{title}"),
+        (Style::Conventional, _) => {
+            let title = title.replace(")!:", ")!").replace("):", ")");
+            format!("{PREFIX}{}", begun_small(&title))
+        }
         (Style::Capital, Some(c)) => c.to_uppercase().chain(letters).collect(),
         _ => title.to_owned(),
     }
 }
 
-/// At most [`MAX_SUBJECT`] characters, cut between words.
+/// A text that begins with a small letter, where it begins with a letter that has a case. A name
+/// that is written with capitals keeps them.
+fn begun_small(title: &str) -> String {
+    let word = title.split(' ').next().unwrap_or_default();
+    let small: String = title.chars().take(1).flat_map(char::to_lowercase).collect();
+    let has_case = |text: &str| text.to_uppercase() != text.to_lowercase();
+    let is_name = word.chars().skip(1).any(char::is_uppercase);
+    let begins = title.chars().next().map(String::from).unwrap_or_default();
+    let is_cased =
+        has_case(&begins) || begins.chars().any(|c| c.is_uppercase() || c.is_lowercase());
+    match () {
+        () if !is_cased => title.to_owned(),
+        () if small == begins && has_case(&begins) => title.to_owned(),
+        () if is_name || !has_case(&small) => format!("the {title}"),
+        () => small + &title.chars().skip(1).collect::<String>(),
+    }
+}
+
 fn subject(title: &str, style: Style) -> String {
-    let text = styled(title, style);
-    if text.chars().count() <= MAX_SUBJECT {
+    cut(styled(title, style), MAX_SUBJECT)
+}
+
+/// At most so many characters, cut between words; inside of one that is half of it.
+pub(super) fn cut(text: String, most: usize) -> String {
+    if front(&text, most).len() == text.len() {
         return text;
     }
-    let front: String = text.chars().take(MAX_SUBJECT - 1).collect();
-    let words = front.rsplit_once(' ').map_or(front.as_str(), |(w, _)| w);
-    format!("{}…", words.trim_end_matches([',', ';', ':', ' ']))
+    let front = front(&text, most - 1);
+    let words = front.rsplit_once(' ').map_or(front, |(w, _)| w);
+    let kept = match words.len() * 2 < front.len() {
+        true => front,
+        false => words,
+    };
+    format!("{}…", kept.trim_end_matches([',', ';', ':', '.', ' ']))
+}
+
+/// A trailer; a long value goes on in lines that begin with a space, as Git has it.
+pub fn trailer(name: &str, value: &str) -> String {
+    let mut out = format!("{name}: ");
+    let mut rest = value;
+    loop {
+        let line = front(rest, MAX_SUBJECT);
+        let line = match line.rfind(' ') {
+            Some(at) if line.len() < rest.len() && at > 0 => line.get(..at).unwrap_or(line),
+            _ => line,
+        };
+        out.push_str(line);
+        out.push('\n');
+        rest = rest.get(line.len()..).unwrap_or_default();
+        if rest.is_empty() {
+            return out;
+        }
+        out.push(' ');
+    }
+}
+
+/// A message whose trailers are lines again.
+pub fn unfolded(message: &str) -> String {
+    message.replace("\n ", "")
 }

@@ -19,8 +19,6 @@ pub struct Controls {
     pub replaces: Option<u64>,
     /// Hints of people that this version took into account, oldest first.
     pub hints: Vec<String>,
-    /// Why the branch is left alone (see [`Topic`]): the controls then offer `recreate` only.
-    pub frozen: bool,
 }
 
 /// The body of a pull request: text, controls, hidden state. Never over the forge's limit; the
@@ -34,13 +32,8 @@ pub fn pull_body(body: &str, controls: &Controls, marker: &str) -> String {
         let _ = writeln!(below, "\nThis replaces #{number}.");
     }
     below.push_str("\n---\n\n");
-    if !controls.frozen {
-        tick(
-            &mut below,
-            "rebase",
-            "make the commit again on the current base",
-        );
-    }
+    let rebase = "make the commit again on the current base";
+    tick(&mut below, "rebase", rebase);
     let recreate = "throw away what people pushed here, and make it again";
     tick(&mut below, "recreate", recreate);
     let ignore = "do not propose this again";

@@ -11,7 +11,7 @@ use crate::forge::decide::{Wanted, WantedEnding};
 const MAX_NAMED: usize = 10;
 
 /// The title, and the subject of the commit.
-pub const TITLE: &str = "Configure kubemend";
+pub const TITLE: &str = "chore: configure kubemend";
 
 /// The commit message.
 pub fn commit() -> String {

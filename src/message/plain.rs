@@ -51,18 +51,35 @@ fn without_trailer(word: &str) -> String {
     }
 }
 
-/// Lines of at most `width` characters, where words allow it.
+/// The first characters of a text, as many as are `most` units of UTF-16: so linters and forges count.
+pub(crate) fn front(text: &str, most: usize) -> &str {
+    let mut units = 0;
+    let mut letters = text.char_indices();
+    let over = letters.find(|(_, c)| {
+        units += c.len_utf16();
+        units > most
+    });
+    over.map_or(text, |(at, _)| text.get(..at).unwrap_or_default())
+}
+
+/// Lines of at most `width` characters. A longer word is cut: what follows would begin a line, where
+/// it could be a trailer.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let fits = |text: &str| front(text, width).len() == text.len();
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
+        let word = match fits(word) {
+            true => word.to_owned(),
+            false => format!("{}…", front(word, width - 1)),
+        };
         let last = lines.last_mut().expect("starts with one line");
-        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
+        if last.is_empty() {
+            last.push_str(&word);
+        } else if fits(&format!("{last} {word}")) {
+            last.push(' ');
+            last.push_str(&word);
         } else {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
+            lines.push(word);
         }
     }
     lines

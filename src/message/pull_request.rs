@@ -9,6 +9,7 @@ use super::invariants::unchanged;
 use super::markdown::{MAX_TEXT, row};
 use super::voice::Voice;
 use super::{Text, blocked_list, footer, redacted, section};
+use crate::count;
 use crate::culprit::Culprit;
 use crate::evidence::{Evidence, Sign, yaml};
 use crate::finding::{Finding, Severity};
@@ -129,18 +130,14 @@ fn risk(risk: Severity) -> &'static str {
     }
 }
 
-fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
 fn extent(mended: &Mended) -> String {
     let changes = mended.plan.changes();
     let objects: BTreeSet<_> = changes.iter().map(|c| &c.edit.object).collect();
     format!(
         "{} of {} in {}",
-        counted(changes.len(), "field", "fields"),
-        counted(objects.len(), "object", "objects"),
-        counted(mended.changed.len(), "file", "files")
+        count::of(changes.len(), "field"),
+        count::of(objects.len(), "object"),
+        count::of(mended.changed.len(), "file")
     )
 }
 
@@ -152,10 +149,10 @@ fn reach(mended: &Mended, voice: Voice<'_>) -> String {
         return "these objects only: no kustomization reads the file".to_owned();
     }
     let shown = moved.iter().take(MOST).map(|r| {
-        let objects = counted(r.objects, "object", "objects");
+        let objects = count::of(r.objects, "object");
         format!("{} ({objects})", voice.code(&r.root))
     });
-    let mut text = format!("{}: ", counted(moved.len(), "environment", "environments"));
+    let mut text = format!("{}: ", count::of(moved.len(), "environment"));
     text.push_str(&shown.collect::<Vec<_>>().join(", "));
     if moved.len() > MOST {
         let _ = write!(text, " and {} more", moved.len() - MOST);
@@ -367,12 +364,12 @@ pub fn checks(parts: &PullRequestParts<'_>) -> Text {
     let count = |status| checks.iter().filter(|c| c.status == status).count();
     let (failed, passed) = (count(Status::Fail), count(Status::Pass));
     let title = match (failed, parts.mended.plan.confirmations().is_empty()) {
-        (0, true) => format!("{} passed", counted(passed, "check", "checks")),
+        (0, true) => format!("{} passed", count::of(passed, "check")),
         (0, false) => format!(
             "{} passed; a person has to confirm the change",
-            counted(passed, "check", "checks")
+            count::of(passed, "check")
         ),
-        _ => format!("{} failed", counted(failed, "check", "checks")),
+        _ => format!("{} failed", count::of(failed, "check")),
     };
     let voice = Voice::of(parts.evidence);
     redacted(parts.evidence, &title, &check_table(checks, voice))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::commit::is_conventional;
+use super::commit::{MAX_TITLE, cut, is_conventional};
 use super::plain::title as plain_title;
 use super::{code, prose};
 
@@ -13,7 +13,8 @@ const MAX_FILES: usize = 20;
 pub fn title(fix: &str) -> String {
     let conventional = is_conventional(fix);
     let kind = if conventional { "revert" } else { "Revert" };
-    plain_title(&format!("{kind}: {fix}"))
+    let title = plain_title(&format!("{kind}: {fix}"));
+    cut(title.trim_end_matches('.').to_owned(), MAX_TITLE)
 }
 
 /// The commit message.

@@ -1,18 +1,29 @@
 //! Hostile text in every field: what a real Markdown parser sees in the bodies has no powers.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::answer::{Outcome, Part};
 use super::commit::Style;
 use super::markdown::{cut_closed, fenced, length, prose};
 use super::*;
-use crate::forge::decide::{Query, Topic};
+use crate::command::Command;
+use crate::config::Rules;
+use crate::cycle::Analysis;
+use crate::finding::Severity;
+use crate::forge::Actor;
+use crate::forge::dashboard::{Dashboard, render};
+use crate::forge::decide::{Observed, Query, Topic, Wanted, WantedEnding, Why};
 use crate::forge::marker::ClosedBecause;
 use crate::forge::ticks::ticked;
 
 mod bodies;
 mod commits;
+mod lint;
 mod powers;
 
 use bodies::{pull_request_of, question_of, refusal_of};
@@ -143,6 +154,43 @@ fn each_hostile_text_loses_its_powers() {
     }
 }
 
+/// Where a payload stands in a foreign text.
+const POSITIONS: [(&str, &str); 12] = [
+    ("", ""),
+    ("a ", " b"),
+    ("a\n\n", "\n\nb"),
+    ("a\r", "\rb"),
+    ("- ", ""),
+    ("> ", ""),
+    ("| a | ", " |"),
+    ("    ", ""),
+    ("```\na\n```\n", ""),
+    ("a ` ", " ` b"),
+    ("](", ")"),
+    ("\u{200b}", "\u{202c}"),
+];
+
+/// Scorecard 22; T2 of the threats at its count: each shape at each position of a text, through
+/// everything that shows foreign text.
+#[test]
+fn hundreds_of_payloads_lose_their_powers_wherever_they_stand() {
+    let none = Vec::<String>::new();
+    let mut payloads = 0;
+    for shape in HOSTILE {
+        for (before, after) in POSITIONS {
+            let text = format!("{before}{shape}{after}");
+            payloads += 1;
+            for shown in [prose(&text), code(&text), fenced("text", &text, 10_000)] {
+                assert_eq!(powers(&shown), none, "{text:?} -> {shown:?}");
+            }
+            for (what, body) in bodies(&text) {
+                assert_eq!(powers(&body), none, "{what} with {text:?}:\n{body}");
+            }
+        }
+    }
+    assert!(payloads >= 300, "{payloads}");
+}
+
 /// Every body that holds foreign text.
 fn bodies(text: &str) -> Vec<(&'static str, String)> {
     let controls = forge::Controls {
@@ -150,14 +198,12 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         also: vec![text.to_owned()],
         replaces: None,
         hints: vec![text.to_owned()],
-        frozen: false,
     };
     let query = Query {
         title: text.to_owned(),
         body: question_of(text).body,
         options: vec![(text.to_owned(), true), (text.to_owned(), false)],
         keys: vec![text.to_owned()],
-        evidence: String::new(),
     };
     let about = forge::About {
         fingerprint: text,
@@ -184,7 +230,88 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
     ] {
         all.push(("notice", forge::notice(topic, &about, MARKER)));
     }
+    let files = [text, "apps/web.yaml"].into_iter();
+    all.push((
+        "revert",
+        forge::with_marker(&revert::body(12, text, None, files), MARKER),
+    ));
+    all.push(("answer", forge::with_marker(&answer_with(text), MARKER)));
+    all.extend(lists(text, query));
     all
+}
+
+/// What commands are answered with.
+fn answer_with(text: &str) -> String {
+    let command = Command::Retry {
+        hint: Some(text.to_owned()),
+    };
+    let refused = Outcome::Refused {
+        code: text.to_owned(),
+        reason: text.to_owned(),
+    };
+    let outcomes = [
+        refused,
+        Outcome::Unheard(text.to_owned()),
+        Outcome::Failed(text.to_owned()),
+        Outcome::Left(Why::Refused(text.to_owned())),
+    ];
+    let mut parts: Vec<String> = outcomes
+        .iter()
+        .map(|o| answer::explained(text, o, Some(text)))
+        .collect();
+    parts.push(answer::heard(
+        &Command::Revert,
+        &Outcome::Failed(text.to_owned()),
+        Timestamp::UNIX_EPOCH,
+    ));
+    parts.push(answer::difference(text));
+    answer::answer(&[Part {
+        said: answer::said(&command),
+        text: parts.join("\n\n"),
+    }])
+}
+
+/// What tells about many findings: the dashboard, and the question whether to work in a repository.
+fn lists(text: &str, query: Query) -> Vec<(&'static str, String)> {
+    let refused = WantedEnding::Refused {
+        code: text.to_owned(),
+        reason: text.to_owned(),
+    };
+    let wanted = |ending| Wanted {
+        key: "aaaa00001111".to_owned(),
+        fingerprint: "3f9c1a2b7d10".to_owned(),
+        severity: Severity::High,
+        namespace: Some(text.to_owned()),
+        object: None,
+        class: None,
+        summary: text.to_owned(),
+        failing_since: None,
+        ending,
+        unheard: Some(text.to_owned()),
+    };
+    let analysis = Analysis {
+        wanted: vec![
+            wanted(refused),
+            wanted(WantedEnding::Question(Box::new(query))),
+        ],
+        problems: vec![text.to_owned()],
+        ..Analysis::default()
+    };
+    let dashboard = Dashboard {
+        wanted: &analysis.wanted,
+        actions: &[],
+        observed: &Observed::default(),
+        opened: &BTreeMap::new(),
+        rules: &Rules::default(),
+        listed: &[],
+        problems: &analysis.problems,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let asked = onboarding::body(&analysis, &Rules::default());
+    vec![
+        ("dashboard", forge::with_marker(&render(&dashboard), MARKER)),
+        ("onboarding", forge::with_marker(&asked, MARKER)),
+    ]
 }
 
 const MARKER: &str = "<!-- kubemend:v1 e30.c2ln -->";
@@ -233,6 +360,32 @@ proptest! {
             prop_assert!(commit.lines().all(|l| !l.starts_with('/')));
             prop_assert!(commit.lines().all(|l| !l.starts_with("Kubemend-State:")), "{commit}");
             prop_assert!(!gh.is_match(&commit), "{commit}");
+        }
+    }
+
+    /// Scorecard 35: what a linter with the conventional rules says of every commit and title.
+    #[test]
+    fn a_linter_finds_nothing(text in prop_oneof![hostile(), lint::titles()], number in 1u64..1_000_000) {
+        let fix = commit::heading(&pull_request_of(&text).title, Style::Conventional);
+        let by = Actor { id: number, login: "kubemend[bot]".to_owned(), bot: true };
+        let conventional = bodies::commit_of(&text, Style::Conventional);
+        for message in [
+            conventional.clone(),
+            commit::signed_off(&conventional, &by),
+            commit::signed_off_locally(&conventional),
+            fix.clone(),
+            revert::title(&fix),
+            revert::commit(number, &fix, "3f9c1a2b7d10", None),
+            onboarding::commit(),
+        ] {
+            prop_assert_eq!(lint::conventional(&message), [""; 0], "{}", message);
+        }
+        for style in [Style::Capital, Style::Plain] {
+            let fix = commit::heading(&pull_request_of(&text).title, style);
+            let revert = revert::commit(number, &fix, "3f9c1a2b7d10", None);
+            for message in [bodies::commit_of(&text, style), fix, revert] {
+                prop_assert_eq!(lint::lengths(&message), [""; 0], "{}", message);
+            }
         }
     }
 
@@ -344,17 +497,10 @@ fn controls_are_shown() {
         also: vec!["Deployment shop/web: image not found".to_owned(); 25],
         replaces: Some(12),
         hints: vec!["use the value of staging".to_owned()],
-        frozen: false,
     };
-    let frozen = forge::Controls {
-        frozen: true,
-        ..forge::Controls::default()
-    };
+    let none = forge::Controls::default();
     insta::assert_snapshot!("pull_controls", forge::pull_body(body, &all, MARKER));
-    insta::assert_snapshot!(
-        "pull_controls_frozen",
-        forge::pull_body(body, &frozen, MARKER)
-    );
+    insta::assert_snapshot!("pull_controls_plain", forge::pull_body(body, &none, MARKER));
     let query = Query {
         title: "Which image?".to_owned(),
         body: body.to_owned(),
@@ -364,7 +510,6 @@ fn controls_are_shown() {
             ("set the image to web:2.3.0".to_owned(), true),
         ],
         keys: vec!["image".to_owned(), "db_password".to_owned()],
-        evidence: String::new(),
     };
     let unheard = Some("the tag latest is not pinned (OutOfBounds)");
     insta::assert_snapshot!(
@@ -406,7 +551,6 @@ fn a_secret_is_never_asked_for() {
         body: "b".to_owned(),
         options: Vec::new(),
         keys: keys.iter().map(|k| (*k).to_owned()).collect(),
-        evidence: String::new(),
     };
     let open = forge::question_body(&query(&["limits.memory"]), None, MARKER);
     assert!(open.contains("`/kubemend set limits.memory=VALUE`"));

@@ -1,12 +1,12 @@
 //! Reading the forge: everything of ours, once a pass.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::trailers;
 use crate::config::Rules;
-use crate::cycle::Work;
-use crate::forge::decide::{DASHBOARD, Observed, OurPull, PAUSED, QUESTION};
+use crate::cycle::{Analysis, Work};
+use crate::forge::decide::{DASHBOARD, Observed, OurPull, PAUSED, QUESTION, Wanted, WantedEnding};
 use crate::forge::identity;
 use crate::forge::marker::{self, Marker, Paused, What};
 use crate::forge::{Issue, Pull, PullState};
@@ -63,19 +63,15 @@ async fn our_pulls(work: &Work<'_>, observed: &mut Observed) -> Result<Vec<Pull>
     let open = work.github.pulls("open", OPEN_PAGES).await?;
     observed.complete &= open.len() < OPEN_PAGES * 100;
     let closed = work.github.pulls("closed", CLOSED_PAGES).await?;
+    observed.older_closed = closed.len() >= CLOSED_PAGES * 100;
     // one that was closed in between is in both lists: the later one counts
     let all: BTreeMap<u64, Pull> = open
         .into_iter()
         .chain(closed)
         .map(|p| (p.number, p))
         .collect();
-    let ours = |p: &Pull| {
-        p.head_repo_id == Some(observed.repo_id)
-            && prefixes(work.rules).any(|prefix| {
-                p.head_ref.starts_with(prefix) && p.head_ref != identity::onboarding_branch(prefix)
-            })
-    };
-    let mut pulls: Vec<Pull> = all.into_values().filter(ours).collect();
+    let ours = all.into_values().filter(|p| is_ours(work, observed, p));
+    let mut pulls: Vec<Pull> = ours.collect();
     pulls.sort_by_key(|p| {
         (
             p.state != PullState::Open,
@@ -86,7 +82,64 @@ async fn our_pulls(work: &Work<'_>, observed: &mut Observed) -> Result<Vec<Pull>
     Ok(pulls)
 }
 
+/// From a branch of this repository with our prefix.
+fn is_ours(work: &Work<'_>, observed: &Observed, pull: &Pull) -> bool {
+    let named = |prefix: &str| {
+        pull.head_ref.starts_with(prefix) && pull.head_ref != identity::onboarding_branch(prefix)
+    };
+    pull.head_repo_id == Some(observed.repo_id) && prefixes(work.rules).any(named)
+}
+
+/// Looks for what was closed too long ago to be listed: a no of people has no age. Where the list was
+/// whole, there is nothing to look for.
+pub async fn recall(work: &Work<'_>, observed: &mut Observed, analysis: &Analysis) -> Result<()> {
+    if !observed.older_closed {
+        return Ok(());
+    }
+    for branch in unseen(work, observed, analysis) {
+        let pulls = work.github.pulls_of(&branch).await?;
+        let known = |p: &Pull| observed.pulls.iter().any(|o| o.pull.number == p.number);
+        let older =
+            |p: &Pull| p.state != PullState::Open && !known(p) && is_ours(work, observed, p);
+        let older: Vec<Pull> = pulls.into_iter().filter(older).collect();
+        for pull in older {
+            look_closer(work, observed, pull, true).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Branches of fixes of which no pull request was seen, under every prefix.
+fn unseen(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> BTreeSet<String> {
+    let seen = |branch: &str| observed.pulls.iter().any(|p| p.pull.head_ref == branch);
+    let branch = |w: &Wanted| match &w.ending {
+        WantedEnding::Fix(fix) if !seen(&fix.branch) => Some(fix.branch.clone()),
+        _ => None,
+    };
+    let under_all = |branch: String| {
+        let rest = branch
+            .strip_prefix(&work.rules.branch_prefix)
+            .map(str::to_owned);
+        let named =
+            prefixes(work.rules).filter_map(move |p| Some(format!("{p}{}", rest.as_ref()?)));
+        named.collect::<Vec<_>>()
+    };
+    let branches = analysis.wanted.iter().filter_map(branch);
+    branches.flat_map(under_all).collect()
+}
+
 async fn look_at(work: &Work<'_>, observed: &mut Observed, pull: Pull) -> Result<()> {
+    let closer = observed.pulls.len() < MAX_CLOSER;
+    look_closer(work, observed, pull, closer).await
+}
+
+/// What a pull request says; `closer`: also what costs a request for one that is closed.
+async fn look_closer(
+    work: &Work<'_>,
+    observed: &mut Observed,
+    pull: Pull,
+    closer: bool,
+) -> Result<()> {
     let number = pull.number;
     let mut ours = OurPull {
         pull,
@@ -103,7 +156,6 @@ async fn look_at(work: &Work<'_>, observed: &mut Observed, pull: Pull) -> Result
         _ => Vec::new(),
     };
     let (mut marker, sound) = believed(work, observed, &ours, &commits);
-    let closer = observed.pulls.len() < MAX_CLOSER;
     if ours.pull.state == PullState::Closed && marker.closed.is_some() && closer {
         ours.closed_by =
             tolerated(observed, work.github.issue(number).await)?.and_then(|issue| issue.closed_by);
@@ -222,6 +274,7 @@ async fn issues(work: &Work<'_>, observed: &mut Observed) -> Result<()> {
         observed.markers.insert(issue.number, marker);
     }
     observed.questions = questions;
+    name_unbound(observed);
     let dashboards = ours(work, observed, DASHBOARD).await?.unwrap_or_default();
     // the oldest open one, else the one that was closed last
     let key = |i: &Issue| {
@@ -241,6 +294,20 @@ async fn issues(work: &Work<'_>, observed: &mut Observed) -> Result<()> {
         observed.markers.insert(dashboard.number, marker);
     }
     Ok(())
+}
+
+/// A question's marker that names no issue was written before its number was known: it is written
+/// again. Where another question of ours has the same finding, it was copied.
+fn name_unbound(observed: &mut Observed) {
+    let unbound = |m: &Marker| m.what == What::Question && m.issue == 0 && !m.key.is_empty();
+    let bound = observed.markers.values().filter(|m| m.issue != 0);
+    let bound: BTreeSet<String> = bound.map(|m| m.key.clone()).collect();
+    for (number, marker) in observed.markers.iter_mut().filter(|(_, m)| unbound(m)) {
+        observed.unsound.insert(*number);
+        if bound.contains(&marker.key) {
+            *marker = lost(marker.what, marker.repo);
+        }
+    }
 }
 
 /// Issues of ours with a label. Where issues are switched off or not allowed, there are none.
@@ -265,15 +332,19 @@ fn believed_issue(
     what: What,
 ) -> (Marker, bool) {
     let read = marker::read(&issue.body, work.key);
-    let fits = |m: &&Marker| m.what == what && marker::fits(m, observed.repo_id, "");
+    let fits =
+        |m: &&Marker| m.what == what && marker::fits_issue(m, observed.repo_id, issue.number);
     let said = read.marker().filter(fits).cloned();
     let sound = said.is_some();
-    let lost = || Marker {
+    (said.unwrap_or_else(|| lost(what, observed.repo_id)), sound)
+}
+
+fn lost(what: What, repo: u64) -> Marker {
+    Marker {
         what,
-        repo: observed.repo_id,
+        repo,
         ..Marker::default()
-    };
-    (said.unwrap_or_else(lost), sound)
+    }
 }
 
 /// By command or box (then it is in the marker), or by label.
@@ -299,9 +370,11 @@ pub fn reread(work: &Work<'_>, observed: &mut Observed) {
     let issues = issues.map(|i| (i.number, &i.body, ""));
     for (number, body, head_ref) in pulls.chain(issues) {
         let read = marker::read(body, work.key);
-        let said = read
-            .marker()
-            .filter(|m| marker::fits(m, observed.repo_id, head_ref));
+        let fits = |m: &&Marker| match head_ref {
+            "" => marker::fits_issue(m, observed.repo_id, number),
+            head_ref => marker::fits(m, observed.repo_id, head_ref),
+        };
+        let said = read.marker().filter(fits);
         if let (Some(said), Some(known)) = (said, observed.markers.get_mut(&number)) {
             take_over(known, said);
         }

@@ -97,7 +97,6 @@ impl Writer<'_> {
         marker.target = fix.target.clone();
         marker.change = fix.change.clone();
         marker.result = fix.result.clone();
-        marker.evidence = fix.evidence.clone();
         marker.class = wanted.class;
         marker.expects.clone_from(&fix.expects);
         if fix.baseline.is_some() {
@@ -173,7 +172,6 @@ impl Writer<'_> {
                 .collect(),
             replaces: marker.replaces.last().copied(),
             hints: marker.hints.clone(),
-            frozen: false,
         };
         pull_body(&fix.body, &controls, &marker::write(marker, self.work.key))
     }

@@ -22,17 +22,15 @@ impl Writer<'_> {
             self.asked(known, "none", &wanted.fingerprint);
             return Ok(());
         }
-        let marker = self.question_marker(Marker::default(), wanted, query);
-        let body = question_body(
-            query,
-            wanted.unheard.as_deref(),
-            &marker::write(&marker, self.work.key),
-        );
+        let mut marker = self.question_marker(Marker::default(), wanted, query);
+        let body = |marker: &Marker| {
+            let marker = marker::write(marker, self.work.key);
+            question_body(query, wanted.unheard.as_deref(), &marker)
+        };
         let labels = [QUESTION.to_owned()];
-        let opened = self
-            .work
-            .github
-            .open_issue(&query.title, &body, &labels)
+        let github = self.work.github;
+        let opened = github
+            .open_issue(&query.title, &body(&marker), &labels)
             .await;
         let number = match opened {
             Ok(issue) => issue.number,
@@ -42,6 +40,11 @@ impl Writer<'_> {
             }
             Err(error) => return Err(error),
         };
+        // now that it has a number, its marker belongs there and nowhere else
+        marker.issue = number;
+        github
+            .edit_issue(number, &query.title, &body(&marker))
+            .await?;
         self.asked(number, "created", &wanted.fingerprint);
         Ok(())
     }
@@ -52,7 +55,8 @@ impl Writer<'_> {
             let read = marker::read(&issue.body, self.work.key);
             issue.author.id == self.observed.me.id
                 && read.marker().is_some_and(|m| {
-                    m.key == wanted.key && marker::fits(m, self.observed.repo_id, "")
+                    m.key == wanted.key
+                        && marker::fits_issue(m, self.observed.repo_id, issue.number)
                 })
         };
         Ok(all.iter().find(same).map(|i| i.number))
@@ -66,7 +70,10 @@ impl Writer<'_> {
         if !now.open || before.closed.is_some() {
             before = self.asked_anew(number, before);
         }
-        let marker = self.question_marker(before, wanted, query);
+        let marker = Marker {
+            issue: number,
+            ..self.question_marker(before, wanted, query)
+        };
         let body = question_body(
             query,
             wanted.unheard.as_deref(),
@@ -120,7 +127,6 @@ impl Writer<'_> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            evidence: query.evidence.clone(),
             body: identity::question_hash(&query.title, &query.body, wanted.unheard.as_deref()),
             options,
             labels: vec![QUESTION.to_owned()],

@@ -40,6 +40,9 @@ pub const TRIALS: &[(&str, Run)] = &[
     ("serve_polls_from_finding_to_merge", |a| {
         run(crate::program::polls(a))
     }),
+    ("deliveries_carry_a_finding_to_its_merge", |a| {
+        run(crate::program::is_told(a))
+    }),
 ];
 
 fn run(trial: impl Future<Output = Done>) -> Done {
@@ -56,15 +59,6 @@ fn said(error: Error) -> String {
 
 fn git(error: git2::Error) -> String {
     error.to_string()
-}
-
-macro_rules! same {
-    ($left:expr, $right:expr) => {
-        match (&$left, &$right) {
-            (left, right) if left == right => {}
-            (left, right) => return Err(format!("{}: {left:?} is not {right:?}", line!())),
-        }
-    };
 }
 
 macro_rules! holds {
@@ -276,10 +270,14 @@ async fn conflict(assets: &Assets) -> Done {
         github.pull(b.number).await.map_err(said)?.state,
         PullState::Closed
     );
-    match github.reopen_pull(b.number).await {
-        Err(Error::Invalid(m)) if m.contains("has been deleted") => {}
-        other => return Err(format!("{other:?}")),
-    }
+    let route = format!("/repos/acme/gitops/pulls/{}", b.number);
+    let reopened = hub.ask(ALICE, "PATCH", &route, Some(json!({"state": "open"})));
+    let refused = reopened.await?;
+    same!(refused.status, 422);
+    same!(
+        refused.json().to_string().contains("has been deleted"),
+        true
+    );
     same!(hub.problems(), Vec::<String>::new());
     Ok(())
 }

@@ -15,8 +15,25 @@ use std::process::ExitCode;
 use assets::Assets;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// Two values are the same, or the trial says which line, what they are, and why that matters.
+macro_rules! same {
+    ($left:expr, $right:expr) => {
+        same!($left, $right, "")
+    };
+    ($left:expr, $right:expr, $why:expr) => {
+        match (&$left, &$right) {
+            (left, right) if left == right => {}
+            (left, right) => {
+                let line = line!();
+                return Err(format!("{line}: {left:?} is not {right:?}: {:#?}", $why));
+            }
+        }
+    };
+}
+
 mod assets;
 mod child;
+mod hook;
 mod life;
 mod pass;
 mod program;

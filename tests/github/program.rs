@@ -2,32 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
+use kubemend::forge::marker;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::Assets;
+use crate::hook::SECRET;
 use crate::life::{Done, client};
 use crate::shim::{ALICE, Hub, MACHINE};
 use crate::support::program::Program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
+const KEY: &str = "a key for the markers of tests";
 const REPORTS: &str = "apps/reports.yaml";
 const PULLS: &str = "/repos/{owner}/{repo}/pulls";
-
-macro_rules! same {
-    ($left:expr, $right:expr, $why:expr) => {
-        match (&$left, &$right) {
-            (left, right) if left == right => {}
-            (left, right) => {
-                return Err(format!(
-                    "{}: {left:?} is not {right:?}: {:#?}",
-                    line!(),
-                    $why
-                ))
-            }
-        }
-    };
-}
 
 macro_rules! holds {
     ($what:expr, $why:expr) => {
@@ -139,7 +129,7 @@ impl Stage {
             .env("HOME", self.hub.folder("home"))
             .env("GITHUB_API_URL", &self.hub.shared.url)
             .env("GITHUB_TOKEN", token)
-            .env("KUBEMEND_MARKER_KEY", "a key for the markers of tests");
+            .env("KUBEMEND_MARKER_KEY", KEY);
         command
     }
 
@@ -438,6 +428,87 @@ pub async fn polls(assets: &Assets) -> Done {
     );
     same!(stage.open().await?, vec![], quiet);
     same!(hub.count("POST", PULLS), 2, hub.writes());
+    same!(hub.problems(), Vec::<String>::new(), "");
+    Ok(())
+}
+
+/// The whole story through webhooks: finding, branch, pull request, a comment, the revised commit, the
+/// merge, and the marker read back.
+pub async fn is_told(assets: &Assets) -> Done {
+    let stage = Stage::new(assets).await?;
+    let hub = &stage.hub;
+    let mut command = stage.program(MACHINE);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--github-repo", "acme/gitops", "--cache"])
+        .arg(hub.folder("cache"))
+        .arg("--snapshot")
+        .arg(sample().join("snapshot.yaml"))
+        .env("KUBEMEND_WEBHOOK_SECRET", SECRET);
+    let mut program = Program::start(&mut command);
+    let address = tokio::task::block_in_place(|| program.address());
+    let first = passed(&mut program).await;
+    same!(first["outcome"], json!("done"), first);
+    let open = stage.open().await?;
+    let [(branch, number)] = open.as_slice() else {
+        return Err(format!("{open:?}"));
+    };
+    let proposed = stage.get(&format!("/pulls/{number}")).await?;
+
+    let facts = stage.get("").await?;
+    let hook = hub.hook(address, facts);
+    stage
+        .say(number, "/kubemend set limit.memory=192Mi")
+        .await?;
+    let mut answered = 0;
+    while answered < 1 {
+        let pass = passed(&mut program).await;
+        same!(pass["outcome"], json!("done"), pass);
+        answered += pass["answered"].as_u64().unwrap_or_default();
+    }
+    let revised = stage.get(&format!("/pulls/{number}")).await?;
+    holds!(
+        revised["head"]["sha"] != proposed["head"]["sha"],
+        (&proposed, &revised)
+    );
+    let files = stage.get(&format!("/pulls/{number}/files")).await?;
+    holds!(files[0]["patch"].to_string().contains("192Mi"), files);
+    let said = stage.said(number).await?;
+    holds!(said.iter().any(|s| s.contains("was made again")), said);
+
+    stage.merge(number).await?;
+    stage.git(&["pull", "-q", "origin", "main"]).await?;
+    let merged = std::fs::read_to_string(stage.clone.join(REPORTS));
+    let merged = merged.map_err(|e| e.to_string())?;
+    holds!(merged.contains("memory: 192Mi # measured in March"), merged);
+    let mut writes = hub.writes();
+    loop {
+        tokio::task::block_in_place(|| hook.deliver("push", "", "alice"))?;
+        let pass = passed(&mut program).await;
+        // one that was under way at the merge read another commit than the base
+        let stale = pass["outcome"] == json!("stale");
+        holds!(stale || pass["outcome"] == json!("done"), pass);
+        let now = hub.writes();
+        if now == writes && !stale {
+            break;
+        }
+        writes = now;
+    }
+    same!(stage.said(number).await?, said, "answered once");
+    let told = hook.sent.load(Ordering::SeqCst);
+    holds!(told >= 4, told);
+
+    let body = stage.get(&format!("/pulls/{number}")).await?["body"].clone();
+    let key = marker::key_from(&SecretString::from(KEY));
+    let marker = match marker::read(body.as_str().unwrap_or_default(), key.as_ref()) {
+        marker::Read::Signed(marker) => marker,
+        other => return Err(format!("{other:?}")),
+    };
+    same!(json!(marker.head), revised["head"]["sha"], marker);
+    same!(marker.set, vec!["limit.memory=192Mi".to_owned()], marker);
+    same!(marker.attempt, 2, marker);
+    holds!(branch.ends_with(&marker.fingerprint[..8]), marker);
+    same!(hub.count("POST", PULLS), 1, hub.writes());
     same!(hub.problems(), Vec::<String>::new(), "");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::assets::Assets;
 use crate::child::Emulator;
+use crate::hook::{self, Hook};
 use crate::server;
 use crate::support::github::state::Holder;
 use crate::support::github::wire::{Call, decode, query};
@@ -43,6 +45,8 @@ pub struct Memory {
     /// Where the branch of each pull request was when it was seen last.
     pub heads: BTreeMap<u64, String>,
     pub closed_by: BTreeMap<u64, Value>,
+    /// Who is told of what happens.
+    pub hook: Option<Arc<Hook>>,
 }
 
 pub struct Shared {
@@ -57,6 +61,19 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Tells the webhook, after the fact and whatever becomes of it, as GitHub does.
+    fn tell(&self, event: &'static str, action: &'static str, token: &str) {
+        let Some(hook) = self.memory().hook.clone() else {
+            return;
+        };
+        let login = if token == ALICE {
+            "alice"
+        } else {
+            "kubemend-bot"
+        };
+        tokio::task::spawn_blocking(move || hook.deliver(event, action, login));
+    }
+
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,6 +159,17 @@ impl Hub {
             task,
             folder,
         })
+    }
+
+    /// From now on the webhook is told.
+    pub fn hook(&self, address: std::net::SocketAddr, repository: Value) -> Arc<Hook> {
+        let hook = Arc::new(Hook {
+            address,
+            repository,
+            sent: AtomicUsize::new(0),
+        });
+        self.shared.memory().hook = Some(Arc::clone(&hook));
+        hook
     }
 
     /// Where a test may write.
@@ -288,6 +316,7 @@ async fn serve_git(
     if push {
         shared.truth.push_to_api(&token).await?;
         pulls::close_orphans(shared, &token).await?;
+        shared.tell("push", "", &token);
     }
     Ok(response)
 }
@@ -345,6 +374,9 @@ async fn api(
     }
     lacking::correct(shared, &route, &call, &mut answer)?;
     let effects = usize::from(answer.status < 300 && answer.json().get("errors").is_none());
+    if let (1, Some((event, action))) = (effects, hook::event(method, &route)) {
+        shared.tell(event, action, &token);
+    }
     shared.memory().journal.push(Entry {
         method: call.method,
         route: route.clone(),

@@ -322,7 +322,10 @@ async fn commits_are_written_as_the_settings_say() {
         let me = "github-actions[bot] <41898282+github-actions[bot]@users.noreply.github.com>";
         assert_eq!(lines.last(), Some(&format!("Signed-off-by: {me}").as_str()));
         let block = lines.iter().rev().take_while(|l| !l.is_empty());
-        let is_trailer = |l: &&str| l.split_once(": ").is_some_and(|(n, _)| !n.contains(' '));
+        let is_trailer = |l: &&str| {
+            let named = l.split_once(": ").is_some_and(|(n, _)| !n.contains(' '));
+            named || l.starts_with(' ')
+        };
         assert!(block.clone().all(is_trailer), "{message}");
         assert!(block.count() >= 4, "{message}");
     }
@@ -463,6 +466,41 @@ async fn a_pull_request_is_validated_without_a_request() {
     let sarif = std::fs::read_to_string(runner.at("out.sarif")).unwrap();
     let sarif: Value = serde_json::from_str(&sarif).unwrap();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 1);
+}
+
+/// The version of the cluster decides whether an API version is deprecated or gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_for_a_version_of_kubernetes() {
+    for (version, rule) in [("1.24", "KM111"), ("v1.25.3", "KM110"), ("", "KM110")] {
+        let runner = Runner::new("pull_request", &Value::Null);
+        let budget = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata:\n  name: web\n  namespace: shop\nspec:\n  maxUnavailable: 1\n  selector:\n    matchLabels: {app: web}\n";
+        let (base, head) = merge(
+            &runner.checkout(),
+            &[("apps/good.yaml", GOOD)],
+            &[("apps/budget.yaml", budget)],
+        );
+        let event = pull_event(&base, &head, 9).to_string();
+        std::fs::write(runner.at("event.json"), event).unwrap();
+        let runner = runner
+            .set("KUBEMEND_MODE", "validate")
+            .set("KUBEMEND_TARGET_VERSION", version)
+            .set("KUBEMEND_SARIF", "out.sarif")
+            .set("GITHUB_API_URL", "http://127.0.0.1:1");
+        let ran = runner.run().await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let sarif = std::fs::read_to_string(runner.at("out.sarif")).unwrap();
+        let sarif: Value = serde_json::from_str(&sarif).unwrap();
+        let results = sarif["runs"][0]["results"].as_array().unwrap();
+        let rules: Vec<&str> = results
+            .iter()
+            .filter_map(|r| r["ruleId"].as_str())
+            .collect();
+        assert!(rules.contains(&rule), "{version}: {rules:?}");
+    }
+    let runner = Runner::new("pull_request", &Value::Null).set("KUBEMEND_TARGET_VERSION", "new");
+    let ran = runner.run().await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.log.contains("target-version"), "{}", ran.log);
 }
 
 /// What a pull request writes into the configuration, or brings as the operator's, does not count.

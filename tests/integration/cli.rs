@@ -1,6 +1,6 @@
 //! The program as a person runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Runs the built program in an empty environment.
@@ -195,6 +195,53 @@ fn every_code_explains_itself() {
     assert!(stdout(&one).starts_with("SharedBase\n"), "{}", stdout(&one));
     let row = kubemend(&["explain", "OOMKilled"]);
     assert!(stdout(&row).contains("1.25 to 2 times"), "{}", stdout(&row));
+    for (number, told) in [("d07", "D07\n"), ("A13", "A01-A21\n"), ("km101", "KM101 ")] {
+        let rule = kubemend(&["explain", number]);
+        assert!(stdout(&rule).starts_with(told), "{}", stdout(&rule));
+    }
+}
+
+/// Whatever rule a refusal, a notice or an option names, `explain` knows it.
+#[test]
+fn every_rule_that_a_text_names_explains_itself() {
+    let number = "[A-L][0-9]{2}(?:-[A-L][0-9]{2})?";
+    let quoted = regex::Regex::new(&format!("\"({number})\"")).unwrap();
+    let named = regex::Regex::new(&format!("[Rr]ules? ((?:{number}(?:, | and )?)+)")).unwrap();
+    let number = regex::Regex::new(number).unwrap();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = walkdir(&src)
+        .into_iter()
+        .filter(|f| !f.ends_with("tests.rs"));
+    let (mut seen, mut unknown) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let quoted = quoted.captures_iter(&text).map(|c| c[1].to_owned());
+        let named = named.captures_iter(&text).flat_map(|c| {
+            let all = number.find_iter(c.get(1).unwrap().as_str());
+            all.map(|m| m.as_str().to_owned()).collect::<Vec<_>>()
+        });
+        for id in quoted.chain(named) {
+            seen += 1;
+            if kubemend::meaning::of(&id).is_none() {
+                unknown.push(format!("{id} in {}", file.display()));
+            }
+        }
+    }
+    assert!(seen > 150, "{seen}");
+    assert_eq!(unknown, [""; 0]);
+}
+
+fn walkdir(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => walkdir(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .collect()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! conversation.
 
 mod commands;
+mod faults;
 mod kills;
 mod people;
 mod stage;

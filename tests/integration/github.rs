@@ -139,7 +139,7 @@ async fn a_conflict_is_seen_after_a_while() {
 }
 
 #[tokio::test]
-async fn the_branch_of_a_closed_one_decides_whether_it_opens_again() {
+async fn who_closed_it_is_told_and_its_branch_decides_whether_it_opens_again() {
     let github = GitHub::start(seed()).await;
     let client = github.client();
     branch(&client, "kubemend/a", "image: web:1\n").await;
@@ -151,13 +151,14 @@ async fn the_branch_of_a_closed_one_decides_whether_it_opens_again() {
     github.human("alice").close(number);
     let closed = client.issue(number).await.unwrap();
     assert_eq!(closed.closed_by.unwrap().login, "alice");
-    client.reopen_pull(number).await.unwrap();
+    github.human("alice").reopen(number);
     client.close_pull(number).await.unwrap();
     client.delete_branch("kubemend/a").await.unwrap();
-    let refused = client.reopen_pull(number).await.unwrap_err();
+    let refused = github.human("alice").try_reopen(number).unwrap_err();
     assert!(
-        matches!(&refused, Error::Invalid(m) if m.contains("has been deleted")),
-        "{refused}"
+        refused.body.to_string().contains("has been deleted"),
+        "{}",
+        refused.body
     );
 }
 

@@ -285,7 +285,6 @@ impl Stage {
             ),
             files: BTreeMap::from([(app.file.clone(), after.into_bytes())]),
             base: base.to_owned(),
-            evidence: identity::digest(&[app.evidence]),
             draft: app.draft,
             asked_for: false,
             checks: kubemend::forge::decide::Checks::default(),
@@ -352,7 +351,6 @@ fn question(app: &App) -> Query {
         body: format!("{}: {}", app.name, app.evidence),
         options: vec![("512Mi".to_owned(), true), ("1Gi".to_owned(), true)],
         keys: vec!["limit.memory".to_owned()],
-        evidence: identity::digest(&[app.evidence]),
     }
 }
 

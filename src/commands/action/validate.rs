@@ -41,7 +41,7 @@ pub(super) fn run(
         repository: &repository,
         policy: &policy,
         places: config.locate_policy(),
-        target: target()?,
+        target: target(workflow)?,
         ignore: &config.pull_requests.ignore,
         paths: &workflow.inputs.paths,
         now: jiff::Timestamp::now(),
@@ -108,8 +108,11 @@ fn renderer(workflow: &Workflow<'_>, config: &Config) -> Result<Option<Renderer>
     Ok(Renderer::find(given.or(config.renderer.as_deref()))?)
 }
 
-fn target() -> Result<Version, Failure> {
-    crate::schema::VERSION.parse().map_err(Failure::Input)
+fn target(workflow: &Workflow<'_>) -> Result<Version, Failure> {
+    match workflow.inputs.target {
+        Some(target) => Ok(target),
+        None => crate::schema::VERSION.parse().map_err(Failure::Input),
+    }
 }
 
 fn write_sarif(

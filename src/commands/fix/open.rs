@@ -5,9 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use super::{Failure, Fix, Progress, read, silent, text};
 use crate::case::Answers;
 use crate::commands::forge::{self, Online};
+use crate::count;
 use crate::cycle::{self, Analysis, Report, Stale, Touched, Work};
 use crate::finding::Severity;
 use crate::forge::decide::Action;
+use crate::github::Mode;
 use crate::message::answer::left;
 use crate::pipeline::Run;
 use crate::repo::Checkout;
@@ -33,7 +35,11 @@ impl Seen {
 }
 
 pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
-    let Some(Online { runtime, github }) = forge::online(&args.forge)? else {
+    let rights = match args.dry_run {
+        true => Mode::Read,
+        false => Mode::Propose,
+    };
+    let Some(Online { runtime, github }) = forge::online(&args.forge, rights)? else {
         return Err(Failure::Input(
             "--open needs credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE".to_owned(),
         ));
@@ -136,7 +142,7 @@ fn told(report: &Report, repository: &str, dry_run: bool) -> String {
         out += &line(repository, "question", question);
     }
     if report.answered > 0 {
-        out += &format!("{} command(s) answered\n", report.answered);
+        out += &format!("{} answered\n", count::of(report.answered, "command"));
     }
     for note in &report.notes {
         out += &format!("note: {note}\n");

@@ -91,7 +91,6 @@ fn fix(title: &str) -> Fix {
         commit: String::new(),
         files: BTreeMap::new(),
         base: String::new(),
-        evidence: String::new(),
         draft: true,
         asked_for: false,
         checks: Checks::default(),
@@ -339,7 +338,6 @@ fn a_question_without_an_issue_is_listed() {
         body: String::new(),
         options: Vec::new(),
         keys: Vec::new(),
-        evidence: String::new(),
     }));
     day.wanted.push(asked);
     let row = "- Who supplies it? (Deployment shop/mail: MissingSecret)";

@@ -57,7 +57,6 @@ pub(super) fn fix(n: u32) -> Fix {
         commit: "fix".to_owned(),
         files: BTreeMap::from([("a.yaml".to_owned(), b"x".to_vec())]),
         base: "base0".to_owned(),
-        evidence: "e".to_owned(),
         draft: false,
         asked_for: false,
         checks: Checks::default(),
@@ -285,7 +284,6 @@ pub(super) fn query() -> Query {
         body: "q".to_owned(),
         options: vec![("one".to_owned(), true)],
         keys: Vec::new(),
-        evidence: "e".to_owned(),
     }
 }
 

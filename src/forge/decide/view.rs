@@ -76,11 +76,15 @@ impl<'a> View<'a> {
         self.pulls.iter().filter(|p| p.mine && p.is_open())
     }
 
-    /// Pull requests for one fingerprint, open ones first, then those that ended last.
+    /// Pull requests for one fingerprint, open ones first, then those that ended last. One that
+    /// mended it along with another finding counts when it ended: a no to it is a no for both.
     pub(super) fn of_fingerprint(&self, wanted: &Wanted, branch: &str) -> Vec<&Known<'a>> {
         let short = identity::short(&wanted.fingerprint);
+        let along = |p: &Known<'_>| p.mine && p.marker.also.contains(&wanted.fingerprint);
         let same = |p: &&Known<'_>| {
-            p.pull.head_ref == branch || identity::short_of_branch(&p.pull.head_ref) == Some(short)
+            p.pull.head_ref == branch
+                || identity::short_of_branch(&p.pull.head_ref) == Some(short)
+                || (!p.is_open() && along(p))
         };
         let mut all: Vec<&Known<'_>> = self.pulls.iter().filter(same).collect();
         all.sort_by_key(|p| {

@@ -43,6 +43,27 @@ fn data(text: &str) -> String {
     inner.strip_suffix(" -->").unwrap().to_owned()
 }
 
+/// Row 12: while a key is changed, the new one signs, and what the old one signed is believed.
+#[test]
+fn of_several_keys_the_first_signs_and_each_is_believed() {
+    let (old, new) = (key("an old secret"), key("a new secret"));
+    for both in [
+        "a new secret, an old secret",
+        "a new secret\nan old secret\n",
+    ] {
+        let both = key(both);
+        for signed in [write(&marker(), Some(&old)), write(&marker(), Some(&new))] {
+            assert_eq!(read(&signed, Some(&both)), Read::Signed(Box::new(marker())));
+        }
+        let signed = write(&marker(), Some(&both));
+        assert_eq!(read(&signed, Some(&new)), Read::Signed(Box::new(marker())));
+        assert_eq!(tampered(&signed, Some(&old)), "the signature is wrong");
+        let foreign = write(&marker(), Some(&key("another secret")));
+        assert_eq!(tampered(&foreign, Some(&both)), "the signature is wrong");
+    }
+    assert!(key_from(&SecretString::from(" ,\n, ")).is_none());
+}
+
 #[test]
 fn what_is_written_is_read_back() {
     let key = key("secret");
@@ -171,7 +192,7 @@ fn what_a_later_version_adds_is_ignored_and_what_an_earlier_one_lacked_is_empty(
     let key = key("secret");
     let sign = |json: &str| {
         let payload = URL_SAFE_NO_PAD.encode(json);
-        let mac = signature(key.expose_secret(), &signed_text(&payload)).finalize();
+        let mac = signature(key.signs.expose_secret(), &signed_text(&payload)).finalize();
         let mac: String = mac
             .into_bytes()
             .iter()
@@ -194,8 +215,8 @@ fn what_a_later_version_adds_is_ignored_and_what_an_earlier_one_lacked_is_empty(
 fn a_key_needs_a_secret_and_is_not_the_secret() {
     assert!(key_from(&SecretString::from(" \n")).is_none());
     let key = key("s3cret\n");
-    assert_eq!(key.expose_secret().len(), 32);
-    assert_ne!(key.expose_secret(), b"s3cret");
+    assert_eq!(key.signs.expose_secret().len(), 32);
+    assert_ne!(key.signs.expose_secret(), b"s3cret");
     assert!(!format!("{key:?}").contains("s3cret"));
 }
 

@@ -92,7 +92,10 @@ fn in_text(text: &str) -> Vec<String> {
         ])
     });
     // what kubemend says itself, with numbers of its own
-    let text = text.replace("see #", "see ").replace("by #", "by ");
+    let ours = ["see #", "by #", "Takes back #12"];
+    let text = ours
+        .iter()
+        .fold(text.to_owned(), |t, o| t.replace(o, &o.replace('#', "")));
     found(&RULES, &text)
 }
 

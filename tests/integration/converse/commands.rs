@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use kubemend::forge::marker;
 
+use crate::support::github::{Fault, On};
+
 use super::stage::{FILE, Stage, fingerprint, key, proposed};
 
 const LABEL: &str = "kubemend/ignored";
@@ -270,6 +272,71 @@ async fn a_push_after_the_comment_refuses_it() {
     }
 }
 
+/// Scorecard row 43: the time of a commit is what its maker says; GitHub knows when it was pushed.
+#[tokio::test]
+async fn a_commit_that_claims_to_be_old_counts_from_its_push() {
+    let branch = "kubemend/shop/web-open-aaaaaaaa";
+    let stage = Stage::new().await;
+    let before = stage.github.now();
+    stage
+        .github
+        .human("bob")
+        .comment(stage.open, "/kubemend recreate");
+    let alice = stage.github.human("alice");
+    let theirs = alice.push_dated(branch, &[(FILE, "mine: now\n")], before);
+    let done = stage.pass().await;
+    assert!(done.observed.asked.recreate.is_empty());
+    assert_eq!(stage.github.branch(branch).unwrap(), theirs);
+    let answer = stage.answers(stage.open).pop().unwrap();
+    assert!(answer.contains("moved after your comment"), "{answer}");
+}
+
+/// Scorecard row 43: and one that claims to be of a later time was there when the comment was made.
+#[tokio::test]
+async fn a_commit_that_claims_to_be_new_counts_from_its_push() {
+    let branch = "kubemend/shop/web-open-aaaaaaaa";
+    let stage = Stage::new().await;
+    let later = stage.github.now() + SignedDuration::from_hours(5);
+    let alice = stage.github.human("alice");
+    alice.push_dated(branch, &[(FILE, "mine: now\n")], later);
+    stage
+        .github
+        .human("bob")
+        .comment(stage.open, "/kubemend recreate");
+    stage.pass().await;
+    assert_eq!(stage.github.file(branch, FILE).unwrap(), proposed(None));
+}
+
+/// Scorecard row 43: a server that does not tell when something was pushed leaves the commit's own
+/// time, and one from before the pull request cannot be true.
+#[tokio::test]
+async fn without_the_time_of_a_push_the_commits_own_counts_unless_it_cannot_be() {
+    let branch = "kubemend/shop/web-open-aaaaaaaa";
+    for (age, moved) in [
+        (SignedDuration::ZERO, false),
+        (SignedDuration::from_hours(99), true),
+    ] {
+        for status in [403, 404] {
+            let stage = Stage::new().await;
+            stage.github.fault(
+                On::route("GET", "/repos/{owner}/{repo}/activity"),
+                Fault::status(status, "Not here"),
+            );
+            let date = stage.github.now() - age;
+            let alice = stage.github.human("alice");
+            alice.push_dated(branch, &[(FILE, "mine: now\n")], date);
+            stage
+                .github
+                .human("bob")
+                .comment(stage.open, "/kubemend recreate");
+            stage.pass().await;
+            let answer = stage.answers(stage.open).pop().unwrap();
+            let refused = answer.contains("moved after your comment");
+            assert_eq!(refused, moved, "{status} {age}: {answer}");
+        }
+    }
+}
+
 /// A push between the observation and the command's execution: the next pass sees clearly.
 #[tokio::test]
 async fn a_push_during_the_pass_puts_the_command_off() {
@@ -370,6 +437,28 @@ async fn what_was_closed_comes_back_in_three_ways() {
         stage.pass().await;
         stage.github.assert_no_writes();
     }
+}
+
+/// A box is not answered: what could not be stored must not be unticked.
+#[tokio::test]
+async fn a_box_about_what_could_not_be_stored_stays_ticked() {
+    let stage = Stage::new().await;
+    let bob = stage.github.human("bob");
+    bob.comment(stage.closed, "/kubemend ignore");
+    stage.pass().await;
+    bob.tick_box(stage.dashboard, "kubemend:unignore=");
+    stage.github.fault(
+        On::route("PATCH", "/repos/{owner}/{repo}/pulls/{pull_number}").once(),
+        Fault::status(403, "Not now"),
+    );
+    stage.pass().await;
+    let panel = || stage.github.item(stage.dashboard).body;
+    assert!(panel().contains("[x]"), "{}", panel());
+    assert!(!stage.github.item(stage.closed).open);
+    stage.github.heal();
+    stage.pass().await;
+    assert!(!panel().contains("[x]"), "{}", panel());
+    assert!(stage.github.item(stage.closed).open);
 }
 
 /// Scorecard row 68: paused and resumed by command and by box, anywhere; it holds at once.

@@ -21,7 +21,7 @@ impl Dice {
 }
 
 /// How often each comment was answered, in comments that are to be seen.
-fn answers(stage: &Stage) -> BTreeMap<String, usize> {
+pub(super) fn answers(stage: &Stage) -> BTreeMap<String, usize> {
     let mut out = BTreeMap::new();
     for number in stage.numbers() {
         let said = stage.github.item(number).comments;

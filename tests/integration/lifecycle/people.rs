@@ -35,6 +35,40 @@ async fn closed_by_people_is_a_no_with_ways_back() {
     stage.idle().await;
 }
 
+/// Row 6: hundreds of pull requests that were closed later hide neither a no of people, nor that
+/// kubemend itself closed one.
+#[tokio::test]
+async fn a_close_is_remembered_behind_six_hundred_later_ones() {
+    for by_people in [true, false] {
+        let mut stage = stage(vec![app("cart")]).await;
+        stage.rules.cooldown_after_close = jiff::SignedDuration::ZERO;
+        stage.clean().await;
+        let number = stage.open()[0];
+        match by_people {
+            true => stage.github.human("alice").close(number),
+            false => {
+                let gone = std::mem::take(&mut stage.apps);
+                for minutes in [1, 1, 31, 24 * 60] {
+                    stage.clean().await;
+                    stage.minutes(minutes);
+                }
+                stage.clean().await;
+                stage.apps = gone;
+            }
+        }
+        assert_eq!(stage.open(), [0; 0]);
+        for n in 0..600 {
+            let (branch, bob) = (format!("other-{n}"), stage.github.human("bob"));
+            bob.push(&branch, &[("other.md", &n.to_string())]);
+            bob.close(bob.open_pull(&branch, "main", "Other", ""));
+        }
+        stage.hours(24);
+        stage.clean().await;
+        assert_eq!(stage.open().len(), usize::from(!by_people));
+        stage.idle().await;
+    }
+}
+
 /// Row 5: the values in Git changed: it is another question.
 #[tokio::test]
 async fn other_values_in_git_are_another_question() {

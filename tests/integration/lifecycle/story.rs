@@ -46,6 +46,95 @@ async fn three_apps_that_share_an_overlay_are_one_pull_request() {
     assert_eq!(stage.all().len(), 1);
 }
 
+/// Row 12: a question's marker belongs to its issue; a copy in another question says nothing there,
+/// be it of what the question says now or of what it said before it had a number.
+#[tokio::test]
+async fn a_marker_that_was_copied_into_another_question_counts_for_nothing() {
+    let asking = |name| App {
+        asks: true,
+        ..app(name)
+    };
+    let stage = stage(vec![asking("cart"), asking("pay")]).await;
+    stage.clean().await;
+    let numbers: Vec<u64> = stage.github.issues().iter().map(|i| i.number).collect();
+    let [first, second] = numbers[..] else {
+        panic!("two questions: {numbers:?}")
+    };
+    let before = [first, second].map(|n| stage.github.item(n).body);
+    let theirs = [first, second].map(|n| stage.marker(n));
+    assert_eq!(theirs.each_ref().map(|m| m.issue), [first, second]);
+    let unnamed = Marker {
+        issue: 0,
+        ..theirs[0].clone()
+    };
+    for copied in [&theirs[0], &unnamed] {
+        let text = marker::strip(&before[1]);
+        let copied = marker::write(copied, stage.key.as_ref());
+        let alice = stage.github.human("alice");
+        alice.edit_body(second, &format!("{text}\n\n{copied}"));
+        stage.clean().await;
+        let open = stage.github.issues().into_iter().filter(|i| i.open);
+        let keys = open.map(|i| stage.marker(i.number).key);
+        let keys: std::collections::BTreeSet<String> = keys.collect();
+        assert!(theirs.iter().all(|m| keys.contains(&m.key)), "{keys:?}");
+        let kept = stage.marker(first);
+        assert_eq!((kept.issue, &kept.key), (first, &theirs[0].key));
+        alice.edit_body(second, &before[1]);
+    }
+}
+
+/// Row 12: a kill between the issue and its number is mended by the next pass.
+#[tokio::test]
+async fn a_question_that_does_not_know_its_number_learns_it() {
+    let stage = stage(vec![App {
+        asks: true,
+        ..app("cart")
+    }])
+    .await;
+    let edit = On::route("PATCH", "/repos/{owner}/{repo}/issues/{issue_number}");
+    stage.github.fault(edit, Fault::status(403, "Not now"));
+    stage.pass().await;
+    stage.github.heal();
+    let number = stage.github.issues()[0].number;
+    assert_eq!(stage.marker(number).issue, 0);
+    stage.clean().await;
+    assert_eq!(stage.marker(number).issue, number);
+    assert_eq!(stage.github.issues().len(), 1);
+    stage.idle().await;
+}
+
+/// Row 21: a close of the one pull request is a no for everything that it mended, and each way back
+/// is one for all.
+#[tokio::test]
+async fn what_shares_a_pull_request_is_closed_with_it() {
+    let sharing = |name| App {
+        file: "apps/cart.yaml".to_owned(),
+        ..app(name)
+    };
+    let mut stage = stage(vec![sharing("cart"), sharing("pay"), sharing("mail")]).await;
+    stage.rules.cooldown_after_close = jiff::SignedDuration::ZERO;
+    stage.clean().await;
+    let number = stage.open()[0];
+    stage.github.human("alice").close(number);
+    stage.clean().await;
+    for names in [vec!["cart", "pay", "mail"], vec!["mail", "pay"]] {
+        stage.apps = names.into_iter().map(sharing).collect();
+        stage.hours(24 * 100);
+        // the branch is collected
+        stage.clean().await;
+        stage.idle().await;
+        assert_eq!(stage.all(), [number], "nothing of it comes alone");
+    }
+    stage
+        .github
+        .human("bob")
+        .unlabel(number, "kubemend/ignored");
+    stage.clean().await;
+    assert_eq!(stage.open().len(), 1);
+    assert_eq!(stage.all().len(), 2, "again one for all");
+    stage.idle().await;
+}
+
 /// Row 3: new evidence edits the body; a new fix is one new commit in the same pull request.
 #[tokio::test]
 async fn what_changed_is_updated_in_place() {

@@ -1,6 +1,7 @@
 //! What people do, past the API: it is not in the journal, and no fault touches it.
 
 use super::GitHub;
+use super::git::Object;
 use super::state::{Kind, State};
 use super::wire::Reply;
 
@@ -140,6 +141,30 @@ impl<'g> Human<'g> {
                 .map(|(p, t)| (*p, Some(t.as_bytes())))
                 .collect();
             let sha = s.commit_files(repo, &[parent], &files, message, me)?;
+            s.set_branch(repo, branch, Some(&sha), me)?;
+            Ok(sha)
+        })
+    }
+
+    /// Pushes a commit that claims to be of another time; its id.
+    pub fn push_dated(
+        &self,
+        branch: &str,
+        files: &[(&str, &str)],
+        date: jiff::Timestamp,
+    ) -> String {
+        self.act(|s, repo, me| {
+            let parent = s.repo(repo)?.branches.get(branch).cloned();
+            let parent = parent.ok_or_else(Reply::not_found)?;
+            let files: Vec<(&str, Option<&[u8]>)> = files
+                .iter()
+                .map(|(p, t)| (*p, Some(t.as_bytes())))
+                .collect();
+            let made = s.commit_files(repo, &[parent], &files, "Change some files\n", me)?;
+            let git = &mut s.repo_mut(repo)?.git;
+            let mut commit = git.commit(&made).cloned().ok_or_else(Reply::not_found)?;
+            commit.committer.at = date;
+            let sha = git.put(Object::Commit(commit));
             s.set_branch(repo, branch, Some(&sha), me)?;
             Ok(sha)
         })

@@ -187,6 +187,7 @@ impl Seed {
                 delete_branch_on_merge: self.delete_merged,
                 git: Store::default(),
                 branches: BTreeMap::new(),
+                activities: Vec::new(),
                 items: BTreeMap::new(),
                 labels: BTreeMap::new(),
                 roles,

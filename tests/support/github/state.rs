@@ -152,6 +152,8 @@ pub struct Repo {
     pub git: Store,
     /// Heads by branch; a branch of a fork is `owner:branch`.
     pub branches: BTreeMap<String, String>,
+    /// What happened to branches, in order.
+    pub activities: Vec<Activity>,
     pub items: BTreeMap<u64, Item>,
     pub labels: BTreeMap<String, Value>,
     /// Role by login: `admin`, `maintain`, `write`, `triage`, `read`.
@@ -164,6 +166,16 @@ pub struct Repo {
     pub drafts: bool,
     /// Whether `GITHUB_TOKEN` may open pull requests.
     pub actions_may_open: bool,
+}
+
+/// A change of a branch, as GitHub keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    pub branch: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub at: Timestamp,
+    pub actor: u64,
 }
 
 /// Everything.
@@ -405,10 +417,17 @@ impl State {
         let at = self.tick();
         let thinking = self.repo(repo)?.thinking;
         let inner = self.repo_mut(repo)?;
-        match to {
+        let before = match to {
             Some(sha) => inner.branches.insert(branch.to_owned(), sha.to_owned()),
             None => inner.branches.remove(branch),
         };
+        inner.activities.push(Activity {
+            branch: branch.to_owned(),
+            before,
+            after: to.map(str::to_owned),
+            at,
+            actor,
+        });
         let (owner, name) = match branch.split_once(':') {
             Some((owner, name)) => (owner.to_owned(), name.to_owned()),
             None => (inner.owner.clone(), branch.to_owned()),

@@ -336,7 +336,7 @@ pub(super) fn application(case: &Case<'_>) -> Option<Answer> {
     let last = if errors.is_empty() {
         tail.lines().last().unwrap_or_default().to_owned()
     } else {
-        errors.join(" | ")
+        errors.join(" … ")
     };
     Some(refuse(
         Code::ApplicationFault,

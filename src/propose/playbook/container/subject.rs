@@ -112,7 +112,7 @@ pub(in crate::propose::playbook) fn log_says(case: &Case<'_>) -> Option<String> 
     } else {
         errors
     };
-    Some(format!("its log says: {}", lines.join(" | ")))
+    Some(format!("its log says: {}", lines.join(" … ")))
 }
 
 /// What a person must do after the merge, because the field cannot be changed in place.

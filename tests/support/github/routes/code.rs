@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::git::{Commit, Entry, Flat, Object, Signature};
 use super::super::json;
-use super::super::state::{Check, Repo, State};
+use super::super::state::{Activity, Check, Repo, State};
 use super::super::wire::{Answer, Call, Reply};
 use super::{Route, route};
 
@@ -75,6 +75,12 @@ pub static ROUTES: &[Route] = &[
         "/repos/{owner}/{repo}/git/refs/{ref}",
         "contents:write",
         delete_ref,
+    ),
+    route(
+        "GET",
+        "/repos/{owner}/{repo}/activity",
+        "contents:read",
+        activities,
     ),
     route(
         "GET",
@@ -534,6 +540,36 @@ fn commits(state: &mut State, call: &Call) -> Answer {
         .map(|sha| json::commit(state, repo, sha))
         .collect();
     Ok(Reply::list(all?))
+}
+
+/// The newest first; what a branch was and is, and when.
+fn activities(state: &mut State, call: &Call) -> Answer {
+    let repo = state.repo(&call.repo())?;
+    let wanted = call
+        .asked("ref")
+        .map(|r| r.trim_start_matches("refs/heads/"));
+    let all = repo.activities.iter().enumerate().rev();
+    let all = all.filter(|(_, a)| !a.branch.contains(':') && wanted.is_none_or(|w| w == a.branch));
+    let none = "0".repeat(40);
+    let one = |(id, a): (usize, &Activity)| {
+        let kind = match (&a.before, &a.after) {
+            (None, _) => "branch_creation",
+            (_, None) => "branch_deletion",
+            (Some(old), Some(new)) if repo.git.is_ancestor(old, new) => "push",
+            _ => "force_push",
+        };
+        json!({
+            "id": id + 1,
+            "node_id": format!("A_{id}"),
+            "before": a.before.as_ref().unwrap_or(&none),
+            "after": a.after.as_ref().unwrap_or(&none),
+            "ref": format!("refs/heads/{}", a.branch),
+            "timestamp": a.at,
+            "activity_type": kind,
+            "actor": json::account(state, a.actor),
+        })
+    };
+    Ok(Reply::list(all.map(one).collect::<Vec<_>>()))
 }
 
 fn pulls_of_commit(state: &mut State, call: &Call) -> Answer {
