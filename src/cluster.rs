@@ -1,6 +1,7 @@
 //! A live cluster: watched for signs, read for facts. The only user of `kube`.
 //!
-//! Everything here reads. Secrets are never asked for. Answers are parsed one by one and leniently:
+//! Everything here reads, but for three modules that each write one kind of kubemend's own: `lease`,
+//! `remediation` and `event`. Secrets are never asked for. Answers are parsed one by one and leniently:
 //! one poisoned object does not hide the others.
 
 use std::path::Path;
@@ -8,11 +9,17 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+pub mod event;
+pub mod lease;
 pub mod read;
+pub mod remediation;
 mod slim;
 pub mod watch;
 
+pub use event::Events;
+pub use lease::{Campaign, Leases};
 pub use read::Reading;
+pub use remediation::Remediations;
 pub use watch::Watch;
 
 /// How long one answer of the API server may take to begin.
@@ -64,6 +71,29 @@ pub enum ClusterError {
     /// The watch has not seen everything yet.
     #[error("the first lists of the watch are not complete: {0}")]
     NotReady(String),
+}
+
+impl ClusterError {
+    /// Whether somebody else wrote, or made it, in between.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Status { status: 409, .. })
+    }
+
+    /// Whether it is not there.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+
+    /// Whether it is not there, or may not be touched: trying again changes nothing.
+    pub fn is_closed(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                status: 401 | 403 | 404,
+                ..
+            }
+        )
+    }
 }
 
 impl Cluster {

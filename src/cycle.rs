@@ -4,6 +4,8 @@
 //! in memory: killed at any point, the next pass converges (one pull request for a fingerprint, no
 //! command lost, none answered twice).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::case::Answers;
@@ -14,6 +16,7 @@ use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
 use crate::open;
+use crate::remediation::{self, Course, Survey};
 
 /// What one pass works with.
 #[derive(Clone, Copy)]
@@ -64,6 +67,8 @@ fn short(sha: &str) -> &str {
 pub struct Analysis {
     /// One for each finding that was handled.
     pub wanted: Vec<Wanted>,
+    /// How the findings were handled, by fingerprint.
+    pub courses: BTreeMap<String, Course>,
     /// What else is wrong and was not touched.
     pub listed: Vec<Finding>,
     /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
@@ -89,6 +94,8 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
+    /// What was seen of each finding, for records.
+    pub survey: Survey,
     /// The base branch is not where the run read it: nothing was written.
     pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
@@ -171,6 +178,8 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    // whoever stopped this pass while it computed stops it here, before it writes
+    tokio::task::yield_now().await;
     let actions = decide(&analysis, &observed, work.rules, work.now);
     let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
     if outcome.frozen.is_none() {
@@ -182,6 +191,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);
     report.notes.clone_from(&outcome.notes);
+    report.survey = remediation::survey(&analysis, &observed, report);
     if let Some(error) = &outcome.frozen {
         return Err(error.clone());
     }

@@ -189,6 +189,8 @@ pub struct Run {
     pub problems: Vec<Problem>,
     /// What the proposers used up.
     pub usage: Usage,
+    /// The same by the finding's key, where anything was used.
+    pub spent: BTreeMap<String, Usage>,
     /// All pull requests' changes together: new content by file.
     pub union: BTreeMap<String, Vec<u8>>,
     /// Findings without an answer, because infrastructure did not give one.
@@ -235,6 +237,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
         listed.extend(results.drain(..).map(|r| r.finding));
     }
     let (mut usage, mut silent) = (Usage::default(), Vec::new());
+    let mut spent: BTreeMap<String, Usage> = BTreeMap::new();
     let (chosen, mut listed) = (chosen, listed);
     let handled = &chosen[..chosen.len().min(MAX_HANDLED)];
     listed.extend_from_slice(&chosen[handled.len()..]);
@@ -244,6 +247,9 @@ pub fn run(ctx: &Context<'_>) -> Run {
         match heal_isolated(ctx, finding, &others) {
             Ok((ended, used)) => {
                 usage += used;
+                if used != Usage::default() {
+                    *spent.entry(ended.key.clone()).or_default() += used;
+                }
                 results.push(ended);
             }
             Err(error) => silent.push(Silent {
@@ -261,6 +267,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
         listed,
         problems,
         usage,
+        spent,
         union,
         silent,
     }

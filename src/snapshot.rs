@@ -54,6 +54,17 @@ pub struct Event {
     pub field_path: Option<String>,
 }
 
+/// Who kubemend's own Events are from.
+pub const REPORTER: &str = "kubemend.dev/kubemend";
+
+/// Whether an Event is one of kubemend's own: what it said itself is no evidence.
+pub fn is_own_event(event: &Value) -> bool {
+    let fields = ["reportingComponent", "reportingController"];
+    let by = fields.iter().filter_map(|f| event.get(f)?.as_str());
+    let source = event.pointer("/source/component").and_then(Value::as_str);
+    by.chain(source).any(|by| by == REPORTER)
+}
+
 /// A cluster at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -121,7 +132,9 @@ impl Snapshot {
         let namespace = object.namespace().map(str::to_owned);
         if kind == "Event" {
             self.listed.entry(kind).or_default().insert(namespace);
-            self.events.extend(read_event(&object));
+            if !is_own_event(&object.value) {
+                self.events.extend(read_event(&object));
+            }
             return;
         }
         let key = (kind.clone(), namespace.clone(), object.name().to_owned());

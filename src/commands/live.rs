@@ -26,6 +26,11 @@ impl Live {
         Ok(Self { cluster, watch })
     }
 
+    /// The cluster itself.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// The cluster now, and when that was.
     pub(super) async fn read(&self) -> Result<(Reading, Timestamp), ClusterError> {
         self.watch.ready().await?;

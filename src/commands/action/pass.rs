@@ -221,6 +221,7 @@ fn chosen(workflow: &Workflow<'_>) -> Chosen {
         base_url: text(&workflow.args.base_url),
         record: None,
         replay: None,
+        ration: None,
     }
 }
 
