@@ -10,6 +10,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub mod event;
+mod keeper;
 pub mod lease;
 pub mod read;
 pub mod remediation;
@@ -17,6 +18,7 @@ mod slim;
 pub mod watch;
 
 pub use event::Events;
+pub use keeper::Keeper;
 pub use lease::{Campaign, Leases};
 pub use read::Reading;
 pub use remediation::Remediations;

@@ -94,7 +94,11 @@ impl Remediations {
             _ => record.clone(),
         };
         written.status = record.status.clone();
+        // of a new one the generation is only known now
         written.status.observed_generation = written.generation;
+        for condition in &mut written.status.conditions {
+            condition.observed_generation = written.generation;
+        }
         let mut object = Remediation::new(&written.name, RemediationSpec(written.spec));
         object.metadata.resource_version = Some(written.version);
         object.status = Some(written.status);
@@ -120,7 +124,7 @@ impl Remediations {
     }
 
     /// Deletes a record; one that is gone is fine.
-    pub async fn delete(&self, name: &str) -> Result<(), ClusterError> {
+    pub async fn forget(&self, name: &str) -> Result<(), ClusterError> {
         match self.api.delete(name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(failure("an old remediation", &error)),

@@ -23,9 +23,15 @@ mod flux;
 mod git_server;
 mod kubectl;
 mod plane;
+mod presence;
 mod process;
+#[allow(dead_code, reason = "shared with the tests of the server")]
+#[path = "../integration/serve_stub.rs"]
+mod serve_stub;
 mod shop;
 mod stages;
+#[path = "../support/mod.rs"]
+mod support;
 
 use plane::{Extras, Plane};
 
@@ -46,6 +52,9 @@ fn main() -> ExitCode {
     });
     let mut trials = Vec::new();
     for (name, run) in faults::trials() {
+        trials.push(trial(name, &cluster, cluster.assets.core(), run));
+    }
+    for (name, run) in presence::TRIALS {
         trials.push(trial(name, &cluster, cluster.assets.core(), run));
     }
     for (name, run) in flux::TRIALS {
