@@ -85,17 +85,6 @@ impl ClusterError {
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Status { status: 404, .. })
     }
-
-    /// Whether it is not there, or may not be touched: trying again changes nothing.
-    pub fn is_closed(&self) -> bool {
-        matches!(
-            self,
-            Self::Status {
-                status: 401 | 403 | 404,
-                ..
-            }
-        )
-    }
 }
 
 impl Cluster {
@@ -146,6 +135,17 @@ async fn config(access: &Access<'_>) -> Result<kube::Config, ClusterError> {
         }
     };
     config.map_err(|e| ClusterError::Access(e.to_string()))
+}
+
+/// The answer to a call, which does not take for ever.
+async fn answered<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ClusterError> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|e| failure(what, &e)),
+        Err(_) => Err(ClusterError::Unreachable(format!("{what}: no answer"))),
+    }
 }
 
 /// What an error of the client means. Its own text may hold bodies.

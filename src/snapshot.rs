@@ -414,3 +414,33 @@ pub fn map_selects(
                 .all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v) && v.is_string())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_kubemend_said_itself_is_no_evidence() {
+        let event = |field: &str, by: &str| {
+            let mut event = json!({
+                "apiVersion": "v1", "kind": "Event", "reason": "Said", "type": "Warning",
+                "metadata": {"name": "e", "namespace": "shop"},
+                "involvedObject": {"kind": "Deployment", "namespace": "shop", "name": "cart"},
+            });
+            event[field] = json!(by);
+            Object::new(event).unwrap()
+        };
+        let all = vec![
+            event("reportingComponent", REPORTER),
+            event("reportingController", REPORTER),
+            event("reportingComponent", "deployment-controller"),
+        ];
+        let snapshot = Snapshot::new(all, BTreeMap::new());
+        assert_eq!(snapshot.events().len(), 1);
+        let source = json!({"source": {"component": REPORTER}});
+        assert!(is_own_event(&source));
+    }
+}

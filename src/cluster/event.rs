@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use super::{Cluster, ClusterError, failure};
+use super::{Cluster, ClusterError, answered};
 use crate::remediation::news::News;
 use crate::snapshot::REPORTER;
 
@@ -50,7 +50,6 @@ impl Events {
             action: news.action.clone(),
             secondary: None,
         };
-        let told = self.recorder.publish(&event, &reference).await;
-        told.map_err(|e| failure("an event", &e))
+        answered("an event", self.recorder.publish(&event, &reference)).await
     }
 }

@@ -163,9 +163,7 @@ impl Keeper {
                 Ok(()) => known.told[1] = None,
                 Err(error) => {
                     known.tell(1, "Events", &error);
-                    if error.is_closed() {
-                        return;
-                    }
+                    return;
                 }
             }
         }

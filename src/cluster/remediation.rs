@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Cluster, ClusterError, failure};
+use super::{Cluster, ClusterError, answered};
 use crate::remediation::{MOST, Record, Spec, Status};
 
 /// Who owns the fields of the status.
@@ -24,24 +24,12 @@ const MANAGER: &str = "kubemend";
     plural = "remediations",
     namespaced,
     status = "Status",
-    printcolumn(name = "Object", type_ = "string", json_path = ".spec.object"),
-    printcolumn(name = "Class", type_ = "string", json_path = ".spec.class"),
-    printcolumn(name = "Outcome", type_ = "string", json_path = ".status.outcome"),
-    printcolumn(
-        name = "PR",
-        type_ = "integer",
-        json_path = ".status.pullRequest.number"
-    ),
-    printcolumn(
-        name = "Verdict",
-        type_ = "string",
-        json_path = ".status.verdict.state"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Object", "type": "string", "jsonPath": ".spec.object"}"#,
+    printcolumn = r#"{"name": "Class", "type": "string", "jsonPath": ".spec.class"}"#,
+    printcolumn = r#"{"name": "Outcome", "type": "string", "jsonPath": ".status.outcome"}"#,
+    printcolumn = r#"{"name": "PR", "type": "integer", "jsonPath": ".status.pullRequest.number"}"#,
+    printcolumn = r#"{"name": "Verdict", "type": "string", "jsonPath": ".status.verdict.state"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(transparent)]
 pub struct RemediationSpec(Spec);
@@ -75,15 +63,14 @@ impl Remediations {
     /// All records, and a few more than may be there.
     pub async fn list(&self) -> Result<Vec<Record>, ClusterError> {
         let most = u32::try_from(2 * MOST).unwrap_or(u32::MAX);
-        let found = self.api.list(&ListParams::default().limit(most)).await;
-        let found = found.map_err(|e| failure("remediations", &e))?;
+        let params = ListParams::default().limit(most);
+        let found = answered("remediations", self.api.list(&params)).await?;
         Ok(found.items.into_iter().map(record).collect())
     }
 
     /// One record as it is now.
     pub async fn read(&self, name: &str) -> Result<Option<Record>, ClusterError> {
-        let found = self.api.get_opt(name).await;
-        let found = found.map_err(|e| failure("a remediation", &e))?;
+        let found = answered("a remediation", self.api.get_opt(name)).await?;
         Ok(found.map(record))
     }
 
@@ -106,8 +93,8 @@ impl Remediations {
         let params = PatchParams::apply(MANAGER).force();
         let name = object.name_any();
         let patch = Patch::Apply(&object);
-        let done = self.api.patch_status(&name, &params, &patch).await;
-        let done = done.map_err(|e| failure("a remediation's status", &e))?;
+        let done = self.api.patch_status(&name, &params, &patch);
+        let done = answered("a remediation's status", done).await?;
         Ok(self::record(done))
     }
 
@@ -117,18 +104,17 @@ impl Remediations {
             field_manager: Some(MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let made = self.api.create(&params, &object).await;
-        Ok(self::record(
-            made.map_err(|e| failure("a new remediation", &e))?,
-        ))
+        let made = answered("a new remediation", self.api.create(&params, &object)).await?;
+        Ok(self::record(made))
     }
 
     /// Deletes a record; one that is gone is fine.
     pub async fn forget(&self, name: &str) -> Result<(), ClusterError> {
-        match self.api.delete(name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(failure("an old remediation", &error)),
-            Ok(_) => Ok(()),
+        let params = DeleteParams::default();
+        let gone = answered("an old remediation", self.api.delete(name, &params)).await;
+        match gone {
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(()),
         }
     }
 }

@@ -147,7 +147,9 @@ async fn ready(State(web): State<Web>) -> Response {
 }
 
 async fn numbers(State(web): State<Web>) -> Response {
-    let text = web.worker.metrics().text();
+    let metrics = web.worker.metrics();
+    metrics.leader(web.worker.leads());
+    let text = metrics.text();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

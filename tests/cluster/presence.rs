@@ -238,7 +238,9 @@ fn the_shipped_rights_write_nothing_else(plane: &Plane) -> Result<(), String> {
     plane.reader()?;
     let account = "--as=system:serviceaccount:kubemend:kubemend";
     let may = |verb: &str, what: &str, namespace: &str| {
-        let asked = ["auth", "can-i", verb, what, "-n", namespace, account];
+        let (what, part) = what.split_once('/').unwrap_or((what, ""));
+        let part = format!("--subresource={part}");
+        let asked = ["auth", "can-i", verb, what, &part, "-n", namespace, account];
         // "no" ends with an error
         plane
             .kubectl

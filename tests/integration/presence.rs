@@ -399,6 +399,69 @@ async fn what_could_not_be_written_is_written_by_the_next_pass() {
     }
 }
 
+/// The connection is cut in the middle of a write, again and again: the next pass writes it.
+#[tokio::test]
+async fn a_connection_that_is_cut_loses_nothing() {
+    let api = Api::start().await;
+    let door = Door::open(*api.server.address());
+    let text = std::fs::read_to_string(api.kubeconfig.path()).unwrap();
+    let text = text.replace(&api.server.uri(), &format!("http://{}", door.address));
+    std::fs::write(api.kubeconfig.path(), text).unwrap();
+    let keeper = api.keeper(always()).await;
+    let refusal = survey(Outcome::Refused, "NoSafeFix");
+    door.shut(true);
+    keeper.keep(&refusal, 0, Timestamp::now()).await;
+    assert!(api.records().is_empty());
+    door.shut(false);
+    keeper.keep(&refusal, 0, Timestamp::now()).await;
+    assert_eq!(api.records().len(), 1);
+    door.shut(true);
+    keeper
+        .keep(&survey(Outcome::Asked, ""), 0, Timestamp::now())
+        .await;
+    door.shut(false);
+    assert_eq!(api.records()[0]["status"]["outcome"], "Refused");
+    keeper
+        .keep(&survey(Outcome::Asked, ""), 0, Timestamp::now())
+        .await;
+    assert_eq!(api.records()[0]["status"]["outcome"], "Asked");
+}
+
+/// What stands between kubemend and the API server, and hangs up when it is told to.
+struct Door {
+    address: std::net::SocketAddr,
+    shut: watch::Sender<bool>,
+}
+
+impl Door {
+    fn open(to: std::net::SocketAddr) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let shut = watch::Sender::new(false);
+        let told = shut.clone();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut shut = told.subscribe();
+                tokio::spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+                    tokio::select! {
+                        biased;
+                        _ = shut.wait_for(|shut| *shut) => {}
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    }
+                });
+            }
+        });
+        Self { address, shut }
+    }
+
+    fn shut(&self, shut: bool) {
+        self.shut.send_replace(shut);
+    }
+}
+
 #[tokio::test]
 async fn whoever_does_not_lead_writes_no_record() {
     let api = Api::start().await;

@@ -78,6 +78,7 @@ fn a_standby_answers_and_rings_and_makes_no_pass_until_it_leads() {
     let answer = server.deliver("issue_comment", "d-1", &payload(1, "created"));
     assert_eq!(answer, accepted("passed on"));
     assert_eq!(script.rings.load(Ordering::SeqCst), 1);
+    assert!(server.get("/metrics").1.contains("kubemend_leader 0\n"));
     assert!(events.begun.try_recv().is_err());
     script.leads.send_replace(true);
     assert_eq!(next(&events.ended), 1, "the first sweep waited for it");
