@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::finding::Severity;
+use crate::object::ObjectRef;
 use crate::propose::Usage;
 use crate::propose::ration::Spent;
 
@@ -46,6 +47,8 @@ pub struct Spec {
     pub severity: Option<Severity>,
     /// The object that fails: `Deployment shop/cart`.
     pub object: String,
+    /// Its group and version: `apps/v1`.
+    pub api_version: String,
     /// The failure in a few words.
     pub summary: String,
     /// Which runs report it: `cluster` and its name, or `manifests`.
@@ -54,6 +57,20 @@ pub struct Spec {
     pub repository: String,
     /// The branch that pull requests go to.
     pub branch: String,
+}
+
+impl Spec {
+    /// The object, where a run saw it itself; what only a body on the forge names is nobody's to
+    /// speak about.
+    fn about(&self) -> Option<ObjectRef> {
+        let (kind, rest) = self.object.split_once(' ')?;
+        let (namespace, name) = match rest.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, rest),
+        };
+        let seen = !self.api_version.is_empty();
+        seen.then(|| ObjectRef::new(&self.api_version, kind, namespace, name))
+    }
 }
 
 /// What became of it.

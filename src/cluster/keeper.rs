@@ -62,6 +62,13 @@ impl Keeper {
         (self.ledger.clone(), recall::refusals(&known.records))
     }
 
+    /// The records as they are, for whoever goes on where another pass ended.
+    pub async fn records(&self, term: u64) -> Vec<Record> {
+        let mut known = self.known.lock().await;
+        self.read(&mut known, term).await;
+        known.records.clone()
+    }
+
     /// Writes down what a pass saw, and tells what is new.
     pub async fn keep(&self, survey: &Survey, term: u64, now: Timestamp) {
         if survey.repository.is_empty() {

@@ -27,7 +27,7 @@ pub struct News {
 
 /// What is new for a finding whose record was `before` and is `after` now.
 pub fn of(before: Option<&Record>, after: &Record, seen: &Seen) -> Vec<News> {
-    let Some(about) = &seen.about else {
+    let Some(about) = after.spec.about() else {
         return Vec::new();
     };
     let told = [ended(before, after), judged(before, after)];

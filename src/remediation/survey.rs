@@ -9,7 +9,6 @@ use crate::cycle::{Analysis, Report, Touched};
 use crate::forge::PullState;
 use crate::forge::decide::{Action, Observed, OurPull, Wanted, WantedEnding, Why};
 use crate::forge::marker::{Marker, What};
-use crate::object::ObjectRef;
 use crate::propose::Usage;
 
 /// How a finding was handled, beside what is wanted for it.
@@ -43,8 +42,6 @@ pub struct Survey {
 pub struct Seen {
     /// The finding.
     pub spec: Spec,
-    /// The object, where the pass knows it.
-    pub about: Option<ObjectRef>,
     /// The object's uid in the cluster.
     pub uid: Option<String>,
     /// How the pass ended for it; `None` where it cannot tell.
@@ -122,6 +119,7 @@ pub fn survey(analysis: &Analysis, observed: &Observed, report: &Report) -> Surv
     }
     for our in &observed.pulls {
         if let Some(marker) = here.fix_of(our)
+            && marker.scope == analysis.scope
             && here.latest(&marker.fingerprint).map(|p| p.pull.number) == Some(our.pull.number)
         {
             let fingerprint = marker.fingerprint.clone();
@@ -177,6 +175,11 @@ impl Here<'_> {
                 key: wanted.key.clone(),
                 class: wanted.class.map(|c| c.to_string()).unwrap_or_default(),
                 severity: Some(wanted.severity),
+                api_version: wanted
+                    .object
+                    .as_ref()
+                    .map(|o| o.api_version.clone())
+                    .unwrap_or_default(),
                 object: wanted
                     .object
                     .as_ref()
@@ -185,7 +188,6 @@ impl Here<'_> {
                 summary: told(&wanted.summary),
                 ..self.spec()
             },
-            about: wanted.object.clone(),
             uid: course.uid,
             evidence: course.evidence,
             location: course.location,

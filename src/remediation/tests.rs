@@ -261,6 +261,29 @@ fn a_pull_request_of_somebody_else_is_no_record_of_ours() {
 }
 
 #[test]
+fn a_pull_request_of_another_cluster_has_its_record_there() {
+    let merged = with_pull(12, PullState::Merged, me());
+    let other = Analysis {
+        scope: "cluster green".to_owned(),
+        ..analysis(Vec::new())
+    };
+    assert_eq!(seen(&other, &merged, &Report::default()).seen, []);
+}
+
+#[test]
+fn an_object_that_only_the_forge_names_gets_no_event() {
+    let merged = with_pull(12, PullState::Merged, me());
+    let mut survey = seen(&analysis(Vec::new()), &merged, &Report::default());
+    survey.seen[0].verdict = Some(Verdict {
+        state: "Verified".to_owned(),
+        message: String::new(),
+        since: at(1),
+        memory: None,
+    });
+    assert_eq!(told_by(&[], &survey), []);
+}
+
+#[test]
 fn what_only_a_complete_pass_of_its_own_scope_misses_is_over() {
     let records = kept(&[], &quiet(vec![wanted(PRINT, refused("NoSafeFix"))]), 0);
     let nothing = analysis(Vec::new());
@@ -427,9 +450,12 @@ fn an_event_tells_what_changed_and_only_that() {
 #[test]
 fn a_verdict_makes_one_event() {
     let run = analysis(vec![wanted(PRINT, fix())]);
+    let open = with_pull(12, PullState::Open, me());
+    let records = kept(&[], &seen(&run, &open, &Report::default()), 0);
+    // after the merge nobody reports the finding any more
     let merged = with_pull(12, PullState::Merged, me());
-    let mut survey = seen(&run, &merged, &Report::default());
-    let records = kept(&[], &survey, 0);
+    let mut survey = seen(&analysis(Vec::new()), &merged, &Report::default());
+    let records = kept(&records, &survey, 0);
     let judge = |state: &str| Verdict {
         state: state.to_owned(),
         message: "well".to_owned(),

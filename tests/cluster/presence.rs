@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use kubemend::cluster::{Access, Cluster, Keeper};
-use kubemend::object::ObjectRef;
 use kubemend::propose::Usage;
 use kubemend::remediation::{Location, Outcome, PullRequest, Seen, Spec, Survey, Verdict};
 use serde_json::{Value, json};
@@ -188,18 +187,13 @@ fn survey(namespace: &str, uid: Option<String>) -> Survey {
             key: "ba9876543210".to_owned(),
             class: "OOMKilled".to_owned(),
             severity: Some(kubemend::finding::Severity::High),
+            api_version: "apps/v1".to_owned(),
             object: format!("Deployment {namespace}/web"),
             summary: "web is killed for its memory".to_owned(),
             scope: "cluster test".to_owned(),
             repository: "acme/shop".to_owned(),
             branch: "main".to_owned(),
         },
-        about: Some(ObjectRef::new(
-            "apps/v1",
-            "Deployment",
-            Some(namespace),
-            "web",
-        )),
         uid,
         outcome: Some(Outcome::Proposed),
         location: Some(Location {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kubemend::cluster::{Access, Campaign, Cluster, Keeper};
 use kubemend::election::Timing;
-use kubemend::object::ObjectRef;
 use kubemend::propose::Usage;
 use kubemend::remediation::{Outcome, PullRequest, Seen, Spec, Survey};
 use serde_json::{Value, json};
@@ -206,17 +205,12 @@ fn survey(outcome: Outcome, code: &str) -> Survey {
     let seen = Seen {
         spec: Spec {
             fingerprint: "aaaaaaaa1111".to_owned(),
+            api_version: "apps/v1".to_owned(),
             object: "Deployment shop/cart".to_owned(),
             summary: "cart fails".to_owned(),
             repository: "acme/shop".to_owned(),
             ..Spec::default()
         },
-        about: Some(ObjectRef::new(
-            "apps/v1",
-            "Deployment",
-            Some("shop"),
-            "cart",
-        )),
         outcome: Some(outcome),
         code: code.to_owned(),
         reported: true,
