@@ -54,6 +54,7 @@ pub(crate) fn ending(ctx: &Context<'_>, fault: &Fault) -> Ended {
         finding,
         key: fingerprint.clone(),
         fingerprint,
+        evidence: evidence.digest(),
         unheard: None,
         ending,
     }

@@ -60,6 +60,8 @@ pub enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the definition of the custom resource in which `serve` keeps its records.
+    Crd,
     /// Shell completions.
     Completions {
         /// The shell.
@@ -475,12 +477,23 @@ pub struct Serve {
     /// Container logs, one file each.
     #[arg(long, value_name = "DIR", requires = "snapshot")]
     pub logs: Option<PathBuf>,
-    /// Watch the cluster. It is only read.
+    /// Watch the cluster. Nothing of it is changed.
     #[arg(long, conflicts_with = "snapshot", env = "KUBEMEND_WATCH")]
     pub watch: bool,
     /// With --watch: how long something must look ill before it is looked at.
     #[arg(long, value_name = "INTERVAL", value_parser = interval, default_value = "2m")]
     pub failure_age: std::time::Duration,
+    /// With --watch: the Lease by which replicas agree who makes the passes. Without it, run one.
+    #[arg(long, value_name = "NAME", requires = "watch", env = "KUBEMEND_LEASE")]
+    pub lease: Option<String>,
+    /// With --watch: kubemend's own namespace, for its Lease and its records; by default the pod's.
+    #[arg(
+        long,
+        value_name = "NS",
+        requires = "watch",
+        env = "KUBEMEND_LEASE_NAMESPACE"
+    )]
+    pub lease_namespace: Option<String>,
     /// How to reach the cluster, for --watch.
     #[command(flatten, next_help_heading = "Cluster, for --watch")]
     pub reach: Reach,

@@ -1,6 +1,7 @@
 //! A live cluster: watched for signs, read for facts. The only user of `kube`.
 //!
-//! Everything here reads. Secrets are never asked for. Answers are parsed one by one and leniently:
+//! Everything here reads, but for three modules that each write one kind of kubemend's own: `lease`,
+//! `remediation` and `event`. Secrets are never asked for. Answers are parsed one by one and leniently:
 //! one poisoned object does not hide the others.
 
 use std::path::Path;
@@ -8,13 +9,21 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+pub mod event;
+mod keeper;
+pub mod lease;
 mod lenient;
 mod page;
 pub mod read;
+pub mod remediation;
 mod slim;
 pub mod watch;
 
+pub use event::Events;
+pub use keeper::Keeper;
+pub use lease::{Campaign, Leases};
 pub use read::Reading;
+pub use remediation::Remediations;
 pub use watch::Watch;
 
 /// How long one answer of the API server may take to begin.
@@ -68,6 +77,18 @@ pub enum ClusterError {
     NotReady(String),
 }
 
+impl ClusterError {
+    /// Whether somebody else wrote, or made it, in between.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Status { status: 409, .. })
+    }
+
+    /// Whether it is not there.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+}
+
 impl Cluster {
     /// Connects: one request, so that a wrong address or credential is told at the start.
     pub async fn connect(access: &Access<'_>) -> Result<Self, ClusterError> {
@@ -116,6 +137,17 @@ async fn config(access: &Access<'_>) -> Result<kube::Config, ClusterError> {
         }
     };
     config.map_err(|e| ClusterError::Access(e.to_string()))
+}
+
+/// The answer to a call, which does not take for ever.
+async fn answered<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ClusterError> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|e| failure(what, &e)),
+        Err(_) => Err(ClusterError::Unreachable(format!("{what}: no answer"))),
+    }
 }
 
 /// What an error of the client means. Its own text may hold bodies.

@@ -7,6 +7,7 @@ use crate::terminal;
 
 mod action;
 mod config;
+mod crd;
 mod demo;
 mod eval;
 mod explain;
@@ -67,6 +68,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Crd => crd::run(),
         Command::Completions { shell } => Ok(explain::completions(shell)),
     };
     match done {

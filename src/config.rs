@@ -17,6 +17,7 @@ use crate::files::Files;
 use crate::finding::Finding;
 use crate::locate;
 use crate::lock::Policy;
+use crate::propose::ration::Budget;
 
 mod caps;
 mod check;
@@ -108,6 +109,12 @@ pub struct ModelConfig {
     /// Seconds to wait for one answer.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u64,
+    /// `serve`: the most calls in any 60 minutes, over all repositories.
+    #[serde(default = "default_per_hour")]
+    pub calls_per_hour: u32,
+    /// `serve`: the most calls in any 24 hours, over all repositories.
+    #[serde(default = "default_per_day")]
+    pub calls_per_day: u32,
 }
 
 /// How the answer's schema is sent.
@@ -131,6 +138,24 @@ fn default_key_env() -> String {
 
 fn default_timeout() -> u64 {
     60
+}
+
+fn default_per_hour() -> u32 {
+    100
+}
+
+fn default_per_day() -> u32 {
+    1_000
+}
+
+impl ModelConfig {
+    /// What `serve` may ask over all findings. A model that only flags name has the same.
+    pub fn budget(model: Option<&Self>) -> Budget {
+        Budget {
+            per_hour: model.map_or_else(default_per_hour, |m| m.calls_per_hour),
+            per_day: model.map_or_else(default_per_day, |m| m.calls_per_day),
+        }
+    }
 }
 
 impl Default for Config {

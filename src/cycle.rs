@@ -4,7 +4,7 @@
 //! in memory: killed at any point, the next pass converges (one pull request for a fingerprint, no
 //! command lost, none answered twice).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -17,6 +17,7 @@ use crate::forge::marker::Key;
 use crate::forge::rollback;
 use crate::github::{Error, GitHub};
 use crate::open::{self, Trials};
+use crate::remediation::{self, Course, Survey};
 use crate::verify::machine::{Memory, State};
 use crate::verify::sight::{Merged, Sight};
 
@@ -99,6 +100,8 @@ fn short(sha: &str) -> &str {
 pub struct Analysis {
     /// One for each finding that was handled.
     pub wanted: Vec<Wanted>,
+    /// How the findings were handled, by fingerprint.
+    pub courses: BTreeMap<String, Course>,
     /// What else is wrong and was not touched.
     pub listed: Vec<Finding>,
     /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
@@ -124,6 +127,8 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
+    /// What was seen of each finding, for records.
+    pub survey: Survey,
     /// The base branch is not where the run read it: nothing was written.
     pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
@@ -253,6 +258,8 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    // whoever stopped this pass while it computed stops it here, before it writes
+    tokio::task::yield_now().await;
     open::recall(work, &mut observed, &analysis).await?;
     report.trials = open::verify(work, &mut observed, &analysis).await?;
     let actions = decide(&analysis, &observed, work.rules, work.now);
@@ -273,6 +280,8 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     report.questions.clone_from(&outcome.questions);
     report.notes.extend(outcome.notes.iter().cloned());
     report.notes.extend(report.trials.notes.iter().cloned());
+    report.survey = remediation::survey(&analysis, &observed, report);
+    report.survey.judge(&report.trials, work.now);
     if let Some(error) = &outcome.frozen {
         return Err(error.clone());
     }

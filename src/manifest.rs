@@ -8,6 +8,7 @@ use crate::object::ObjectRef;
 pub mod lookup;
 pub mod node;
 pub mod plain;
+pub mod print;
 pub mod read;
 pub mod readings;
 pub mod tree;

@@ -62,6 +62,7 @@ pub struct Metrics {
     queue: Gauge,
     running: Gauge,
     repositories: Gauge,
+    leader: Gauge,
     last_pass: Gauge,
     pulls: Counters<1>,
     questions: Counters<1>,
@@ -86,6 +87,7 @@ impl Default for Metrics {
             queue: Gauge::default(),
             running: Gauge::default(),
             repositories: Gauge::default(),
+            leader: Gauge::default(),
             last_pass: Gauge::default(),
             pulls: Family::default(),
             questions: Family::default(),
@@ -133,6 +135,11 @@ impl Metrics {
     /// How many repositories are looked after.
     pub fn repositories(&self, number: usize) {
         set(&self.repositories, number);
+    }
+
+    /// Whether this process makes the passes, or another one does.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// A pull request was `created`, `updated` or `closed`.
@@ -244,6 +251,11 @@ impl Metrics {
             "repositories",
             "Repositories that are looked after",
             self.repositories.clone(),
+        );
+        r.register(
+            "leader",
+            "1 where this process makes the passes, 0 where another one does",
+            self.leader.clone(),
         );
         r.register(
             "pull_requests",

@@ -171,6 +171,8 @@ pub struct Ended {
     pub key: String,
     /// Its identity: with the file, where one is known.
     pub fingerprint: String,
+    /// Digest of the evidence.
+    pub evidence: String,
     /// Why what a person chose, or gave a value for, did not become a fix.
     pub unheard: Option<Refusal>,
     /// How it ended.
@@ -188,6 +190,8 @@ pub struct Run {
     pub problems: Vec<Problem>,
     /// What the proposers used up.
     pub usage: Usage,
+    /// The same by the finding's key, where anything was used.
+    pub spent: BTreeMap<String, Usage>,
     /// All pull requests' changes together: new content by file.
     pub union: BTreeMap<String, Vec<u8>>,
     /// Findings without an answer, because infrastructure did not give one.
@@ -234,6 +238,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
         listed.extend(results.drain(..).map(|r| r.finding));
     }
     let (mut usage, mut silent) = (Usage::default(), Vec::new());
+    let mut spent: BTreeMap<String, Usage> = BTreeMap::new();
     let (chosen, mut listed) = (chosen, listed);
     let handled = &chosen[..chosen.len().min(MAX_HANDLED)];
     listed.extend_from_slice(&chosen[handled.len()..]);
@@ -243,6 +248,9 @@ pub fn run(ctx: &Context<'_>) -> Run {
         match heal_isolated(ctx, finding, &others) {
             Ok((ended, used)) => {
                 usage += used;
+                if used != Usage::default() {
+                    *spent.entry(ended.key.clone()).or_default() += used;
+                }
                 results.push(ended);
             }
             Err(error) => silent.push(Silent {
@@ -260,6 +268,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
         listed,
         problems,
         usage,
+        spent,
         union,
         silent,
     }
@@ -759,6 +768,7 @@ fn opened(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         unheard: None,
         ending,
     }
@@ -778,6 +788,7 @@ fn asked(ctx: &Context<'_>, case: &Case<'_>, evidence: &Evidence, question: Ques
         finding: told(case.finding, evidence),
         key: self::fingerprint(ctx, case.finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Question(Asked {
             question,
@@ -801,6 +812,7 @@ fn refused(
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Refused {
             refusal,
@@ -817,6 +829,7 @@ fn nothing(ctx: &Context<'_>, finding: &Finding, evidence: &Evidence, refusal: R
         finding: told(finding, evidence),
         key: self::fingerprint(ctx, finding, None),
         fingerprint,
+        evidence: evidence.digest(),
         unheard: None,
         ending: Ending::Nothing { refusal, text },
     }

@@ -18,6 +18,7 @@ pub mod model;
 pub mod person;
 pub mod playbook;
 pub mod prompt;
+pub mod ration;
 pub mod scope;
 pub mod strict;
 pub mod value;

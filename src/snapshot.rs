@@ -54,6 +54,17 @@ pub struct Event {
     pub field_path: Option<String>,
 }
 
+/// Who kubemend's own Events are from.
+pub const REPORTER: &str = "kubemend.dev/kubemend";
+
+/// Whether an Event is one of kubemend's own: what it said itself is no evidence.
+pub fn is_own_event(event: &Value) -> bool {
+    let fields = ["reportingComponent", "reportingController"];
+    let by = fields.iter().filter_map(|f| event.get(f)?.as_str());
+    let source = event.pointer("/source/component").and_then(Value::as_str);
+    by.chain(source).any(|by| by == REPORTER)
+}
+
 /// A cluster at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -121,7 +132,9 @@ impl Snapshot {
         let namespace = object.namespace().map(str::to_owned);
         if kind == "Event" {
             self.listed.entry(kind).or_default().insert(namespace);
-            self.events.extend(read_event(&object));
+            if !is_own_event(&object.value) {
+                self.events.extend(read_event(&object));
+            }
             return;
         }
         let key = (kind.clone(), namespace.clone(), object.name().to_owned());
@@ -400,4 +413,34 @@ pub fn map_selects(
             && s.iter()
                 .all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v) && v.is_string())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_kubemend_said_itself_is_no_evidence() {
+        let event = |field: &str, by: &str| {
+            let mut event = json!({
+                "apiVersion": "v1", "kind": "Event", "reason": "Said", "type": "Warning",
+                "metadata": {"name": "e", "namespace": "shop"},
+                "involvedObject": {"kind": "Deployment", "namespace": "shop", "name": "cart"},
+            });
+            event[field] = json!(by);
+            Object::new(event).unwrap()
+        };
+        let all = vec![
+            event("reportingComponent", REPORTER),
+            event("reportingController", REPORTER),
+            event("reportingComponent", "deployment-controller"),
+        ];
+        let snapshot = Snapshot::new(all, BTreeMap::new());
+        assert_eq!(snapshot.events().len(), 1);
+        let source = json!({"source": {"component": REPORTER}});
+        assert!(is_own_event(&source));
+    }
 }

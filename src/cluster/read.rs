@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::page::Page;
 use super::{Cluster, ClusterError, PATIENCE, Watch, failure, shape};
 use crate::object::Object;
-use crate::snapshot::{LogKey, Snapshot};
+use crate::snapshot::{LogKey, Snapshot, is_own_event};
 
 /// Objects of one page.
 const PAGE: u32 = 250;
@@ -480,6 +480,9 @@ struct Newest(BTreeMap<String, Vec<Value>>);
 impl Newest {
     /// Takes it; it is never kept by the list itself.
     fn take(&mut self, event: &Value) -> bool {
+        if is_own_event(event) {
+            return false;
+        }
         let about = text(event, "/involvedObject/uid");
         let of = self.0.entry(about.to_owned()).or_default();
         of.push(event.clone());

@@ -115,6 +115,7 @@ fn proposer(
                 base_url: args.base_url.clone(),
                 record: args.record.clone(),
                 replay: args.replay.clone(),
+                ration: None,
             };
             proposer::choose(&chosen, &session.config)
         }

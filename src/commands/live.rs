@@ -28,6 +28,11 @@ impl Live {
         Ok(Self { cluster, watch })
     }
 
+    /// The cluster itself.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// The cluster now, and when that was.
     ///
     /// Of `whole` namespaces all pods are read, of others only where something looks ill.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::evidence::redact::Secret;
 use crate::propose::chain::{Chain, Obeying};
 use crate::propose::llm::{Model, Settings, Tape};
+use crate::propose::ration::Ration;
 use crate::propose::{Playbook, Proposer};
 
 /// What the user chose, from any command.
@@ -18,6 +19,8 @@ pub(super) struct Chosen {
     pub(super) base_url: Option<String>,
     pub(super) record: Option<PathBuf>,
     pub(super) replay: Option<PathBuf>,
+    /// What may be asked over all findings.
+    pub(super) ration: Option<Ration>,
 }
 
 impl Chosen {
@@ -28,6 +31,7 @@ impl Chosen {
             base_url: args.base_url.clone(),
             record: args.record.clone(),
             replay: args.replay.clone(),
+            ration: None,
         }
     }
 }
@@ -86,6 +90,7 @@ fn settings(chosen: &Chosen, config: &Config) -> Result<Option<Settings>, Failur
         schema_mode: configured.map(|m| m.schema_mode).unwrap_or_default(),
         timeout: configured.map_or(default.timeout, |m| Duration::from_secs(m.timeout_seconds)),
         tape,
+        ration: chosen.ration.clone(),
         ..default
     }))
 }

@@ -13,6 +13,7 @@ use crate::serve::{self, Secrets, Settings, worker};
 use crate::terminal;
 
 mod office;
+mod presence;
 
 use office::Office;
 
@@ -32,13 +33,17 @@ async fn listen(args: Serve) -> Result<(), Failure> {
     let settings = settings(&args)?;
     let address = args.listen;
     let metrics = Arc::new(Metrics::default());
-    let office = Office::open(args, Arc::clone(&metrics)).await?;
+    let office = Arc::new(Office::open(args, Arc::clone(&metrics)).await?);
     let stop = stopped()?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|e| Failure::Input(format!("--listen {address}: {e}")))?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, webhook = settings.secrets.is_some(), "listening");
-    serve::run(listener, settings, Arc::new(office), metrics, stop).await;
+    let runner = Arc::clone(&office);
+    if serve::run(listener, settings, runner, metrics, stop).await {
+        // a pass that did not end may still write: then the lease ends by itself
+        office.resign().await;
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use crate::locate::Status;
 use crate::lock::Change;
 use crate::message::commit::heading;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
+use crate::remediation::{Course, Location};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
 use crate::verify::expect::Expected;
@@ -27,13 +28,36 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
     };
     let mut wanted: Vec<Wanted> = run.results.iter().map(one).collect();
     wanted.extend(run.silent.iter().map(unknown));
+    let courses = run.results.iter().map(|ended| {
+        let course = course(run, ended, snapshot);
+        (ended.fingerprint.clone(), course)
+    });
     let problem = |p: &crate::locate::Problem| format!("{}: {}", p.place, p.message);
     Analysis {
         wanted,
+        courses: courses.collect(),
         listed: run.listed.clone(),
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),
+    }
+}
+
+/// How a finding was handled.
+fn course(run: &Run, ended: &Ended, snapshot: &Snapshot) -> Course {
+    let location = match &ended.ending {
+        Ending::PullRequest(pull) => Some(Location {
+            file: pull.mended.site.file.clone(),
+            line: u32::try_from(pull.mended.site.line).unwrap_or(u32::MAX),
+        }),
+        _ => None,
+    };
+    let object = snapshot.get(&ended.finding.object);
+    Course {
+        used: run.spent.get(&ended.key).copied().unwrap_or_default(),
+        evidence: ended.evidence.clone(),
+        location,
+        uid: object.and_then(|o| o.uid()).map(str::to_owned),
     }
 }
 

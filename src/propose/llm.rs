@@ -21,6 +21,7 @@ use crate::config::SchemaMode;
 use crate::evidence::Evidence;
 use crate::evidence::redact::{self, Secret};
 use crate::propose::prompt::{self, Prompt};
+use crate::propose::ration::Ration;
 use crate::propose::scope::Scope;
 use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage, model};
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub seed: String,
     /// Records calls, or plays them back.
     pub tape: Tape,
+    /// What may be asked over all findings; without it only the limits of one finding count.
+    pub ration: Option<Ration>,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             max_cost: 100_000,
             seed: String::new(),
             tape: Tape::Off,
+            ration: None,
         }
     }
 }
@@ -229,14 +233,28 @@ impl Proposer for Model {
         let scope = Scope::of(case);
         let body = self.body(case, evidence, &scope, feedback);
         let finding = evidence.digest();
+        let ration = self.settings.ration.as_ref();
+        let is_news = !feedback.is_empty() || !case.said.hints.is_empty();
+        if let Some(refusal) = ration.and_then(|r| r.refused(&finding))
+            && !is_news
+        {
+            return Ok(refused(refusal.clone(), Usage::default()));
+        }
         let spent = self.spent(&finding);
         let size = prompt::tokens(&serde_json::to_string(&body).unwrap_or_default());
         if let Some(refusal) = self.over_budget(spent, size) {
             return Ok(refused(refusal, Usage::default()));
         }
         let mut usage = Usage::default();
-        let calls = self.settings.max_calls.saturating_sub(spent.calls);
+        let most = self.settings.max_calls.saturating_sub(spent.calls);
+        let calls = ration.map_or(most, |r| r.reserve(most));
+        if calls == 0 {
+            return Ok(refused(budget_spent(), usage));
+        }
         let reply = self.reply(&body, calls, &mut usage);
+        if let Some(ration) = ration {
+            ration.give_back(calls.saturating_sub(usage.calls));
+        }
         if let Ok(reply) = &reply {
             usage.prompt_tokens = reply
                 .prompt_tokens
@@ -260,6 +278,11 @@ impl Proposer for Model {
             }
         }
     }
+}
+
+fn budget_spent() -> Refusal {
+    let why = "no call of the model is left in this hour or day; it is asked again when there is";
+    Refusal::new(Code::BudgetSpent, why)
 }
 
 fn refused(refusal: Refusal, usage: Usage) -> Proposed {

@@ -61,6 +61,7 @@ enum Outcome {
     Full,
     Busy,
     Stopping,
+    PassedOn,
 }
 
 impl Outcome {
@@ -82,12 +83,15 @@ impl Outcome {
             Self::Full => "full",
             Self::Busy => "busy",
             Self::Stopping => "stopping",
+            Self::PassedOn => "passed on",
         }
     }
 
     const fn status(self) -> StatusCode {
         match self {
-            Self::Queued | Self::Merged | Self::Duplicate | Self::Ignored => StatusCode::ACCEPTED,
+            Self::Queued | Self::Merged | Self::Duplicate | Self::Ignored | Self::PassedOn => {
+                StatusCode::ACCEPTED
+            }
             Self::Pong => StatusCode::OK,
             Self::Forged => StatusCode::UNAUTHORIZED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -143,7 +147,9 @@ async fn ready(State(web): State<Web>) -> Response {
 }
 
 async fn numbers(State(web): State<Web>) -> Response {
-    let text = web.worker.metrics().text();
+    let metrics = web.worker.metrics();
+    metrics.leader(web.worker.leads());
+    let text = metrics.text();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
@@ -238,6 +244,11 @@ fn enqueue(worker: &Worker, envelope: &Envelope, event: &str, id: &str) -> Outco
     };
     if worker.is_stopping() {
         return Outcome::Stopping;
+    }
+    if !worker.leads() {
+        // the leader looks at everything at its next renewal; nothing is lost when it does not
+        worker.ring();
+        return Outcome::PassedOn;
     }
     match worker.push_once(job, id) {
         Some(Pushed::Queued) => Outcome::Queued,

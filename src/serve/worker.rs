@@ -45,6 +45,13 @@ pub trait Runner: Send + Sync + 'static {
     fn disturbed(&self) -> Pending<'_, ()> {
         Box::pin(std::future::pending())
     }
+    /// Whether this process leads, and every change of that. Only a leader makes passes. Where
+    /// nobody is elected, it always leads.
+    fn leads(&self) -> watch::Receiver<bool> {
+        watch::Sender::new(true).subscribe()
+    }
+    /// Asks whoever leads to look at all repositories.
+    fn ring(&self) {}
     /// Our own id on the forge, once it is known.
     fn me(&self) -> Option<u64>;
 }
@@ -174,6 +181,16 @@ impl Worker {
         *self.stop.borrow()
     }
 
+    /// Whether passes are made here, or by another process.
+    pub(super) fn leads(&self) -> bool {
+        *self.runner.leads().borrow()
+    }
+
+    /// Asks whoever leads to look at all repositories.
+    pub(super) fn ring(&self) {
+        self.runner.ring();
+    }
+
     /// What an event in this repository asks for. A payload is only a hint: of a repository that is
     /// not known, or has another name, the truth is read first.
     pub(super) fn job_for(&self, named: &Named) -> Option<Job> {
@@ -227,27 +244,31 @@ impl Worker {
 
     /// Works until the server stops.
     pub(super) async fn work(self: Arc<Self>) {
-        let mut stop = self.until_stopped();
+        let (mut stop, mut leads) = (self.until_stopped(), self.runner.leads());
         loop {
             let job = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return,
-                job = self.next() => job,
+                job = self.next(&mut leads) => job,
             };
             self.run(job).await;
             self.done(job);
         }
     }
 
-    async fn next(&self) -> Job {
+    async fn next(&self, leads: &mut watch::Receiver<bool>) -> Job {
         loop {
+            stands(leads, true).await;
             let woken = self.wake.notified();
             if let Some(job) = self.change(Queue::take) {
                 // another worker may take what else waits
                 self.wake.notify_one();
                 return job;
             }
-            woken.await;
+            tokio::select! {
+                () = woken => {}
+                () = stands(leads, false) => {}
+            }
         }
     }
 
@@ -286,7 +307,7 @@ impl Worker {
             }
         };
         self.metrics.sweep(outcome);
-        if all {
+        if all && self.leads() {
             self.redeliver().await;
         }
     }
@@ -320,6 +341,10 @@ impl Worker {
         match &ended {
             Ended::Report(report) => self.told(&place, report, seconds),
             Ended::Failed(failed) => self.failed(&place, failed, seconds),
+            Ended::Lost => {
+                let (repository, outcome) = (place.full_name, ended.outcome());
+                tracing::warn!(repository, outcome, seconds, "pass");
+            }
             Ended::Late | Ended::Panicked => {
                 let (repository, outcome) = (place.full_name, ended.outcome());
                 tracing::error!(repository, outcome, seconds, "pass");
@@ -330,9 +355,19 @@ impl Worker {
     /// The pass in a task of its own, so that a panic ends nothing else.
     async fn bounded(&self, place: Place) -> Ended {
         let runner = Arc::clone(&self.runner);
+        let mut leads = self.runner.leads();
         let mut task = JoinSet::new(); // aborts what is in it when it is dropped
         task.spawn(async move { runner.pass(place).await });
-        match tokio::time::timeout(self.limits.pass, task.join_next()).await {
+        let joined = tokio::select! {
+            biased;
+            () = stands(&mut leads, false) => {
+                // whoever leads now makes it again; it ends where it waits next
+                task.shutdown().await;
+                return Ended::Lost;
+            }
+            joined = tokio::time::timeout(self.limits.pass, task.join_next()) => joined,
+        };
+        match joined {
             Ok(Some(Ok(Ok(report)))) => Ended::Report(Box::new(report)),
             Ok(Some(Ok(Err(failed)))) => Ended::Failed(failed),
             Ok(Some(Err(_)) | None) => Ended::Panicked,
@@ -448,11 +483,19 @@ impl Worker {
     }
 }
 
+/// Waits until this process leads, or until it does not. Where nobody tells, nothing changes.
+async fn stands(leads: &mut watch::Receiver<bool>, wanted: bool) {
+    if leads.wait_for(|leads| *leads == wanted).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// How a pass ended.
 enum Ended {
     Report(Box<Report>),
     Failed(Failed),
     Late,
+    Lost,
     Panicked,
 }
 
@@ -465,6 +508,7 @@ impl Ended {
             Self::Report(_) => "done",
             Self::Failed(_) => "failed",
             Self::Late => "late",
+            Self::Lost => "lost",
             Self::Panicked => "panicked",
         }
     }

@@ -30,7 +30,11 @@ mod flux;
 mod git_server;
 mod kubectl;
 mod plane;
+mod presence;
 mod process;
+#[allow(dead_code, reason = "shared with the tests of the server")]
+#[path = "../integration/serve_stub.rs"]
+mod serve_stub;
 #[path = "../github/server.rs"]
 mod server;
 #[allow(dead_code, reason = "shared with the tests of GitHub")]
@@ -68,6 +72,9 @@ fn main() -> ExitCode {
     let assets = &cluster.assets;
     let mut trials = Vec::new();
     for (name, run) in faults::trials() {
+        trials.push(trial(name, &cluster, assets.core(), shared(run)));
+    }
+    for (name, run) in presence::TRIALS {
         trials.push(trial(name, &cluster, assets.core(), shared(run)));
     }
     for (name, run) in flux::TRIALS {

@@ -212,6 +212,7 @@ impl Stage {
     fn analyse(&self, _: &Answers) -> Analysis {
         let base = self.head_read();
         Analysis {
+            courses: std::collections::BTreeMap::new(),
             wanted: self.apps.iter().map(|a| self.wanted(a, &base)).collect(),
             listed: Vec::new(),
             scope: self.scope.to_owned(),

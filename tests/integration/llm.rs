@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_openai::types::chat::CreateChatCompletionRequest;
 use kubemend::case::{Case, Desired};
-use kubemend::code::Code;
+use kubemend::code::{Code, Refusal};
 use kubemend::config::SchemaMode;
 use kubemend::evidence::redact::Secret;
 use kubemend::evidence::{Evidence, gather};
@@ -16,6 +16,7 @@ use kubemend::finding::{Class, Finding, Severity};
 use kubemend::object::{Object, ObjectRef};
 use kubemend::propose::chain::{Chain, Scripted};
 use kubemend::propose::llm::{Model, Settings, Tape};
+use kubemend::propose::ration::{Budget, Ledger, Ration};
 use kubemend::propose::{Answer, ProposeError, Proposed, Proposer, strict};
 use kubemend::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -457,6 +458,63 @@ fn money_runs_out_before_the_call() {
         ..stub.settings()
     };
     assert_eq!(ask(cheap).unwrap().usage.cost, 900 + 160);
+}
+
+fn rationed(stub: &Stub, left: u32, refusals: BTreeMap<String, Refusal>) -> Settings {
+    let now = "2026-01-02T12:00:00Z".parse().unwrap();
+    let budget = Budget {
+        per_hour: left,
+        per_day: 100,
+    };
+    Settings {
+        ration: Some(Ration::new(budget, Ledger::default(), refusals, now)),
+        ..stub.settings()
+    }
+}
+
+#[test]
+fn the_budget_of_the_hour_runs_out_before_the_call_and_retries_count() {
+    let stub = Stub::new(vec![completion(&good().to_string(), "stop")]);
+    let settings = rationed(&stub, 2, BTreeMap::new());
+    assert!(ask(settings.clone()).is_ok());
+    assert!(ask(settings.clone()).is_ok());
+    assert_eq!(code_of(ask(settings)), Some(Code::BudgetSpent));
+    assert_eq!(stub.requests().len(), 2);
+    // an endpoint in trouble is not asked more often than the budget says
+    let stub = Stub::new(vec![ResponseTemplate::new(503)]);
+    let settings = rationed(&stub, 2, BTreeMap::new());
+    assert!(ask(settings.clone()).is_err());
+    assert_eq!(code_of(ask(settings)), Some(Code::BudgetSpent));
+    assert_eq!(stub.requests().len(), 2);
+}
+
+#[test]
+fn what_was_refused_on_the_same_evidence_is_not_asked_again() {
+    let stub = Stub::new(vec![completion(&good().to_string(), "stop")]);
+    let digest = with_case(|_, evidence| evidence.digest());
+    let refusal = Refusal::new(Code::ModelRefused, "it would not say");
+    let settings = rationed(&stub, 5, BTreeMap::from([(digest, refusal)]));
+    assert_eq!(code_of(ask(settings.clone())), Some(Code::ModelRefused));
+    assert_eq!(stub.requests().len(), 0);
+    // a hint of a person is news
+    let hints = kubemend::case::Said {
+        hints: vec!["it is the memory".to_owned()],
+        ..kubemend::case::Said::default()
+    };
+    with_case(|case, evidence| {
+        let case = Case {
+            said: &hints,
+            finding: case.finding,
+            others: case.others,
+            snapshot: case.snapshot,
+            desired: case.desired,
+            earlier: case.earlier,
+            report: case.report,
+            now: case.now,
+        };
+        assert!(Model::new(settings).propose(&case, evidence, &[]).is_ok());
+    });
+    assert_eq!(stub.requests().len(), 1);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod lifecycle;
 mod lifecycle_faults;
 mod llm;
 mod poison;
+mod presence;
 mod scan;
 mod scorecard;
 mod serve;

@@ -68,6 +68,43 @@ fn pings_and_unknown_events_wake_nobody() {
     assert!(queue_is_empty(&server) && events.begun.try_recv().is_err());
 }
 
+/// A replica that does not lead is ready, takes deliveries, and passes on that there is news.
+#[test]
+fn a_standby_answers_and_rings_and_makes_no_pass_until_it_leads() {
+    let (script, events) = Script::new(&[1]);
+    script.leads.send_replace(false);
+    let server = Server::start(settings(), Arc::clone(&script) as _);
+    assert_eq!(server.get("/readyz"), (200, "ready".to_owned()));
+    let answer = server.deliver("issue_comment", "d-1", &payload(1, "created"));
+    assert_eq!(answer, accepted("passed on"));
+    assert_eq!(script.rings.load(Ordering::SeqCst), 1);
+    assert!(server.get("/metrics").1.contains("kubemend_leader 0\n"));
+    assert!(events.begun.try_recv().is_err());
+    script.leads.send_replace(true);
+    assert_eq!(next(&events.ended), 1, "the first sweep waited for it");
+}
+
+/// What runs when the lead is lost is dropped where it waits, and another leader's work is left alone.
+#[test]
+fn losing_the_lead_drops_the_running_pass() {
+    let (server, script, events) = started(&[1], settings());
+    script.shut();
+    server.deliver("issue_comment", "d-1", &payload(1, "created"));
+    assert_eq!(next(&events.begun), 1);
+    script.leads.send_replace(false);
+    assert_eq!(next(&events.ended), 1);
+    let lost = "kubemend_passes_total{outcome=\"lost\"} 1\n";
+    while !server.metrics.text().contains(lost) {
+        std::thread::yield_now();
+    }
+    script.admit(1);
+    server.deliver("issue_comment", "d-2", &payload(1, "created"));
+    assert!(queue_is_empty(&server) && events.begun.try_recv().is_err());
+    script.leads.send_replace(true);
+    server.deliver("issue_comment", "d-3", &payload(1, "created"));
+    assert_eq!(next(&events.ended), 1);
+}
+
 /// Row 56: wrong, missing and cut signatures: 401 without a body, and no work.
 #[test]
 fn a_forged_delivery_is_turned_away() {

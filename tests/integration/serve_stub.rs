@@ -16,7 +16,7 @@ use kubemend::serve::{Failed, Pending, Place, Runner, Secrets, Settings};
 use secrecy::SecretString;
 use sha2::Sha256;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) const SECRET: &str = "a webhook secret for tests";
@@ -39,6 +39,10 @@ pub(crate) struct Script {
     pub(crate) outage: AtomicBool,
     pub(crate) observed: Mutex<BTreeMap<u64, u64>>,
     pub(crate) behaviour: Mutex<BTreeMap<u64, Behaviour>>,
+    /// Whether this process leads.
+    pub(crate) leads: watch::Sender<bool>,
+    /// How often the leader was asked to look.
+    pub(crate) rings: AtomicUsize,
     gate: Semaphore,
     running: Mutex<BTreeSet<u64>>,
     pub(crate) most_at_a_time: AtomicUsize,
@@ -66,6 +70,8 @@ impl Script {
             outage: AtomicBool::new(false),
             observed: Mutex::default(),
             behaviour: Mutex::default(),
+            leads: watch::Sender::new(true),
+            rings: AtomicUsize::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
             running: Mutex::default(),
             most_at_a_time: AtomicUsize::new(0),
@@ -145,6 +151,14 @@ impl Runner for Script {
 
     fn redeliver(&self) -> Pending<'_, Result<usize, github::Error>> {
         Box::pin(async { Ok(0) })
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    fn ring(&self) {
+        self.rings.fetch_add(1, Ordering::SeqCst);
     }
 
     fn me(&self) -> Option<u64> {

@@ -225,6 +225,7 @@ fn chosen(workflow: &Workflow<'_>) -> Chosen {
         base_url: text(&workflow.args.base_url),
         record: None,
         replay: None,
+        ration: None,
     }
 }
 

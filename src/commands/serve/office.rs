@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 use crate::case::Answers;
 use crate::cli::Serve;
 use crate::commands::live::Live;
 use crate::commands::pass::{MANIFESTS, Pass, Rendered, Whole};
 use crate::commands::proposer::{self, Chosen};
+use crate::commands::serve::presence::Presence;
 use crate::commands::session::Session;
 use crate::commands::{Failure, forge};
 use crate::config::{Config, ConfigError, Loaded, Overrides, Rules};
@@ -55,6 +57,7 @@ pub(super) struct Office {
     live: Option<Live>,
     /// Namespaces whose pods decide about merged fixes, by repository: only a hint what to read.
     on_trial: Mutex<BTreeMap<u64, BTreeSet<String>>>,
+    presence: Presence,
     _lock: mirror::Lock,
 }
 
@@ -88,19 +91,23 @@ impl Office {
             observer: Some(Arc::new(Counting(Arc::clone(&metrics)))),
             ..github::Settings::for_endpoint(&endpoint)
         };
+        let lock = mirror::take(&cache)?;
+        let live = match args.watch {
+            true => Some(Live::open(&args.reach, args.failure_age).await?),
+            false => None,
+        };
+        let server = forge::website(args.github_server_url.as_deref(), &endpoint);
         Ok(Self {
             key: forge::marker_key(&args.forge)?,
-            server: forge::website(args.github_server_url.as_deref(), &endpoint),
+            presence: Presence::open(&args, live.as_ref().map(Live::cluster), &server)?,
+            server,
             transport: Transport::with(endpoint, credentials, settings)?,
-            _lock: mirror::take(&cache)?,
+            _lock: lock,
             installations: Mutex::default(),
             asked_again: Mutex::new(Seen::new(10_000)),
             me: OnceLock::new(),
             on_trial: Mutex::default(),
-            live: match args.watch {
-                true => Some(Live::open(&args.reach, args.failure_age).await?),
-                false => None,
-            },
+            live,
             is_app,
             names,
             cache,
@@ -228,7 +235,13 @@ impl Office {
             false => cycle::run(&work).await,
         };
         lock(&self.on_trial).insert(place.id, report.trials.blind.clone());
+        self.presence.keep(&report, work.now).await;
         Ok(report)
+    }
+
+    /// Lets another replica lead at once.
+    pub(super) async fn resign(&self) {
+        self.presence.resign().await;
     }
 
     /// Shows on the dashboard that the repository's configuration cannot be used; nothing else is
@@ -264,7 +277,12 @@ impl Office {
             session.checkout = self.checkout(transport, facts, &base).await?;
         }
         let situation = self.situation(facts.id).await?;
-        let chosen = Chosen::from_fix(&self.args.proposer);
+        let mut chosen = Chosen::from_fix(&self.args.proposer);
+        chosen.ration = Some(
+            self.presence
+                .ration(&session.config, Timestamp::now())
+                .await,
+        );
         Ok(Pass {
             proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
             session,
@@ -386,10 +404,24 @@ impl Runner for Office {
     }
 
     fn disturbed(&self) -> Pending<'_, ()> {
-        let Some(live) = &self.live else {
-            return Box::pin(std::future::pending());
+        let disturbed = async || match &self.live {
+            Some(live) => live.disturbed().await,
+            None => std::future::pending().await,
         };
-        Box::pin(live.disturbed())
+        Box::pin(async move {
+            tokio::select! {
+                () = disturbed() => {}
+                () = self.presence.called() => {}
+            }
+        })
+    }
+
+    fn leads(&self) -> watch::Receiver<bool> {
+        self.presence.leads()
+    }
+
+    fn ring(&self) {
+        self.presence.ring();
     }
 
     fn me(&self) -> Option<u64> {
