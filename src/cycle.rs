@@ -5,6 +5,7 @@
 //! command lost, none answered twice).
 
 use jiff::Timestamp;
+use tracing::Instrument as _;
 
 use crate::case::Answers;
 use crate::config::Rules;
@@ -14,6 +15,8 @@ use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
 use crate::github::{Error, GitHub};
 use crate::open;
+use crate::phase::Phase;
+use crate::tally::Tally;
 
 /// What one pass works with.
 #[derive(Clone, Copy)]
@@ -72,6 +75,8 @@ pub struct Analysis {
     pub complete: bool,
     /// What could not be read, for the dashboard.
     pub problems: Vec<String>,
+    /// What the run met and used up.
+    pub tally: Tally,
 }
 
 /// What a pass did, for logs, job summaries and outputs.
@@ -89,6 +94,8 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
+    /// What the run met and used up.
+    pub tally: Tally,
     /// The base branch is not where the run read it: nothing was written.
     pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
@@ -172,12 +179,14 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
     let actions = decide(&analysis, &observed, work.rules, work.now);
-    let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
+    let carried_out = open::carry_out(work, &observed, &analysis, &actions);
+    let mut outcome = carried_out.instrument(Phase::Open.span()).await;
     if outcome.frozen.is_none() {
         let reverted = open::revert(work, &observed, &mut outcome).await;
         outcome.frozen = reverted.err();
     }
     report.refused = refused(&analysis);
+    report.tally.clone_from(&analysis.tally);
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);

@@ -14,6 +14,7 @@ use crate::message::commit::styled;
 use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
+use crate::tally::Tally;
 
 /// What people see of an object and its failure in a list.
 const MAX_SUMMARY: usize = 300;
@@ -33,6 +34,7 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),
+        tally: Tally::of(run),
     }
 }
 

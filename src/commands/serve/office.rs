@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tracing::Instrument as _;
 
 use crate::case::Answers;
 use crate::cli::Serve;
@@ -23,6 +24,7 @@ use crate::forge::RepositoryFacts;
 use crate::forge::marker::Key;
 use crate::github::{self, Credentials, GitHub, Observer, Transport};
 use crate::metrics::Metrics;
+use crate::phase::Phase;
 use crate::repo::gateway::{self, Gateway, Upstream};
 use crate::repo::mirror::{self, Mirror, MirrorError};
 use crate::repo::{Checkout, RepoError};
@@ -194,7 +196,11 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
-        let mut pass = match self.read(&transport.of(&facts.full_name), &facts).await {
+        let mut pass = match self
+            .read(&transport.of(&facts.full_name), &facts)
+            .instrument(Phase::Read.span())
+            .await
+        {
             Err(Failed::Config(error)) => return Err(self.tell(&github, error).await),
             read => read?,
         };
