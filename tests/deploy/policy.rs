@@ -55,7 +55,7 @@ fn harmless(role: &Value, rule: &Value) {
         assert!(!resources.contains(&word), "{rule}");
     }
     let reads = |v: &&str| matches!(*v, "get" | "list" | "watch");
-    if !verbs.iter().all(|v| reads(&v)) {
+    if !verbs.iter().all(reads) {
         assert!(resources.iter().all(|r| OWN.contains(r)), "{rule}");
         let only_events = resources == ["events"];
         assert!(role["kind"] == "Role" || only_events, "{rule}");
