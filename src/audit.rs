@@ -34,6 +34,8 @@ impl Reason {
 pub struct Write<'a> {
     /// Method and path.
     pub request: &'a str,
+    /// `owner/name`, where the path does not tell it.
+    pub repository: Option<&'a str>,
     /// What was answered, if anything.
     pub status: Option<u16>,
     /// The forge's own name of the request.
@@ -58,7 +60,7 @@ pub fn written(write: &Write<'_>) {
         by = if reason.login.is_empty() { "pass" } else { reason.login.as_str() },
         by_id = reason.id,
         what = write.request,
-        repository = place.repository,
+        repository = write.repository.unwrap_or(place.repository),
         number = place.number,
         fingerprint = reason.fingerprint.as_str(),
         proposer = reason.proposer.as_str(),

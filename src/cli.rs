@@ -513,6 +513,9 @@ pub struct Serve {
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// A collector of traces (OTLP over HTTP), like `http://localhost:4318`.
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// Settings of the forge.
     #[command(flatten, next_help_heading = "GitHub")]
     pub forge: ForgeArgs,

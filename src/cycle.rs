@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use tracing::Instrument as _;
 
 use crate::case::Answers;
 use crate::config::Rules;
@@ -14,10 +15,12 @@ use crate::converse;
 use crate::finding::Finding;
 use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
-use crate::forge::rollback;
+use crate::forge::{identity, rollback};
 use crate::github::{Error, GitHub};
 use crate::open::{self, Trials};
+use crate::phase::Phase;
 use crate::remediation::{self, Course, Survey};
+use crate::tally::Tally;
 use crate::verify::machine::{Memory, State};
 use crate::verify::sight::{Merged, Sight};
 
@@ -110,6 +113,8 @@ pub struct Analysis {
     pub complete: bool,
     /// What could not be read, for the dashboard.
     pub problems: Vec<String>,
+    /// What the run met and used up.
+    pub tally: Tally,
 }
 
 /// What a pass did, for logs, job summaries and outputs.
@@ -129,6 +134,8 @@ pub struct Report {
     pub refused: Vec<String>,
     /// What was seen of each finding, for records.
     pub survey: Survey,
+    /// What the run met and used up.
+    pub tally: Tally,
     /// The base branch is not where the run read it: nothing was written.
     pub stale: Option<Stale>,
     /// Why the pass ended early; everything before it holds, and nothing was closed or deleted.
@@ -137,6 +144,22 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Merged fixes, as far as they are verified.
     pub trials: Trials,
+}
+
+impl Report {
+    /// What started the reverts that this pass opened: a regression, or a command.
+    pub fn reverts(&self) -> impl Iterator<Item = &'static str> {
+        let opened = self.pulls.iter().filter(|t| {
+            t.operation == "created" && identity::reverted_of_branch(&t.branch).is_some()
+        });
+        opened.map(|t| {
+            let mut trials = self.trials.seen.iter();
+            match trials.any(|trial| trial.fingerprint == t.fingerprint) {
+                true => "regression",
+                false => "command",
+            }
+        })
+    }
 }
 
 /// A pull request or issue that the pass made or kept.
@@ -263,7 +286,8 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     open::recall(work, &mut observed, &analysis).await?;
     report.trials = open::verify(work, &mut observed, &analysis).await?;
     let actions = decide(&analysis, &observed, work.rules, work.now);
-    let mut outcome = open::carry_out(work, &observed, &analysis, &actions).await;
+    let carried_out = open::carry_out(work, &observed, &analysis, &actions);
+    let mut outcome = carried_out.instrument(Phase::Open.span()).await;
     if outcome.frozen.is_none() {
         let reverted = open::revert(work, &observed, &mut outcome).await;
         outcome.frozen = reverted.err();
@@ -275,6 +299,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
         outcome.frozen = given.err();
     }
     report.refused = refused(&analysis);
+    report.tally.clone_from(&analysis.tally);
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);

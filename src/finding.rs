@@ -167,6 +167,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// As outputs and numbers name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// One root cause.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {

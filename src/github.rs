@@ -270,10 +270,7 @@ impl GitHub {
         } else {
             read::TO_READY
         };
-        self.transport
-            .graphql(query, json!({"id": node_id}))
-            .await
-            .map(drop)
+        self.graphql(query, json!({"id": node_id})).await.map(drop)
     }
 
     /// The commits of a pull request that are not on its base.
@@ -409,10 +406,13 @@ impl GitHub {
 
     /// Hides a comment of ours as outdated.
     pub async fn minimize(&self, node_id: &str) -> Result<()> {
-        self.transport
-            .graphql(read::MINIMIZE, json!({"id": node_id}))
-            .await
-            .map(drop)
+        let id = json!({"id": node_id});
+        self.graphql(read::MINIMIZE, id).await.map(drop)
+    }
+
+    async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
+        let about = self.full_name();
+        self.transport.graphql(Some(&about), query, variables).await
     }
 
     /// Reacts: `eyes`, `rocket`, `-1`. Reacting twice is once.

@@ -3,7 +3,9 @@
 //! Every label has few values: what comes from outside (the name of an event) is mapped to a known
 //! word or to `other` before it becomes one.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
@@ -14,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::code::Code;
+use crate::tally::Tally;
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +54,15 @@ impl<const N: usize> EncodeLabelSet for Labels<N> {
 
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
+/// What is open in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Open {
+    /// Pull requests.
+    pub pulls: usize,
+    /// Questions.
+    pub questions: usize,
+}
+
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,8 +76,19 @@ pub struct Metrics {
     repositories: Gauge,
     leader: Gauge,
     last_pass: Gauge,
+    phase_seconds: Family<Labels<1>, Histogram>,
     pulls: Counters<1>,
     questions: Counters<1>,
+    open: Mutex<BTreeMap<u64, Open>>,
+    open_pulls: Gauge,
+    open_questions: Gauge,
+    reverts: Counters<1>,
+    verdicts: Counters<1>,
+    risks: Counters<1>,
+    blocked: Counters<1>,
+    model_requests: Counter,
+    model_tokens: Counters<1>,
+    model_cost: Counter<f64, AtomicU64>,
     answers: Counter,
     notes: Counter,
     forge_requests: Counters<2>,
@@ -89,8 +112,21 @@ impl Default for Metrics {
             repositories: Gauge::default(),
             leader: Gauge::default(),
             last_pass: Gauge::default(),
+            phase_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.000_25, 4.0, 11))
+            }),
             pulls: Family::default(),
             questions: Family::default(),
+            open: Mutex::default(),
+            open_pulls: Gauge::default(),
+            open_questions: Gauge::default(),
+            reverts: Family::default(),
+            verdicts: Family::default(),
+            risks: Family::default(),
+            blocked: Family::default(),
+            model_requests: Counter::default(),
+            model_tokens: Family::default(),
+            model_cost: Counter::default(),
             answers: Counter::default(),
             notes: Counter::default(),
             forge_requests: Family::default(),
@@ -140,6 +176,67 @@ impl Metrics {
     /// Whether this process makes the passes, or another one does.
     pub fn leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// A phase of a pass ended.
+    pub fn phase(&self, phase: &'static str, seconds: f64) {
+        let labels = Labels([("phase", phase)]);
+        self.phase_seconds.get_or_create(&labels).observe(seconds);
+    }
+
+    /// What is open in a repository after a pass.
+    pub fn open(&self, repository: u64, open: Open) {
+        self.change_open(|all| {
+            all.insert(repository, open);
+        });
+    }
+
+    /// Only these repositories are looked after: what is open elsewhere counts no more.
+    pub fn looked_after(&self, repositories: &[u64]) {
+        self.repositories(repositories.len());
+        self.change_open(|all| all.retain(|id, _| repositories.contains(id)));
+    }
+
+    fn change_open(&self, change: impl FnOnce(&mut BTreeMap<u64, Open>)) {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut all);
+        set(&self.open_pulls, all.values().map(|o| o.pulls).sum());
+        set(
+            &self.open_questions,
+            all.values().map(|o| o.questions).sum(),
+        );
+    }
+
+    /// A pull request that reverts one of ours was opened, for this reason: `command`, or what a
+    /// verification found.
+    pub fn reverted(&self, trigger: &'static str) {
+        count(&self.reverts, [("trigger", trigger)]);
+    }
+
+    /// Whether a merged change helped.
+    pub fn verdict(&self, verdict: &'static str) {
+        count(&self.verdicts, [("verdict", verdict)]);
+    }
+
+    /// What a run met and used up.
+    pub fn tally(&self, tally: &Tally) {
+        for risk in &tally.risks {
+            count(&self.risks, [("risk", risk.as_str())]);
+        }
+        for code in &tally.blocked {
+            count(&self.blocked, [("code", code.as_str())]);
+        }
+        let usage = &tally.usage;
+        self.model_requests.inc_by(u64::from(usage.calls));
+        for (direction, tokens) in [
+            ("sent", usage.prompt_tokens),
+            ("received", usage.completion_tokens),
+        ] {
+            let labels = Labels([("direction", direction)]);
+            self.model_tokens.get_or_create(&labels).inc_by(tokens);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "money of one run")]
+        self.model_cost.inc_by(usage.cost as f64 / 1e6);
     }
 
     /// A pull request was `created`, `updated` or `closed`.
@@ -223,90 +320,42 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let r = &mut self.registry;
-        r.register("deliveries", "Webhook deliveries", self.deliveries.clone());
-        r.register("passes", "Passes over a repository", self.passes.clone());
-        r.register(
-            "pass_duration_seconds",
-            "Duration of a pass",
-            self.pass_seconds.clone(),
-        );
-        r.register(
-            "last_pass_timestamp_seconds",
-            "When the last pass ended",
-            self.last_pass.clone(),
-        );
-        r.register(
-            "sweeps",
-            "Times that all repositories were woken",
-            self.sweeps.clone(),
-        );
-        r.register(
-            "queue_length",
-            "Repositories that wait for a pass",
-            self.queue.clone(),
-        );
-        r.register("passes_running", "Passes under way", self.running.clone());
-        r.register(
-            "repositories",
-            "Repositories that are looked after",
-            self.repositories.clone(),
-        );
-        r.register(
-            "leader",
-            "1 where this process makes the passes, 0 where another one does",
-            self.leader.clone(),
-        );
-        r.register(
-            "pull_requests",
-            "Pull requests by what was done",
-            self.pulls.clone(),
-        );
-        r.register(
-            "questions",
-            "Question issues by what was done",
-            self.questions.clone(),
-        );
-        r.register(
-            "commands_answered",
-            "Commands that were answered",
-            self.answers.clone(),
-        );
-        r.register(
-            "pass_notes",
-            "What went wrong without ending a pass",
-            self.notes.clone(),
-        );
-        r.register(
-            "forge_requests",
-            "Requests to the forge",
-            self.forge_requests.clone(),
-        );
-        r.register(
-            "forge_requests_remaining",
-            "Requests that the forge takes before its next reset",
-            self.forge_remaining.clone(),
-        );
-        r.register(
-            "forge_wait_seconds",
-            "Time that requests to the forge waited for their turn",
-            self.forge_wait.clone(),
-        );
-        r.register(
-            "commands",
-            "Commands by verb and what came of them",
-            self.commands.clone(),
-        );
-        r.register(
-            "refusals",
-            "Findings that got no change, by code, once for each pass",
-            self.refusals.clone(),
-        );
-        r.register(
-            "fetches",
-            "Times that a copy was brought up to date",
-            self.fetches.clone(),
-        );
+        macro_rules! register {
+            ($($name:literal: $field:ident, $help:literal;)*) => {
+                $(self.registry.register($name, $help, self.$field.clone());)*
+            };
+        }
+        register! {
+            "deliveries": deliveries, "Webhook deliveries";
+            "passes": passes, "Passes over a repository";
+            "pass_duration_seconds": pass_seconds, "Duration of a pass";
+            "last_pass_timestamp_seconds": last_pass, "When the last pass ended";
+            "sweeps": sweeps, "Times that all repositories were woken";
+            "queue_length": queue, "Repositories that wait for a pass";
+            "passes_running": running, "Passes under way";
+            "leader": leader, "1 where this process makes the passes, 0 where another one does";
+            "repositories": repositories, "Repositories that are looked after";
+            "pull_requests": pulls, "Pull requests by what was done";
+            "questions": questions, "Question issues by what was done";
+            "commands_answered": answers, "Commands that were answered";
+            "pass_notes": notes, "What went wrong without ending a pass";
+            "forge_requests": forge_requests, "Requests to the forge";
+            "forge_requests_remaining": forge_remaining, "Requests that the forge takes before its next reset";
+            "forge_wait_seconds": forge_wait, "Time that requests to the forge waited for their turn";
+            "commands": commands, "Commands by verb and what came of them";
+            "refusals": refusals, "Findings that got no change, by code, once for each pass";
+            "fetches": fetches, "Times that a copy was brought up to date";
+            "phase_duration_seconds": phase_seconds, "Duration of a phase of a pass";
+            "open_pull_requests": open_pulls, "Pull requests that are open after the last passes";
+            "open_questions": open_questions, "Questions that are open after the last passes";
+            "reverts": reverts, "Pull requests that revert one of ours, by what started them";
+            "verdicts": verdicts, "Whether merged changes helped";
+            "fixes": risks, "Fixes that were proposed, by risk, once for each pass";
+            "blocked_changes": blocked, "Changes that lock blocked for good, by code, once for each pass";
+            "model_requests": model_requests, "Requests to the model";
+            "model_tokens": model_tokens, "Tokens that went to the model and came back";
+            "model_cost_dollars": model_cost, "What the model cost, where a price is known";
+        }
     }
 }
 
@@ -329,6 +378,8 @@ fn set(gauge: &Gauge, number: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Severity;
+    use crate::propose::Usage;
 
     #[test]
     fn numbers_are_told_in_the_text_format() {
@@ -354,6 +405,25 @@ mod tests {
         metrics.refusal("NoSafeFix");
         metrics.refusal("made_up\"} 1\n");
         metrics.fetch("done");
+        metrics.phase("lock", 0.001);
+        let open = |pulls, questions| Open { pulls, questions };
+        metrics.open(1, open(2, 1));
+        metrics.open(2, open(1, 1));
+        metrics.open(3, open(5, 5));
+        metrics.open(1, open(3, 0));
+        metrics.looked_after(&[1, 2, 4]);
+        metrics.reverted("command");
+        metrics.verdict("healed");
+        metrics.tally(&Tally {
+            usage: Usage {
+                calls: 2,
+                prompt_tokens: 900,
+                completion_tokens: 80,
+                cost: 1_500_000,
+            },
+            blocked: vec![Code::NotUnlocked],
+            risks: vec![Severity::Low, Severity::Low],
+        });
         let text = metrics.text();
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.contains("bucket")).collect();
         lines.sort_unstable();

@@ -18,7 +18,7 @@ use crate::detect::{View, detect};
 use crate::edit::{self, FileEdit};
 use crate::environment;
 use crate::evidence::{self, Evidence};
-use crate::finding::{Class, Finding};
+use crate::finding::{Class, Finding, Severity};
 use crate::history;
 use crate::locate::{
     ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy,
@@ -28,6 +28,7 @@ use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::patch;
 use crate::path::FieldPath;
+use crate::phase::Phase;
 use crate::propose::{
     Answer, Choice, Claim, Proposal, ProposeError, ProposedEdit, Proposer, Question, Unlock, Usage,
     person,
@@ -119,6 +120,8 @@ pub struct PullRequest {
     pub checks: Text,
     /// Who proposed it, and with which prompt, in a word.
     pub proposer: String,
+    /// How risky the proposer thinks it is.
+    pub risk: Severity,
     /// How its title is written on the forge.
     pub style: message::commit::Style,
 }
@@ -225,7 +228,8 @@ pub fn run(ctx: &Context<'_>) -> Run {
         now: ctx.now,
         grace: ctx.grace,
     };
-    let (mut results, findings) = crate::broken_sources::settle(ctx, detect(&view));
+    let (mut results, findings) =
+        crate::broken_sources::settle(ctx, Phase::Detect.run(|| detect(&view)));
     let Narrowed { chosen, mut listed } = match results.is_empty() || !told_of_sources(ctx) {
         true => narrow(findings, &view),
         false => Narrowed {
@@ -302,12 +306,7 @@ fn union(ctx: &Context<'_>, results: &[Ended]) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn together(ctx: &Context<'_>, changes: &[Change]) -> Option<BTreeMap<String, Vec<u8>>> {
-    let mut changed = BTreeMap::new();
-    for (file, edits) in located(ctx, changes).ok()?.1 {
-        let source = ctx.repository.files.get(&file).unwrap_or_default();
-        changed.insert(file, edit::apply(source, &edits).ok()?.bytes);
-    }
-    Some(changed)
+    edited(ctx, &located(ctx, changes).ok()?.1).ok()
 }
 
 /// [`heal`], but a panic ends this finding only.
@@ -334,15 +333,15 @@ pub fn heal(
     finding: &Finding,
     others: &[Finding],
 ) -> Result<(Ended, Usage), Error> {
-    let earlier = history::earlier(ctx, finding);
+    let earlier = Phase::Gather.run(|| history::earlier(ctx, finding));
     let case = case(ctx, finding, others, &earlier);
-    let evidence = evidence::gather(&case);
+    let evidence = Phase::Gather.run(|| evidence::gather(&case));
     let mut usage = Usage::default();
     let mut feedback = Vec::new();
     let mut blocked: Vec<Blocked> = Vec::new();
     let mut wanted: Option<Proposal> = None;
     while feedback.len() <= MAX_ROUNDS {
-        let proposed = ctx.proposer.propose(&case, &evidence, &feedback)?;
+        let proposed = Phase::Propose.run(|| ctx.proposer.propose(&case, &evidence, &feedback))?;
         usage += proposed.usage;
         // untrusted from here …
         let unheard = match answered(ctx, &case, &evidence, proposed.answer.as_ref()) {
@@ -541,16 +540,13 @@ impl From<Refusal> for Setback {
 
 /// lock → locate → edit → prove.
 fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mended, Setback> {
-    let plan = lock(proposal, case, ctx.policy).map_err(Setback::Blocked)?;
+    let plan = Phase::Lock.run(|| lock(proposal, case, ctx.policy));
+    let plan = plan.map_err(Setback::Blocked)?;
     for change in plan.changes() {
         anchored(ctx, change)?;
     }
-    let (mut sites, edits) = located(ctx, plan.changes())?;
-    let mut changed = BTreeMap::new();
-    for (file, edits) in &edits {
-        let source = ctx.repository.files.get(file).unwrap_or_default();
-        changed.insert(file.clone(), edit::apply(source, edits)?.bytes);
-    }
+    let (mut sites, edits) = Phase::Locate.run(|| located(ctx, plan.changes()))?;
+    let changed = Phase::Edit.run(|| edited(ctx, &edits))?;
     for site in sites
         .iter_mut()
         .filter(|s| s.strategy == Strategy::OverlayNew)
@@ -561,7 +557,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
     let mut checks = vec![yaml_check(&changed)];
-    let proven = ctx.repository.prove(&changed, &intended)?;
+    let proven = Phase::Prove.run(|| ctx.repository.prove(&changed, &intended))?;
     checks.extend(proven.checks);
     checks.push(schema_check(case, &plan)?);
     if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
@@ -583,6 +579,15 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
         objects: proven.objects,
         patch,
     })
+}
+
+/// The new content of each file.
+fn edited(ctx: &Context<'_>, edits: &FileEdits) -> Result<BTreeMap<String, Vec<u8>>, Refusal> {
+    let apply = |(file, edits): (&String, &Vec<FileEdit>)| {
+        let source = ctx.repository.files.get(file).unwrap_or_default();
+        Ok((file.clone(), edit::apply(source, edits)?.bytes))
+    };
+    edits.iter().map(apply).collect()
 }
 
 /// A new entry is where the changed file begins to differ, not where the value was written so far.
@@ -762,6 +767,7 @@ fn opened(
         answered,
         checks,
         proposer: proposal.source.word(),
+        risk: proposal.risk,
         style: ctx.style,
     }));
     Ended {

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::cli::{Color, LogFormat};
+use crate::cli::Color;
 
 /// Sets when colours are used; `auto` follows the terminal and NO_COLOR.
 pub fn choose_color(color: Color) {
@@ -34,23 +34,6 @@ pub fn out(text: &str) {
         error(&format!("standard output: {e}"));
         std::process::exit(3);
     }
-}
-
-/// Lets log lines through to standard error: our own from `info`, others' from `warn`, or what
-/// KUBEMEND_LOG says.
-pub fn logs(format: LogFormat) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("KUBEMEND_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,kubemend=info,audit=info"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    // a second call changes nothing
-    let _ = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
 }
 
 /// Prints an error on standard error.

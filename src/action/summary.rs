@@ -8,7 +8,6 @@ use crate::cycle::{Analysis, Report as Pass, Touched};
 use crate::forge::decide::WantedEnding;
 use crate::message::{code, fenced, prose, row};
 use crate::scan::report::{FindingEntry, Report as Scan};
-use crate::scan::rules::severity_name;
 
 /// GitHub takes 1 MiB of a step; some room is left for what other tools of the step write.
 const MAX_SUMMARY: usize = 900 * 1024;
@@ -63,7 +62,7 @@ fn finding(entry: &FindingEntry) -> String {
         (None, None) => String::new(),
     };
     row(&[
-        severity_name(entry.severity).to_owned(),
+        entry.severity.as_str().to_owned(),
         code(&place),
         format!("{} {}", entry.rule, prose(&entry.message)),
         fix,

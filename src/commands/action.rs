@@ -68,7 +68,7 @@ impl<E: Into<Failure>> From<E> for Stop {
 
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     // JSON: no line of it can be taken for a command to the runner
-    crate::terminal::logs(crate::cli::LogFormat::Json);
+    crate::telemetry::logs(crate::cli::LogFormat::Json);
     let done = match prepared(args).and_then(|workflow| act(&workflow)) {
         Ok(done) => done,
         Err(Stop::Config(error)) => Done {

@@ -14,6 +14,7 @@ use crate::forge::decide::{Wanted, WantedEnding};
 use crate::forge::wanted;
 use crate::locate::Repository;
 use crate::lock::Policy;
+use crate::phase::Phase;
 use crate::pipeline::{self, Context, Ending, Run};
 use crate::propose::Proposer;
 use crate::scan::{Input, scan};
@@ -130,7 +131,7 @@ impl Pass {
     /// manifests alone show are added.
     pub(super) fn run(&mut self, answers: &Answers) -> Run {
         // names hang on the branch: they are the same for a detached HEAD at the same commit
-        let prepared = self.prepare();
+        let prepared = Phase::Read.run(|| self.prepare());
         let mut run = pipeline::run(&prepared.context(answers));
         if self.report.is_none() {
             add_scan(self, &prepared.repository, &mut run);

@@ -22,7 +22,7 @@ pub(super) fn run(args: &Rollback) -> Result<u8, Failure> {
         let message = "no credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE";
         return Err(Failure::Input(message.to_owned()));
     };
-    terminal::logs(crate::cli::LogFormat::Text);
+    crate::telemetry::logs(crate::cli::LogFormat::Text);
     let key = forge::marker_key(&args.forge)?;
     let loaded = runtime.block_on(settings(args, &github))?;
     let work = Work {

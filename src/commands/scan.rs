@@ -143,11 +143,7 @@ fn finding<'r>(entry: &'r FindingEntry, told: &mut Vec<&'r str>) -> String {
         "  {}:{}  {}  {} {}\n",
         entry.location.line,
         entry.location.column,
-        paint(
-            color,
-            true,
-            crate::scan::rules::severity_name(entry.severity)
-        ),
+        paint(color, true, entry.severity.as_str()),
         entry.rule,
         entry.name,
     );

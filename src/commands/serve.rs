@@ -10,7 +10,7 @@ use crate::commands::Failure;
 use crate::commands::forge;
 use crate::metrics::Metrics;
 use crate::serve::{self, Secrets, Settings, worker};
-use crate::terminal;
+use crate::telemetry::Telemetry;
 
 mod office;
 mod presence;
@@ -18,21 +18,24 @@ mod presence;
 use office::Office;
 
 pub(super) fn run(args: Box<Serve>) -> Result<u8, Failure> {
-    terminal::logs(args.log_format);
+    let metrics = Arc::new(Metrics::default());
+    let otlp = args.otlp_endpoint.as_deref().filter(|e| !e.is_empty());
+    let started = Telemetry::start(args.log_format, &metrics, otlp);
+    // lives longer than the runtime: it sends what is left
+    let _telemetry = started.map_err(|e| Failure::Input(e.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::Infrastructure(format!("no runtime: {e}")))?;
-    let served = runtime.block_on(listen(*args));
+    let served = runtime.block_on(listen(*args, metrics));
     // what is left (a pass that computes) ends with the process
     runtime.shutdown_background();
     served.map(|()| 0)
 }
 
-async fn listen(args: Serve) -> Result<(), Failure> {
+async fn listen(args: Serve, metrics: Arc<Metrics>) -> Result<(), Failure> {
     let settings = settings(&args)?;
     let address = args.listen;
-    let metrics = Arc::new(Metrics::default());
     let office = Arc::new(Office::open(args, Arc::clone(&metrics)).await?);
     let stop = stopped()?;
     let listener = TcpListener::bind(address).await;

@@ -15,6 +15,7 @@ use crate::pipeline::{Asked, Ended, Ending, Mended, PullRequest, Run, Silent};
 use crate::remediation::{Course, Location};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
+use crate::tally::Tally;
 use crate::verify::expect::Expected;
 
 /// What people see of an object and its failure in a list.
@@ -40,6 +41,7 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),
+        tally: Tally::of(run),
     }
 }
 

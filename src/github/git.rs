@@ -264,7 +264,7 @@ impl GitHub {
         let name = format!("refs/heads/{branch}");
         let variables =
             json!({"repository": repository, "name": name, "before": before, "after": after});
-        let error = match self.transport.graphql(UPDATE_REF, variables).await {
+        let error = match self.graphql(UPDATE_REF, variables).await {
             Ok(_) => return Ok(Swap::Done),
             Err(error) => error,
         };

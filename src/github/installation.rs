@@ -84,7 +84,10 @@ impl Transport {
             Err(Error::Forbidden(_)) => {}
             Err(error) => return Err(error),
         }
-        let viewer = match self.graphql("query { viewer { login } }", json!({})).await {
+        let viewer = match self
+            .graphql(None, "query { viewer { login } }", json!({}))
+            .await
+        {
             Err(error) if error.is_outage() => return Err(error),
             answer => answer.ok(),
         };

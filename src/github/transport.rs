@@ -124,6 +124,8 @@ pub(super) struct Call {
     pub(super) repeatable: bool,
     pub(super) resource: Resource,
     pub(super) etag: Option<String>,
+    /// What it is about, where the path does not tell it.
+    pub(super) repository: Option<String>,
 }
 
 impl Call {
@@ -143,6 +145,7 @@ impl Call {
             load,
             resource: Resource::Rest,
             etag: None,
+            repository: None,
         }
     }
 
@@ -347,8 +350,14 @@ impl Transport {
         Ok(all)
     }
 
-    /// One GraphQL document. A query is a read; a mutation is sent once.
-    pub async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
+    /// One GraphQL document, about a repository where one is named. A query is a read; a mutation is
+    /// sent once.
+    pub async fn graphql(
+        &self,
+        repository: Option<&str>,
+        query: &str,
+        variables: Value,
+    ) -> Result<Value> {
         let body = json!({"query": query, "variables": variables});
         let mut call = Call::new(
             Method::POST,
@@ -359,6 +368,7 @@ impl Transport {
         call.load = if changes { Load::Write } else { Load::Light };
         call.repeatable = !changes;
         call.resource = Resource::GraphQl;
+        call.repository = repository.map(str::to_owned);
         let mut limits = 0;
         loop {
             let answer = self.send(&call).await?;
@@ -593,6 +603,7 @@ impl Transport {
         if call.writes() {
             audit::written(&audit::Write {
                 request: &call.named(),
+                repository: call.repository.as_deref(),
                 status,
                 request_id: answer.map(Answer::request_id).unwrap_or_default(),
             });

@@ -104,7 +104,7 @@ impl Rule {
             self.name,
             self.about,
             self.help,
-            severity_name(self.severity),
+            self.severity.as_str(),
             self.class,
             self.name,
         )
@@ -117,16 +117,6 @@ pub fn rule(word: &str) -> Option<&'static Rule> {
     RULES.iter().find(same).copied()
 }
 
-/// `high`
-pub fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
 /// The table of the documentation.
 pub fn table() -> String {
     let mut out = String::from(
@@ -137,7 +127,7 @@ pub fn table() -> String {
             "| {} | `{}` | {} | {} | {} | {} |\n",
             rule.id,
             rule.name,
-            severity_name(rule.severity),
+            rule.severity.as_str(),
             rule.about,
             rule.help,
             rule.class

@@ -10,17 +10,19 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::envelope::Named;
 use super::listener::stopped;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
 use crate::config::ConfigError;
-use crate::cycle::Report;
+use crate::cycle::{Report, Touched};
 use crate::evidence::redact;
 use crate::github;
 use crate::message;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Open};
+use crate::phase;
 
 /// The most characters of a text from outside in one log line.
 const MAX_LOGGED: usize = 2_000;
@@ -314,7 +316,8 @@ impl Worker {
 
     fn keep(&self, found: Vec<Place>, all: bool) {
         let found: BTreeMap<u64, Place> = found.into_iter().map(|p| (p.id, p)).collect();
-        self.metrics.repositories(found.len());
+        let ids: Vec<u64> = found.keys().copied().collect();
+        self.metrics.looked_after(&ids);
         let before = std::mem::replace(&mut *lock(&self.places), found.clone());
         for (id, place) in found {
             if all || before.get(&id) != Some(&place) {
@@ -333,7 +336,10 @@ impl Worker {
 
     async fn pass(self: &Arc<Self>, place: Place) {
         let begun = Instant::now();
-        let ended = self.bounded(place.clone()).await;
+        let span = phase::pass(&place.full_name);
+        let ended = self.bounded(place.clone(), &span).await;
+        span.record("outcome", ended.outcome());
+        drop(span);
         let seconds = begun.elapsed().as_secs_f64();
         // counted first: whoever reads the log line finds it in the numbers
         self.metrics
@@ -353,11 +359,11 @@ impl Worker {
     }
 
     /// The pass in a task of its own, so that a panic ends nothing else.
-    async fn bounded(&self, place: Place) -> Ended {
+    async fn bounded(&self, place: Place, span: &tracing::Span) -> Ended {
         let runner = Arc::clone(&self.runner);
         let mut leads = self.runner.leads();
         let mut task = JoinSet::new(); // aborts what is in it when it is dropped
-        task.spawn(async move { runner.pass(place).await });
+        task.spawn(async move { runner.pass(place).await }.instrument(span.clone()));
         let joined = tokio::select! {
             biased;
             () = stands(&mut leads, false) => {
@@ -383,17 +389,31 @@ impl Worker {
         for question in &report.questions {
             self.metrics.question(question.operation);
         }
+        if report.stale.is_none() && report.frozen.is_none() {
+            let open = |all: &[Touched]| all.iter().filter(|t| t.operation != "closed").count();
+            let open = Open {
+                pulls: open(&report.pulls),
+                questions: open(&report.questions),
+            };
+            self.metrics.open(place.id, open);
+        }
         self.metrics.answered(report.answered);
         for (verb, outcome) in &report.commands {
             self.metrics.command(verb, outcome);
         }
+        for verdict in report.trials.verdicts() {
+            self.metrics.verdict(verdict);
+        }
+        for trigger in report.reverts() {
+            self.metrics.reverted(trigger);
+        }
         for code in &report.refused {
             self.metrics.refusal(code);
         }
+        self.metrics.tally(&report.tally);
         self.metrics.notes(report.notes.len());
         let repository = &place.full_name;
-        let changed =
-            |all: &[crate::cycle::Touched]| all.iter().filter(|t| t.operation != "none").count();
+        let changed = |all: &[Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
         let (answered, notes) = (report.answered, plain(&report.notes.join("; ")));
         if let Some(stale) = &report.stale {

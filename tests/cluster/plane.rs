@@ -79,14 +79,16 @@ impl Plane {
         }
     }
 
-    /// A kubeconfig with the rights of `deploy/rbac.yaml`.
+    /// A kubeconfig with the rights of `deploy/base/rbac.yaml`.
     pub fn reader(&self) -> Result<PathBuf, String> {
         let file = self.file("reader.yaml");
         let mut made = self.reader.lock().unwrap();
         if !*made {
-            let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rbac.yaml");
-            let rights = std::fs::read_to_string(rights).map_err(|e| e.to_string())?;
-            self.kubectl.apply(None, &rights)?;
+            let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
+            for file in ["namespace.yaml", "rbac.yaml"] {
+                let rights = std::fs::read_to_string(base.join(file)).map_err(|e| e.to_string())?;
+                self.kubectl.apply(None, &rights)?;
+            }
             let token = self
                 .kubectl
                 .run(&["create", "token", "kubemend", "-n", "kubemend"])?;

@@ -1,4 +1,4 @@
-//! What kubemend writes of its own, on a real API server and with the rights of `deploy/rbac.yaml`
+//! What kubemend writes of its own, on a real API server and with the rights of `deploy/base/rbac.yaml`
 //! alone: records that the shipped definition takes and kubectl shows, Events, and a Lease.
 
 use std::net::SocketAddr;
@@ -42,7 +42,8 @@ pub const TRIALS: &[(&str, Run)] = &[
 
 /// The definition as it is shipped, and as the server took it.
 fn define(plane: &Plane) -> Result<(), String> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/crd.yaml");
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/chart/crds/remediations.yaml");
     let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
     plane.kubectl.apply(None, &text)?;
     let name = "crd/remediations.kubemend.dev";

@@ -149,7 +149,7 @@ impl<'p> Shop<'p> {
         self.fixed(&["--snapshot", path(&dump)?])
     }
 
-    /// `kubemend fix --live`, with the rights of `deploy/rbac.yaml` and no more.
+    /// `kubemend fix --live`, with the rights of `deploy/base/rbac.yaml` and no more.
     pub fn fix_live(&self) -> Result<Vec<Value>, String> {
         let reader = self.plane.reader()?;
         self.fixed(&["--live", "--kubeconfig", path(&reader)?])
@@ -169,7 +169,7 @@ impl<'p> Shop<'p> {
         let report: Value = serde_json::from_slice(&output.stdout)
             .map_err(|e| format!("kubemend fix: {e}: {said}"))?;
         if cluster.contains(&"--live") && said.contains("to list them") {
-            return Err(format!("deploy/rbac.yaml is not enough: {said}"));
+            return Err(format!("deploy/base/rbac.yaml is not enough: {said}"));
         }
         let results = report["results"].as_array().cloned().unwrap_or_default();
         let ours = |r: &Value| r["finding"]["object"]["namespace"] == self.namespace.as_str();

@@ -114,7 +114,12 @@ fn each_outside_library_has_one_place() {
     only_in("async_openai", &["propose/llm"]);
     only_in(
         "reqwest",
-        &["propose/llm", "repo/gateway.rs", "github/transport.rs"],
+        &[
+            "propose/llm",
+            "repo/gateway.rs",
+            "github/transport.rs",
+            "telemetry.rs",
+        ],
     );
     only_in("tokio", &ASYNC);
     only_in("octocrab", &["github/transport.rs"]);
@@ -124,12 +129,19 @@ fn each_outside_library_has_one_place() {
     only_in("hyper_util", &["serve/listener.rs"]);
     only_in(
         "ring::",
-        &["github/app.rs", "propose/llm/http.rs", "repo/gateway.rs"],
+        &[
+            "github/app.rs",
+            "propose/llm/http.rs",
+            "repo/gateway.rs",
+            "telemetry.rs",
+        ],
     );
     only_in("hmac::", &["forge/marker.rs", "serve/signature.rs"]);
     only_in("pulldown_cmark", &["command"]);
     only_in("prometheus_client", &["metrics.rs"]);
-    only_in("tracing_subscriber", &["terminal.rs"]);
+    only_in("tracing_subscriber", &["telemetry.rs"]);
+    only_in("opentelemetry", &["telemetry.rs"]);
+    only_in("info_span!", &["phase.rs"]);
     only_in("similar::", &["patch.rs", "edit/"]);
     only_in("flate2", &["schema"]);
     only_in("anstream", &["terminal.rs"]);

@@ -44,11 +44,11 @@ fn the_schema_of_the_configuration_is_current() {
     );
 }
 
-/// deploy/crd.yaml is what `kubemend crd` prints.
+/// The CRD of the chart is what `kubemend crd` prints.
 #[test]
 fn the_definition_of_remediations_is_current() {
     let printed = crate::cli::stdout(&crate::cli::kubemend(&["crd"]));
-    current("../deploy/crd.yaml", &printed);
+    current("../deploy/chart/crds/remediations.yaml", &printed);
 }
 
 /// docs/commands.md tells what `/kubemend help` answers, and shows every command in a form that is read.

@@ -217,7 +217,7 @@ impl Stage {
             listed: Vec::new(),
             scope: self.scope.to_owned(),
             complete: self.complete,
-            problems: Vec::new(),
+            ..Analysis::default()
         }
     }
 

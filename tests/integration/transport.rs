@@ -170,12 +170,15 @@ async fn reads_and_writes_that_say_the_same_are_tried_three_times() {
 #[tokio::test(start_paused = true)]
 async fn a_mutation_is_sent_once_and_a_query_is_a_read() {
     let script = Script::new([error(502, "x"), reply(200, json!({"data": {"a": 1}}))]);
-    let query = script.transport().graphql("query { a }", json!({})).await;
+    let query = script
+        .transport()
+        .graphql(None, "query { a }", json!({}))
+        .await;
     assert_eq!(query.unwrap(), json!({"a": 1}));
     let script = Script::new([error(502, "x")]);
     let change = script
         .transport()
-        .graphql("mutation { a }", json!({}))
+        .graphql(Some("acme/gitops"), "mutation { a }", json!({}))
         .await;
     assert!(change.unwrap_err().is_outage());
     let limited =
@@ -187,7 +190,7 @@ async fn a_mutation_is_sent_once_and_a_query_is_a_read() {
     let before = Instant::now();
     script
         .transport()
-        .graphql("mutation { a }", json!({}))
+        .graphql(Some("acme/gitops"), "mutation { a }", json!({}))
         .await
         .unwrap();
     assert_eq!(before.elapsed().as_secs(), 9);
@@ -1091,7 +1094,10 @@ async fn an_enterprise_server_is_asked_at_its_own_places_and_told_who_asks() {
     let rest = rest.await;
     let got = server.received_requests().await.unwrap();
     assert_eq!(rest, Ok(json!({"rest": true})), "{:?}", got[0].headers);
-    let graphql = transport.graphql("query { a }", json!({})).await.unwrap();
+    let graphql = transport
+        .graphql(None, "query { a }", json!({}))
+        .await
+        .unwrap();
     assert_eq!(graphql, json!({"graphql": true}));
 }
 

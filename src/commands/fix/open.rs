@@ -44,7 +44,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
             "--open needs credentials for GitHub: set GITHUB_TOKEN, or KUBEMEND_APP_ID and KUBEMEND_APP_KEY_FILE".to_owned(),
         ));
     };
-    terminal::logs(crate::cli::LogFormat::Text);
+    crate::telemetry::logs(crate::cli::LogFormat::Text);
     let key = forge::marker_key(&args.forge)?;
     // what cannot be used is told before anything is asked
     let (mut pass, notes) = read(args, progress)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::case::Answers;
 use crate::cli::Serve;
@@ -25,6 +26,7 @@ use crate::forge::RepositoryFacts;
 use crate::forge::marker::Key;
 use crate::github::{self, Credentials, GitHub, Observer, Transport};
 use crate::metrics::Metrics;
+use crate::phase::Phase;
 use crate::repo::gateway::{self, Gateway, Upstream};
 use crate::repo::mirror::{self, Mirror, MirrorError};
 use crate::repo::{Checkout, RepoError};
@@ -206,7 +208,11 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
-        let mut pass = match self.read(&transport.of(&facts.full_name), &facts).await {
+        let mut pass = match self
+            .read(&transport.of(&facts.full_name), &facts)
+            .instrument(Phase::Read.span())
+            .await
+        {
             Err(Failed::Config(error)) => return Err(self.tell(&github, error).await),
             read => read?,
         };
