@@ -44,8 +44,11 @@ pub struct Work<'a> {
     /// The run itself: from what people said to what is wanted.
     pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
     /// A look at a merged fix in the cluster; none where no cluster is seen.
-    pub verify: Option<&'a (dyn Fn(&Merged<'_>, &Analysis) -> Look + Send + Sync)>,
+    pub verify: Option<&'a Looks<'a>>,
 }
+
+/// How a look at a merged fix is taken.
+pub type Looks<'a> = dyn Fn(&Merged<'_>, &Analysis) -> Look + Send + Sync + 'a;
 
 /// What a look at a merged fix gives.
 #[derive(Debug, Clone, PartialEq)]

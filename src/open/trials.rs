@@ -115,11 +115,10 @@ fn is_allowed(work: &Work<'_>, observed: &Observed) -> bool {
 impl Trials {
     /// The verdicts of this pass, in a word each.
     pub fn verdicts(&self) -> impl Iterator<Item = &'static str> {
-        let ended = self.seen.iter().filter_map(|t| match &t.state {
+        self.seen.iter().filter_map(|t| match &t.state {
             State::Ended(verdict) => Some(verdict.name()),
             _ => None,
-        });
-        ended
+        })
     }
 
     fn again(&mut self, pause: SignedDuration) {

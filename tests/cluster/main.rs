@@ -28,6 +28,9 @@ mod flux;
 #[allow(dead_code, reason = "shared with the tests of the server")]
 #[path = "../serve/git_server.rs"]
 mod git_server;
+#[allow(dead_code, reason = "shared with the tests of GitHub")]
+#[path = "../github/hook.rs"]
+mod hook;
 mod kubectl;
 mod plane;
 mod presence;
@@ -42,7 +45,6 @@ mod server;
 mod shim;
 mod shop;
 mod stages;
-#[allow(dead_code, reason = "shared with the tests of GitHub")]
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../github/truth.rs"]
