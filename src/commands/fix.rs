@@ -1,12 +1,10 @@
 //! `kubemend fix`: one pass, offline.
 
-use std::collections::BTreeSet;
-
 use anstyle::AnsiColor;
 
 use crate::case::{NO_ANSWERS, Report};
 use crate::cli::{FailOn, Fix, Output};
-use crate::commands::pass::{Pass, Rendered, Whole};
+use crate::commands::pass::{Pass, Rendered};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::commands::{Failure, live};
@@ -70,7 +68,7 @@ fn read(args: &Fix, progress: Progress) -> Result<(Pass, Vec<String>), Failure> 
         namespace,
         scope: format!("cluster {}", args.cluster),
         unread: situation.unread,
-        whole: situation.whole,
+        whole: None,
         rendered: Rendered::default(),
     };
     Ok((pass, situation.notes))
@@ -82,7 +80,6 @@ struct Situation {
     newest: Option<jiff::Timestamp>,
     notes: Vec<String>,
     unread: Vec<String>,
-    whole: Whole,
 }
 
 fn situation(args: &Fix, progress: Progress) -> Result<Situation, Failure> {
@@ -98,7 +95,6 @@ fn situation(args: &Fix, progress: Progress) -> Result<Situation, Failure> {
                 .chain(reading.problems.clone())
                 .collect(),
             unread: reading.problems,
-            whole: Whole::In(BTreeSet::new()),
         });
     };
     progress.say("reading the dump");
@@ -108,7 +104,6 @@ fn situation(args: &Fix, progress: Progress) -> Result<Situation, Failure> {
         newest: dump.newest,
         notes: dump.notes,
         unread: Vec::new(),
-        whole: Whole::Everywhere,
     })
 }
 

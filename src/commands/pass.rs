@@ -43,28 +43,11 @@ pub(super) struct Pass {
     pub(super) scope: String,
     /// What of the cluster could not be read; while there is any, nothing counts as healthy.
     pub(super) unread: Vec<String>,
-    /// Where all pods were read, ill or not.
-    pub(super) whole: Whole,
+    /// Namespaces of the live cluster in which all pods were read, ill or not; none for a dump, which
+    /// shows one moment for ever.
+    pub(super) whole: Option<BTreeSet<String>>,
     /// What the last run rendered.
     pub(super) rendered: Rendered,
-}
-
-/// Namespaces in which all pods were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Whole {
-    /// Everywhere: a dump.
-    Everywhere,
-    /// In these.
-    In(BTreeSet<String>),
-}
-
-impl Whole {
-    fn lacks(&self, wanted: BTreeSet<String>) -> BTreeSet<String> {
-        match self {
-            Self::Everywhere => BTreeSet::new(),
-            Self::In(read) => wanted.difference(read).cloned().collect(),
-        }
-    }
 }
 
 /// What Git says, as a run rendered it.
@@ -143,23 +126,23 @@ impl Pass {
 
     /// A look at a merged fix, after a run.
     pub(super) fn look(&self, merged: &Merged<'_>, analysis: &Analysis) -> Look {
-        let lacking = self.whole.lacks(sight::namespaces(merged));
-        match lacking.is_empty() {
-            true => Look::Seen(Box::new(
-                self.with_world(analysis, |world| sight::look(merged, world)),
-            )),
-            false => Look::Blind(lacking),
+        let wanted = sight::namespaces(merged);
+        let read = self.whole.as_ref();
+        if read.is_some_and(|read| wanted.is_subset(read)) {
+            let look = self.with_world(analysis, |world| sight::look(merged, world));
+            return Look::Seen(Box::new(look));
         }
+        Look::Blind(wanted)
     }
 
-    /// Whether a cluster is seen at all.
-    pub(super) fn sees_cluster(&self) -> bool {
-        self.scope != MANIFESTS
+    /// Whether the cluster is seen as it is, again and again.
+    pub(super) fn is_live(&self) -> bool {
+        self.whole.is_some()
     }
 
     /// How the cluster is before each fix is merged.
     fn baselines(&self, analysis: &mut Analysis) {
-        if !self.sees_cluster() {
+        if self.scope == MANIFESTS {
             return;
         }
         let before = |wanted: &Wanted| {

@@ -145,7 +145,8 @@ fn no_drift() {
 
 fn wrong_values() {
     for (wrong, why) in [
-        ("replicas=2", "leaderElection"),
+        ("leaderElection=false", "leaderElection"),
+        ("watch.enabled=false", "watch.enabled"),
         ("replica=2", "replica"),
         ("github.auth=password", "auth"),
         ("github.repositories={gitops}", "repositories"),
@@ -192,7 +193,11 @@ fn namespaced() {
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     assert_eq!(
         bound("RoleBinding"),
-        [pair("shop", "kubemend"), pair("pay", "kubemend")]
+        [
+            pair("shop", "kubemend"),
+            pair("pay", "kubemend"),
+            pair("kubemend", "kubemend")
+        ]
     );
     assert_eq!(bound("ClusterRoleBinding"), [pair("", "kubemend-cluster")]);
     let settings = policy::named(&objects, "ConfigMap", "kubemend");
@@ -207,7 +212,10 @@ fn overlay() {
         o["kind"] == "ClusterRoleBinding" && o["metadata"]["name"] != "kubemend-cluster"
     };
     assert_eq!(objects.iter().find(everywhere), None);
-    policy::one(&objects, "RoleBinding");
+    let bindings = objects.iter().filter(|o| o["kind"] == "RoleBinding");
+    let own = |o: &&Value| o["metadata"]["name"] == "kubemend-own";
+    let (own, chosen): (Vec<&Value>, Vec<&Value>) = bindings.partition(own);
+    assert_eq!((own.len(), chosen.len()), (1, 1));
 }
 
 /// What is rendered: valid, restricted, without a Secret and without rights on one, and started with

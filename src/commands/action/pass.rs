@@ -8,7 +8,7 @@ use crate::action::summary;
 use crate::case::{Answers, Report};
 use crate::commands::Failure;
 use crate::commands::forge;
-use crate::commands::pass::{MANIFESTS, Pass, Rendered, Whole};
+use crate::commands::pass::{MANIFESTS, Pass, Rendered};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::session::Session;
 use crate::config::{Config, ConfigError, Loaded, Rules};
@@ -196,7 +196,7 @@ impl Recipe {
             namespace: self.namespace.clone(),
             scope: self.scope.clone(),
             unread: Vec::new(),
-            whole: Whole::Everywhere,
+            whole: None,
             rendered: Rendered::default(),
         })
     }

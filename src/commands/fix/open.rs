@@ -14,7 +14,6 @@ use crate::message::answer::left;
 use crate::pipeline::Run;
 use crate::repo::Checkout;
 use crate::terminal::{self, bold};
-use crate::verify::sight::Merged;
 
 /// What the run was, for the terminal.
 #[derive(Default)]
@@ -64,10 +63,6 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(&run);
         pass.wanted(&run)
     };
-    let look = |merged: &Merged<'_>, analysis: &Analysis| {
-        let pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.look(merged, analysis)
-    };
     let work = Work {
         github: &github,
         rules: &rules,
@@ -77,7 +72,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         workflow_token: false,
         reads: &reads,
         analyse: &analyse,
-        verify: Some(&look),
+        verify: None,
     };
     let report = runtime.block_on(cycle::run(&work));
     if let Some(stale) = &report.stale {

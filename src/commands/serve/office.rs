@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use crate::case::Answers;
 use crate::cli::Serve;
 use crate::commands::live::Live;
-use crate::commands::pass::{MANIFESTS, Pass, Rendered, Whole};
+use crate::commands::pass::{MANIFESTS, Pass, Rendered};
 use crate::commands::proposer::{self, Chosen};
 use crate::commands::serve::presence::Presence;
 use crate::commands::session::Session;
@@ -69,7 +69,7 @@ struct Situation {
     now: Timestamp,
     scope: String,
     problems: Vec<String>,
-    whole: Whole,
+    whole: Option<BTreeSet<String>>,
 }
 
 impl Office {
@@ -222,7 +222,7 @@ impl Office {
         let is_new = !pass.session.configured;
         let reads = pass.session.checkout.head.clone().unwrap_or_default();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
-        let sees_cluster = lock(&pass).sees_cluster();
+        let is_live = lock(&pass).is_live();
         let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
         let look = |merged: &Merged<'_>, analysis: &Analysis| lock(&pass).look(merged, analysis);
         let work = Work {
@@ -234,7 +234,7 @@ impl Office {
             workflow_token: false,
             reads: &reads,
             analyse: &analyse,
-            verify: sees_cluster.then_some(&look),
+            verify: is_live.then_some(&look),
         };
         let report = match asks && is_new {
             true => cycle::onboard(&work).await,
@@ -330,7 +330,7 @@ impl Office {
                 now,
                 scope,
                 problems: reading.problems,
-                whole: Whole::In(whole),
+                whole: Some(whole),
             });
         }
         let (snapshot, now, scope) = match self.args.snapshot.clone() {
@@ -347,7 +347,7 @@ impl Office {
             now,
             scope,
             problems: Vec::new(),
-            whole: Whole::Everywhere,
+            whole: None,
         })
     }
 
