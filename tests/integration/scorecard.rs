@@ -88,7 +88,7 @@ fn a_name_of_no_test_is_noticed() {
 }
 
 /// `integration a::b::test`, `lib a::tests::test`, or the name of a trial of `golden`, `github`,
-/// `serve`, `scan`.
+/// `serve`, `scan`, `cluster`.
 fn exists(name: &str) -> bool {
     let Some((target, test)) = name.split_once(' ') else {
         return false;
@@ -100,7 +100,7 @@ fn exists(name: &str) -> bool {
             Some(trap) => is_trial(target, trap),
             None => is_trial(target, test),
         },
-        "github" | "serve" | "scan" => is_trial(target, test),
+        "cluster" | "github" | "serve" | "scan" => is_trial(target, test),
         _ => false,
     }
 }
