@@ -265,14 +265,24 @@ impl Plane {
                 continue;
             }
             self.kubectl.run(&["apply", "--server-side", "-f", file])?;
-            // `kubectl wait` fails on a definition that has no conditions yet
             let name = self.kubectl.run(&["get", "-f", file, "-o", "name"])?;
-            self.kubectl
-                .wait("default", name.trim(), "is served", |d| {
-                    has_condition(d, "Established", "True")
-                })?;
+            self.established(name.trim())?;
         }
         Ok(())
+    }
+
+    /// `kubectl wait` fails at once on a definition that has no conditions yet, so it is asked again.
+    fn established(&self, definition: &str) -> Result<(), String> {
+        let condition = "--for=condition=Established";
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let asked = ["wait", condition, "--timeout=30s", definition];
+            match self.kubectl.run(&asked) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > end => return Err(error),
+                Err(_) => std::thread::sleep(POLL),
+            }
+        }
     }
 
     fn flag(&self, name: &str, file: &str) -> String {
