@@ -334,8 +334,11 @@ pub fn brought_up(before: Option<&Record>, seen: &Seen, website: &str, now: Time
         .clone()
         .or_else(|| status.merge_commit.take());
     if let Some(verdict) = &seen.verdict {
+        let old = status.verdict.as_ref();
+        let same = old.filter(|old| old.state == verdict.state);
         status.verdict = Some(Verdict {
             message: told(&verdict.message),
+            since: same.map_or(verdict.since, |old| old.since),
             ..verdict.clone()
         });
     }

@@ -75,6 +75,8 @@ pub enum Wait {
     Partition,
     /// A StatefulSet waits for its broken pod (kubernetes#67250).
     BrokenPodBlocks,
+    /// No pod is wanted: nothing runs that could show anything.
+    NoPods,
     /// A CronJob is judged on its next Job.
     NextRun,
     /// Pods must be restarted before they read the changed ConfigMap.
@@ -101,6 +103,9 @@ impl Wait {
             }
             Self::BrokenPodBlocks => {
                 "the StatefulSet waits for its broken pod; delete that pod so that it is made again from the new template"
+            }
+            Self::NoPods => {
+                "it is scaled to zero, or no node takes it: nothing runs that could show whether the change works"
             }
             Self::NextRun => "waiting for the next run of the CronJob",
             Self::Restart => {

@@ -110,6 +110,12 @@ impl Revert<'_, '_> {
             let head = &open.head_sha;
             return Ok(touched(open.number, "none", &marker, &branch, head));
         }
+        let since = self.fix.pull.closed_at;
+        let mut all = there.iter();
+        let no = all.find(|p| p.state == PullState::Closed && p.closed_at > since);
+        if let (Some(_), Some(no)) = (self.why(), no) {
+            return refuse(format!("#{} would have, and was closed", no.number));
+        }
         let files = self.files().await?;
         let pull = &self.fix.pull;
         let fingerprint = &marker.fingerprint;

@@ -25,8 +25,6 @@ use crate::verify::sight::Merged;
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
-/// The scope of runs that see no cluster: whoever sees one verifies what they proposed.
-const MANIFESTS: &str = "manifests";
 /// What a marker says when the verdict was given, and which one.
 const VERDICT: &str = "verdict:";
 /// The check on the head of the pull request.
@@ -43,6 +41,8 @@ pub struct Trials {
     pub again: Option<SignedDuration>,
     /// What went wrong without ending the pass.
     pub notes: Vec<String>,
+    /// Those that could not be looked at: nothing waits for them.
+    given_up: Vec<u64>,
 }
 
 /// Whether a pull request got its verdict, and which one.
@@ -68,7 +68,10 @@ pub async fn verify(
             continue;
         };
         let marker = writer.marker(number);
-        let memory = writer.remembered(number).await?;
+        let remembered = writer.remembered(ours).await;
+        let Some(memory) = trials.tolerated(number, remembered)? else {
+            continue;
+        };
         let merged = merged(ours, &marker, &memory);
         let sight = match look(&merged, analysis) {
             Look::Seen(sight) => sight,
@@ -83,6 +86,7 @@ pub async fn verify(
             .extend(crate::verify::sight::namespaces(&merged));
         let timing = work.rules.verify.timing();
         let baseline = marker.baseline.as_ref();
+        let baseline = baseline.filter(|b| b.is_before(merged.at));
         let (next, state) = step(&memory, &sight.facts, baseline, &timing, work.now);
         let trial = Trialed {
             number,
@@ -95,7 +99,10 @@ pub async fn verify(
         };
         if trial.memory != memory {
             let told = writer.tell(&trial, Revert::None);
-            because(reason(&trial), told).await?;
+            let told = because(reason(&trial), told).await;
+            if trials.tolerated(number, told)?.is_none() {
+                continue;
+            }
         }
         if let Some(pause) = words::pause(&trial.state, &timing) {
             trials.again(pause);
@@ -103,6 +110,9 @@ pub async fn verify(
         trials.notes.append(&mut writer.outcome.notes);
         ask_back(work, observed, &trial);
         trials.seen.push(trial);
+    }
+    for number in &trials.given_up {
+        observed.on_trial.remove(number);
     }
     Ok(trials)
 }
@@ -121,6 +131,21 @@ impl Trials {
         })
     }
 
+    /// An outage ends the pass. Another error (a conversation that is locked) ends the trial: it must
+    /// not hold anything up.
+    fn tolerated<T>(&mut self, number: u64, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_outage() => Err(error),
+            Err(error) => {
+                self.given_up.push(number);
+                self.notes
+                    .push(format!("the rollout of #{number}: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
     fn again(&mut self, pause: SignedDuration) {
         self.again = Some(self.again.map_or(pause, |known| known.min(pause)));
     }
@@ -135,8 +160,9 @@ fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<
             .closed_at
             .is_some_and(|at| work.now.duration_since(at) < PERIOD);
         let says = observed.markers.get(&pull.number).is_some_and(|m| {
-            let here = m.scope == analysis.scope || m.scope == MANIFESTS;
-            here && !m.expects.is_empty()
+            // who proposed it judges it: another cluster may not even run it
+            m.scope == analysis.scope
+                && !m.expects.is_empty()
                 && matches!(m.what, What::Fix | What::Revert)
                 && verdict_of(m).is_none()
         });
@@ -215,8 +241,15 @@ pub async fn conclude(
             (true, None, None) => continue, // the next pass goes on
         };
         let mut writer = Writer::new(work, observed, analysis);
-        because(reason(trial), writer.give(trial, verdict, revert)).await?;
+        let given = because(reason(trial), writer.give(trial, verdict, revert)).await;
         outcome.notes.append(&mut writer.outcome.notes);
+        match given {
+            Err(error) if error.is_outage() => return Err(error),
+            Err(error) => outcome
+                .notes
+                .push(format!("the verdict on #{}: {error}", trial.number)),
+            Ok(()) => {}
+        }
     }
     Ok(())
 }
@@ -231,17 +264,28 @@ fn opened(outcome: &Outcome, fingerprint: &str) -> Option<u64> {
 
 impl Writer<'_> {
     /// What the last look left behind.
-    async fn remembered(&self, number: u64) -> Result<Memory> {
+    async fn remembered(&self, fix: &OurPull) -> Result<Memory> {
+        let number = fix.pull.number;
         let ours = self.ours_of(number, Topic::Rollout).await?;
         let read = ours.last().map(|c| marker::read(&c.body, self.work.key));
-        let memory = read.and_then(|r| r.marker().and_then(|m| m.trial.clone()));
-        Ok(memory.unwrap_or_default())
+        // what was copied from another rollout says nothing about this one
+        let belongs =
+            |m: &&Marker| m.issue == number && Some(&m.base) == fix.pull.merge_commit.as_ref();
+        let said = read.as_ref().and_then(|r| r.marker()).filter(belongs);
+        let mut memory = said.and_then(|m| m.trial.clone()).unwrap_or_default();
+        if self.work.key.is_none() {
+            // without a signature it is a hint, and a verdict has to be found again
+            memory.verdict = None;
+        }
+        Ok(memory)
     }
 
     /// Keeps the comment about the rollout up to date.
     async fn tell(&mut self, trial: &Trialed, revert: Revert<'_>) -> Result<()> {
         let marker = Marker {
             trial: Some(trial.memory.clone()),
+            issue: trial.number,
+            base: trial.commit.clone(),
             ..self.comment_marker(Topic::Rollout)
         };
         let text = self.with(&self.text(trial, revert), &marker);

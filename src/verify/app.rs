@@ -29,21 +29,21 @@ pub struct Question<'a> {
 }
 
 impl<'s> Carrier<'s> {
-    /// What applies an object: first by what the engines list as theirs, then by the marks that
-    /// they leave on it.
+    /// What applies an object: by the marks that the engines leave on it, else by what they list as
+    /// theirs. An Argo CD may list the same name for several clusters: then nobody knows.
     pub fn of(object: &ObjectRef, snapshot: &'s Snapshot) -> Option<Self> {
         let listed = || {
             let kustomizations = snapshot.of_kind("Kustomization").filter(is_flux);
             let by_flux = kustomizations.filter(|k| in_inventory(k, object));
             let by_argo = applications(snapshot).filter(|a| in_resources(a, object));
-            by_flux
+            let mut all = by_flux
                 .map(Self::Kustomization)
-                .chain(by_argo.map(Self::Application))
-                .next()
+                .chain(by_argo.map(Self::Application));
+            all.next().filter(|_| all.next().is_none())
         };
         let marked = || marked(snapshot.get(object)?, snapshot);
         // a release's objects are in no inventory of a Kustomization, but its own object may be
-        release(object, snapshot).or_else(listed).or_else(marked)
+        release(object, snapshot).or_else(marked).or_else(listed)
     }
 
     /// The engine's object.
@@ -95,6 +95,21 @@ impl<'s> Carrier<'s> {
                 Some("Succeeded") | None
             ),
         }
+    }
+
+    /// The commit that it tried to apply last.
+    pub fn attempted(self) -> Option<String> {
+        let object = self.object();
+        let paths = [
+            "status.lastAttemptedRevision",
+            "status.operationState.syncResult.revision",
+            "status.operationState.operation.sync.revision",
+        ];
+        let many = object.list("status.operationState.syncResult.revisions");
+        let many = many.iter().filter_map(Value::as_str);
+        let texts = paths.iter().filter_map(|p| object.str(p)).chain(many);
+        let mut commits = texts.filter_map(|t| Revision::read(t)?.commit().map(str::to_owned));
+        commits.next()
     }
 
     /// The folder that it reads in the repository.

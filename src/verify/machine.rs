@@ -85,6 +85,8 @@ pub enum Symptom {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Baseline {
+    /// When that was.
+    pub at: Option<Timestamp>,
     /// Failing workloads of the app with their reasons.
     pub failing: Vec<String>,
     /// Whether the last attempt before ours succeeded.
@@ -105,6 +107,8 @@ pub struct Memory {
     pub counting_since: Option<Timestamp>,
     /// When it was first seen applied.
     pub applied_at: Option<Timestamp>,
+    /// Since when each look finds that our commit cannot be applied.
+    pub failing_since: Option<Timestamp>,
     /// From when the time to heal counts.
     pub healing_since: Option<Timestamp>,
     /// The first of the good samples in a row.
@@ -120,6 +124,17 @@ pub struct Memory {
     /// The verdict; it is final.
     pub verdict: Option<Verdict>,
 }
+
+impl Baseline {
+    /// Whether it is from shortly before a merge: an older one says little about it.
+    pub fn is_before(&self, merged: Timestamp) -> bool {
+        let age = self.at.map(|at| merged.duration_since(at));
+        age.is_some_and(|age| age < FRESH)
+    }
+}
+
+/// How old a baseline may be at the merge.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
 
 /// The end, given once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +212,9 @@ pub fn step(
     }
     let mut next = memory.clone();
     next.counting_since.get_or_insert(now);
+    if !matches!(facts.applied, Applied::Failed { .. }) {
+        next.failing_since = None;
+    }
     let state = match &facts.applied {
         _ if facts.overtaken => State::Ended(Verdict::Inconclusive(OVERTAKEN.to_owned())),
         Applied::Waiting { why } => waiting(&mut next, *why),
@@ -211,7 +229,7 @@ pub fn step(
             in_time(&next, State::Applying(detail.clone()), detail, timing, now)
         }
         Applied::Unknown { why } => in_time(&next, State::Applying(why.clone()), why, timing, now),
-        Applied::Failed { message, .. } => failed(&next, facts, baseline, message, timing, now),
+        Applied::Failed { message, .. } => failed(&mut next, facts, baseline, message, timing, now),
         Applied::Applied { at, .. } => {
             let seen = at.unwrap_or(now).max(next.counting_since.unwrap_or(now));
             let is_first = next.applied_at.is_none();
@@ -255,7 +273,7 @@ fn is_over(since: Option<Timestamp>, period: SignedDuration, now: Timestamp) -> 
 /// The apply failed: with our commit to blame only where it is ours that failed, and the attempt
 /// before it did not.
 fn failed(
-    memory: &Memory,
+    memory: &mut Memory,
     facts: &Facts,
     baseline: Option<&Baseline>,
     message: &str,
@@ -263,7 +281,12 @@ fn failed(
     now: Timestamp,
 ) -> State {
     let worked_before = baseline.is_some_and(|b| b.last_attempt_succeeded);
-    if facts.failed_is_ours && worked_before {
+    let is_ours = facts.failed_is_ours && worked_before && !facts.touched_by_others;
+    // a webhook that did not answer fails an attempt, and not the next one
+    let persists =
+        memory.failing_since.is_some() && is_over(memory.failing_since, timing.settle, now);
+    memory.failing_since.get_or_insert(now);
+    if is_ours && persists {
         return State::Ended(Verdict::ApplyFailed(message.to_owned()));
     }
     in_time(
@@ -418,6 +441,7 @@ mod tests {
 
     fn baseline() -> Baseline {
         Baseline {
+            at: None,
             failing: Vec::new(),
             last_attempt_succeeded: true,
             symptom: "OOMKilled".to_owned(),
@@ -561,14 +585,29 @@ mod tests {
         };
         let base = baseline();
         assert_eq!(
-            ended(play(&[failed(true)], Some(&base))),
+            ended(play(&vec![failed(true); 6], Some(&base))),
             Verdict::ApplyFailed("immutable".to_owned())
         );
+        let mut passing = vec![failed(true); 5];
+        passing.push(good());
+        passing.extend(vec![failed(true); 5]);
+        assert!(matches!(play(&passing, Some(&base)), State::Applying(_)));
+        let by_others = Facts {
+            touched_by_others: true,
+            ..failed(true)
+        };
         assert!(matches!(
-            play(&[failed(false)], Some(&base)),
+            play(&vec![by_others; 20], Some(&base)),
             State::Applying(_)
         ));
-        assert!(matches!(play(&[failed(true)], None), State::Applying(_)));
+        assert!(matches!(
+            play(&vec![failed(false); 20], Some(&base)),
+            State::Applying(_)
+        ));
+        assert!(matches!(
+            play(&vec![failed(true); 20], None),
+            State::Applying(_)
+        ));
         let broken_before = Baseline {
             last_attempt_succeeded: false,
             ..base

@@ -118,6 +118,36 @@ fn made_after(object: &Object, moment: Option<Timestamp>) -> bool {
         .is_some_and(|(made, moment)| made.as_second() >= moment.as_second())
 }
 
+/// Whether a controller counts all of its pods as new and well.
+pub fn is_settled(workload: &Object) -> bool {
+    let count = |path: &str| workload.int(path);
+    let seen = count("status.observedGeneration") >= count("metadata.generation");
+    let (wanted, fields) = match workload.kind() {
+        "DaemonSet" => (
+            count("status.desiredNumberScheduled"),
+            ["updatedNumberScheduled", "numberReady"],
+        ),
+        "StatefulSet" if count("status.updatedReplicas").is_none() => (
+            count("spec.replicas").or(Some(1)),
+            ["currentReplicas", "readyReplicas"],
+        ),
+        _ => (
+            count("spec.replicas").or(Some(1)),
+            ["updatedReplicas", "readyReplicas"],
+        ),
+    };
+    let all = |field: &&str| count(&format!("status.{field}")) == wanted;
+    seen && wanted.is_some_and(|w| w > 0) && fields.iter().all(all)
+}
+
+/// Pods that are wanted; nothing can be told from none.
+fn wanted(workload: &Object) -> i64 {
+    match workload.kind() {
+        "DaemonSet" => workload.int("status.desiredNumberScheduled").unwrap_or(0),
+        _ => workload.int("spec.replicas").unwrap_or(1),
+    }
+}
+
 fn controlled(observed: &Observed<'_>) -> Rollout {
     let workload = observed.workload;
     let generation = workload.int("metadata.generation").unwrap_or(0);
@@ -125,6 +155,9 @@ fn controlled(observed: &Observed<'_>) -> Rollout {
         return Rollout::Progressing("its controller has not seen the change yet".to_owned());
     }
     match workload.kind() {
+        "Deployment" | "StatefulSet" | "DaemonSet" if wanted(workload) == 0 => {
+            Rollout::Waiting(Wait::NoPods)
+        }
         "Deployment" => deployment(observed),
         "StatefulSet" => stateful_set(observed),
         "DaemonSet" => daemon_set(observed),

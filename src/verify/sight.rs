@@ -117,7 +117,7 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
         newly_broken: others(merged, world, carrier),
         overtaken: merged.expects.iter().any(|e| e.is_overtaken(world.desired)),
         restarts: restarts(&pods),
-        ready: ready(&pods),
+        ready: ready(&workloads),
         applied,
         live,
         rollout,
@@ -131,20 +131,16 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
     let snapshot = world.snapshot;
     let carrier = carrier(merged, snapshot);
     let workloads = workloads(merged, snapshot);
-    let pods: Vec<&Object> = workloads
-        .iter()
-        .flat_map(|w| snapshot.pods_of(&w.reference()))
-        .collect();
-    let rollout = rolled(merged, &workloads, snapshot, None);
     Baseline {
+        at: Some(merged.at),
         failing: others(merged, world, carrier),
         last_attempt_succeeded: carrier.is_some_and(Carrier::last_attempt_succeeded),
         symptom: match symptom(merged, world) {
             Symptom::Present(what) => what.chars().take(200).collect(),
             _ => String::new(),
         },
-        ready: ready(&pods),
-        rolled_out: rollout == Some(Rollout::Done),
+        ready: ready(&workloads),
+        rolled_out: !workloads.is_empty() && workloads.iter().all(|w| rollout::is_settled(w)),
     }
 }
 
@@ -276,8 +272,7 @@ fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
 /// The revision that was attempted last.
 fn attempted(merged: &Merged<'_>, world: &World<'_>) -> Option<String> {
     let carrier = carrier(merged, world.snapshot)?;
-    let text = carrier.object().str("status.lastAttemptedRevision")?;
-    Revision::read(text)?.commit().map(str::to_owned)
+    carrier.attempted()
 }
 
 /// Whether a name stands in a text, and not as part of a longer one.
@@ -297,10 +292,13 @@ fn touched(
     applied: &Applied,
     carrier: Option<Carrier<'_>>,
 ) -> bool {
-    let Applied::Applied { revision, .. } = applied else {
-        return false;
+    let commit = match applied {
+        Applied::Applied { revision, .. } => {
+            Revision::read(revision).and_then(|r| r.commit().map(str::to_owned))
+        }
+        Applied::Failed { .. } => attempted(merged, world),
+        _ => return false,
     };
-    let commit = Revision::read(revision).and_then(|r| r.commit().map(str::to_owned));
     let Some(files) = commit.and_then(|c| (world.changed)(merged.commit, &c)) else {
         return true;
     };
@@ -415,9 +413,15 @@ fn restarts(pods: &[&Object]) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
-fn ready(pods: &[&Object]) -> u64 {
-    let count = pods.iter().filter(|p| rollout::is_ready(p)).count();
-    u64::try_from(count).unwrap_or(u64::MAX)
+/// As the controllers count: not all pods may have been read.
+fn ready(workloads: &[&Object]) -> u64 {
+    let counts = workloads.iter().filter_map(|w| {
+        let count = w.int("status.readyReplicas");
+        count.or_else(|| w.int("status.numberReady"))
+    });
+    counts.fold(0, |all, n| {
+        all.saturating_add(u64::try_from(n).unwrap_or(0))
+    })
 }
 
 fn evidence(

@@ -291,7 +291,7 @@ impl Stage {
             checks: kubemend::forge::decide::Checks::default(),
             proposer: "playbook memory".to_owned(),
             expects: self.facts.iter().map(|_| expectation(app)).collect(),
-            baseline: self.facts.as_ref().map(|_| so_far()),
+            baseline: self.facts.as_ref().map(|_| so_far(self.github.now())),
         }))
     }
 
@@ -337,8 +337,9 @@ fn expectation(app: &App) -> Expected {
 }
 
 /// It failed, and no more than that.
-fn so_far() -> Baseline {
+fn so_far(now: jiff::Timestamp) -> Baseline {
     Baseline {
+        at: Some(now),
         last_attempt_succeeded: true,
         ready: 2,
         rolled_out: true,

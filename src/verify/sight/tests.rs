@@ -61,7 +61,7 @@ impl Shop {
                     "apiVersion": "apps/v1", "kind": "Deployment",
                     "metadata": {"name": "web", "namespace": "shop", "uid": "web", "generation": 2},
                     "spec": {"replicas": 1, "template": template},
-                    "status": {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+                    "status": {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1},
                 }),
                 json!({
                     "apiVersion": "apps/v1", "kind": "ReplicaSet",

@@ -9,7 +9,7 @@ use kubemend::verify::{Applied, Wait};
 
 use super::{App, Stage, app, stage};
 use crate::lifecycle_faults::faults;
-use crate::support::github::{Moment, On, State};
+use crate::support::github::{Fault, Moment, On, State};
 
 fn well() -> Facts {
     Facts {
@@ -140,7 +140,7 @@ async fn a_regression_is_taken_back_once_and_not_proposed_again() {
         memory: "1Gi",
         ..app("cart")
     }];
-    stage.hours(24);
+    stage.hours(3);
     stage.clean().await;
     assert_eq!(stage.open(), [revert]);
 
@@ -340,5 +340,90 @@ async fn a_fix_is_rolled_back_by_number_fingerprint_or_object_and_once() {
             roll_back(&stage, "deployment/shop/mail").await,
             RolledBack::Nothing
         );
+    }
+}
+
+// ---- what speaks against a verdict
+
+#[tokio::test]
+async fn a_baseline_that_is_old_at_the_merge_takes_nothing_back() {
+    let mut stage = stage(vec![app("cart")]).await;
+    stage.facts = Some(ill());
+    stage.scope = "cluster test";
+    stage.clean().await;
+    let number = stage.open()[0];
+    stage.hours(30);
+    stage.github.human("alice").merge(number, "squash");
+    regressed(&stage).await;
+    assert_eq!(verdict(&stage, number), ["inconclusive"]);
+    assert_eq!(stage.open(), Vec::<u64>::new());
+}
+
+/// What was said of another pull request, copied into our comment by somebody who may edit it.
+#[tokio::test]
+async fn a_memory_that_was_copied_from_another_rollout_counts_for_nothing() {
+    let (stage, number) = merged(well()).await;
+    for _ in 0..4 {
+        stage.clean().await;
+        stage.minutes(2);
+    }
+    assert_eq!(verdict(&stage, number), ["verified"]);
+    let verified = stage.github.item(number).comments;
+    let verified = verified.last().unwrap().body.clone();
+
+    let mut stage = stage;
+    stage.apps = vec![app("pay")];
+    stage.facts = Some(ill());
+    stage.clean().await;
+    let other = stage.open()[0];
+    stage.github.human("alice").merge(other, "squash");
+    stage.clean().await;
+    let comment = stage.github.item(other).comments.last().unwrap().id;
+    stage.github.human("alice").edit_comment(comment, &verified);
+    stage.clean().await;
+    assert_eq!(verdict(&stage, other), Vec::<String>::new());
+    assert!(headline(&stage, other).starts_with("**Applied, not well yet**"));
+}
+
+/// A conversation that is locked holds nothing else up.
+#[tokio::test]
+async fn a_comment_that_is_refused_holds_nothing_up() {
+    let (mut stage, _) = merged(well()).await;
+    stage.apps = vec![app("pay")];
+    let comments = "/repos/{owner}/{repo}/issues/{issue_number}/comments";
+    let locked = Fault::status(403, "Unable to create comment because issue is locked.");
+    stage.github.fault(On::route("POST", comments), locked);
+    let report = stage.pass().await;
+    assert_eq!(report.frozen, None, "{report:#?}");
+    assert_eq!(stage.open().len(), 1, "the other fix is proposed");
+    assert!(
+        report.notes.iter().any(|n| n.contains("the rollout of #")),
+        "{:?}",
+        report.notes
+    );
+}
+
+#[tokio::test]
+async fn a_revert_that_people_closed_does_not_come_back_after_a_kill() {
+    let (stage, number, state) = before_the_verdict().await;
+    stage.clean().await;
+    let requests = stage.github.journal().len();
+    for at in [requests - 2, requests - 1, requests] {
+        reset(&stage, &state);
+        let told = stage.github.world().faults.kill_at(at, Moment::Before);
+        tokio::select! {
+            _ = stage.pass() => {}
+            () = told.notified() => {}
+        }
+        stage.github.world().faults.revive();
+        stage.github.heal();
+        for revert in stage.open() {
+            stage.github.human("alice").close(revert);
+        }
+        for _ in 0..3 {
+            stage.clean().await;
+        }
+        assert_eq!(stage.open(), Vec::<u64>::new(), "killed at {at}");
+        assert_eq!(verdict(&stage, number), ["regressed"]);
     }
 }
