@@ -44,7 +44,7 @@ pub(crate) struct Script {
     /// How often the leader was asked to look.
     pub(crate) rings: AtomicUsize,
     gate: Semaphore,
-    running: Mutex<BTreeSet<u64>>,
+    pub(crate) running: Mutex<BTreeSet<u64>>,
     pub(crate) most_at_a_time: AtomicUsize,
     begun: Mutex<Sender<u64>>,
     ended: Mutex<Sender<u64>>,
