@@ -296,7 +296,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
         outcome.frozen = reverted.err();
     }
     if outcome.frozen.is_none() {
-        let trials = &report.trials;
+        let trials = &mut report.trials;
         let given = open::conclude(work, &observed, &analysis, trials, &mut outcome).await;
         let given = noted(report, "verdicts", given);
         outcome.frozen = given.err();

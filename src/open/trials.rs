@@ -41,6 +41,8 @@ pub struct Trials {
     pub again: Option<SignedDuration>,
     /// What went wrong without ending the pass.
     pub notes: Vec<String>,
+    /// The verdicts that were given, in a word each.
+    pub given: Vec<&'static str>,
     /// Those that could not be looked at: nothing waits for them.
     given_up: Vec<u64>,
 }
@@ -123,14 +125,6 @@ fn is_allowed(work: &Work<'_>, observed: &Observed) -> bool {
 }
 
 impl Trials {
-    /// The verdicts of this pass, in a word each.
-    pub fn verdicts(&self) -> impl Iterator<Item = &'static str> {
-        self.seen.iter().filter_map(|t| match &t.state {
-            State::Ended(verdict) => Some(verdict.name()),
-            _ => None,
-        })
-    }
-
     /// An outage ends the pass. Another error (a conversation that is locked) ends the trial: it must
     /// not hold anything up.
     fn tolerated<T>(&mut self, number: u64, result: Result<T>) -> Result<Option<T>> {
@@ -222,7 +216,7 @@ pub async fn conclude(
     work: &Work<'_>,
     observed: &Observed,
     analysis: &Analysis,
-    trials: &Trials,
+    trials: &mut Trials,
     outcome: &mut Outcome,
 ) -> Result<()> {
     for trial in &trials.seen {
@@ -248,7 +242,7 @@ pub async fn conclude(
             Err(error) => outcome
                 .notes
                 .push(format!("the verdict on #{}: {error}", trial.number)),
-            Ok(()) => {}
+            Ok(()) => trials.given.push(verdict.name()),
         }
     }
     Ok(())

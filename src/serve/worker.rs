@@ -381,8 +381,8 @@ impl Worker {
         }
     }
 
-    /// One log line for a pass, and its numbers.
-    fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) {
+    /// The numbers of a pass.
+    fn counted(&self, place: &Place, report: &Report) {
         for pull in &report.pulls {
             self.metrics.pull(pull.operation);
         }
@@ -401,7 +401,7 @@ impl Worker {
         for (verb, outcome) in &report.commands {
             self.metrics.command(verb, outcome);
         }
-        for verdict in report.trials.verdicts() {
+        for verdict in &report.trials.given {
             self.metrics.verdict(verdict);
         }
         for trigger in report.reverts() {
@@ -412,6 +412,11 @@ impl Worker {
         }
         self.metrics.tally(&report.tally);
         self.metrics.notes(report.notes.len());
+    }
+
+    /// One log line for a pass, and its numbers.
+    fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) {
+        self.counted(place, report);
         let repository = &place.full_name;
         let changed = |all: &[Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));

@@ -191,11 +191,6 @@ impl Verdict {
             Self::Inconclusive(_) => "inconclusive",
         }
     }
-
-    /// Whether taking the change back is right.
-    pub fn wants_revert(&self) -> bool {
-        matches!(self, Self::Regressed(_) | Self::ApplyFailed(_))
-    }
 }
 
 /// Takes one sample into account. What is remembered changes only when something happened, so that

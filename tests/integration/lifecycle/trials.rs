@@ -74,10 +74,12 @@ async fn what_stays_well_is_verified_once() {
     assert!(report.trials.again.is_some(), "{report:#?}");
     assert!(headline(&stage, number).starts_with("**Applied and well**"));
     assert_eq!(verdict(&stage, number), Vec::<String>::new());
+    let mut given = Vec::new();
     for _ in 0..3 {
         stage.minutes(2);
-        stage.clean().await;
+        given.extend(stage.clean().await.trials.given);
     }
+    assert_eq!(given, ["verified"], "it is counted once");
     assert!(headline(&stage, number).starts_with("**Verified.**"));
     assert_eq!(verdict(&stage, number), ["verified"]);
     let statuses = "/repos/{owner}/{repo}/statuses/{sha}";
