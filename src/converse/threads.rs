@@ -13,8 +13,8 @@ use crate::forge::marker::{Marker, What, fits};
 use crate::forge::{Comment, CommentKind, Issue, PullState};
 use crate::github::Result;
 
-/// GitHub touches the comments of a review a little after it was sent; nobody edits that fast.
-const TOUCHED: SignedDuration = SignedDuration::from_secs(5);
+/// Seconds. GitHub touches the comments of a review a little after it was sent; nobody edits that fast.
+const TOUCHED: i64 = 5;
 
 /// How long kubemend listens in what is closed.
 const LISTENS: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -197,9 +197,11 @@ fn is_heard(comment: &Comment, observed: &Observed) -> bool {
 fn is_edited(comment: &Comment) -> bool {
     let slack = match comment.kind {
         CommentKind::ReviewLine => TOUCHED,
-        CommentKind::Issue | CommentKind::Review => SignedDuration::ZERO,
+        CommentKind::Issue | CommentKind::Review => 0,
     };
-    comment.updated_at.duration_since(comment.said_at) > slack
+    // whole seconds, as GitHub counts; a server with a finer clock may need two steps to write one comment
+    let later = comment.updated_at.duration_since(comment.said_at);
+    later.as_secs() > slack
 }
 
 /// Commands everywhere; free text only in reviews of open pull requests.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// So long anything that must happen may take.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 /// What the README tells a person to dump.
 const DUMP: &str = "all,events,configmaps,secrets,persistentvolumeclaims,persistentvolumes,storageclasses,\
 nodes,namespaces,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,\

@@ -17,7 +17,7 @@ use crate::support::program::Program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
 /// So long something that must happen may take in all.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 /// Pause between two questions to GitHub.
 const POLL: Duration = Duration::from_millis(1_500);
 
@@ -50,6 +50,11 @@ pub fn assets() -> Result<Assets, String> {
     Assets::find()
 }
 
+/// So long a rollout may take where it ends well, on the slowest machine.
+const HEALS: &str = "5m";
+/// And where it has to fail: the test waits for it.
+const FAILS: &str = "45s";
+
 /// Nothing holds back, and clocks that a test can wait for.
 const CONFIG: &str = "\
 grace_seconds: 0
@@ -59,7 +64,7 @@ pull_requests:
   hard_cap: 50
   max_open_per_namespace: 50
   max_prs_per_hour: 100
-  verify: {apply: 10m, heal: 20s, settle: 4s, samples: 2}
+  verify: {apply: 10m, heal: HEAL, settle: 4s, samples: 2}
 ";
 
 /// A repository on GitHub with an app for each namespace, an engine that applies it, and kubemend.
@@ -73,7 +78,12 @@ struct Stage<'p> {
 
 impl<'p> Stage<'p> {
     /// Everything runs well.
-    fn open(plane: &'p Plane, engine: Engine, namespaces: &[String]) -> Result<Self, String> {
+    fn open(
+        plane: &'p Plane,
+        engine: Engine,
+        namespaces: &[String],
+        heal: &str,
+    ) -> Result<Self, String> {
         let hub = plane.runtime().block_on(Hub::start(&assets()?))?;
         let stage = Self {
             plane,
@@ -85,7 +95,8 @@ impl<'p> Stage<'p> {
         std::fs::create_dir_all(&stage.clone).map_err(|e| e.to_string())?;
         stage.git(&["clone", "-q", &stage.url(), "."])?;
         std::fs::create_dir_all(stage.clone.join(".github")).map_err(|e| e.to_string())?;
-        write(&stage.clone.join(".github/kubemend.yaml"), CONFIG)?;
+        let config = CONFIG.replace("HEAL", heal);
+        write(&stage.clone.join(".github/kubemend.yaml"), &config)?;
         for namespace in namespaces {
             let app = stage.clone.join("apps").join(namespace);
             std::fs::create_dir_all(&app).map_err(|e| e.to_string())?;
@@ -362,7 +373,7 @@ fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
     let kind = format!("{engine:?}").to_lowercase();
     let namespace_of = |fault: &Fault| format!("{kind}-{}", fault.name.replace('_', "-"));
     let namespaces: Vec<String> = FAULTS.iter().map(namespace_of).collect();
-    let stage = Stage::open(plane, engine, &namespaces)?;
+    let stage = Stage::open(plane, engine, &namespaces, HEALS)?;
     for fault in FAULTS {
         let namespace = namespace_of(fault);
         if !fault.also.is_empty() {
@@ -450,7 +461,7 @@ fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
 /// facts speak against the change. What they say of the revert is looked at, too.
 fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), String> {
     let namespace = format!("{engine:?}-regression").to_lowercase();
-    let stage = Stage::open(plane, engine, std::slice::from_ref(&namespace))?;
+    let stage = Stage::open(plane, engine, std::slice::from_ref(&namespace), FAILS)?;
     let bad = "  selector:\n    app: wbe\n  ports";
     stage.plant(&namespace, "  selector:\n    app: web\n  ports", bad)?;
     stage.push("change the shop")?;

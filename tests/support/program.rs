@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// So long a test waits for something that must happen; nothing is concluded from the time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The running program and its log.
 pub struct Program {
