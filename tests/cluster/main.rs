@@ -31,6 +31,7 @@ mod git_server;
 #[allow(dead_code, reason = "shared with the tests of GitHub")]
 #[path = "../github/hook.rs"]
 mod hook;
+mod kills;
 mod kubectl;
 mod plane;
 mod presence;

@@ -38,10 +38,14 @@ pub const TRIALS: &[(&str, Run)] = &[
         "two_replicas_open_one_pull_request",
         two_replicas_open_one_pull_request,
     ),
+    (
+        "the_leader_dies_at_every_phase",
+        crate::kills::the_leader_dies_at_every_phase,
+    ),
 ];
 
 /// The definition as it is shipped, and as the server took it.
-fn define(plane: &Plane) -> Result<(), String> {
+pub fn define(plane: &Plane) -> Result<(), String> {
     let file =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/chart/crds/remediations.yaml");
     let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
@@ -51,7 +55,7 @@ fn define(plane: &Plane) -> Result<(), String> {
     plane.kubectl.run(&wait).map(drop)
 }
 
-fn expect(is_so: bool, what: &str, text: &str) -> Result<(), String> {
+pub fn expect(is_so: bool, what: &str, text: &str) -> Result<(), String> {
     match is_so {
         true => Ok(()),
         false => Err(format!("{what}: {text}")),
@@ -305,9 +309,9 @@ fn the_shipped_rights_write_nothing_else(plane: &Plane) -> Result<(), String> {
 }
 
 /// Two replicas, a forge, and a workload that fails.
-struct Stage<'p> {
+pub struct Stage<'p> {
     shop: Shop<'p>,
-    github: GitHub,
+    pub github: GitHub,
     git: GitServer,
     folder: tempfile::TempDir,
 }
@@ -315,7 +319,7 @@ struct Stage<'p> {
 const LEASE: &str = "kubemend";
 
 impl<'p> Stage<'p> {
-    fn open(plane: &'p Plane, namespace: &str) -> Result<Self, String> {
+    pub fn open(plane: &'p Plane, namespace: &str) -> Result<Self, String> {
         let shop = Shop::open(plane, namespace)?;
         let broken = shop::MANIFEST.replace("web:1.4.2", "web:1.4.O");
         shop.commit("change the shop", &broken)?;
@@ -340,7 +344,7 @@ impl<'p> Stage<'p> {
         })
     }
 
-    fn replica(&self, name: &str) -> Result<Program, String> {
+    pub fn replica(&self, name: &str) -> Result<Program, String> {
         let plane = self.shop.plane;
         let mut command = Command::new(PROGRAM);
         command.env_clear();
@@ -393,10 +397,27 @@ impl<'p> Stage<'p> {
     fn pulls(&self) -> usize {
         self.github.open_pulls().len()
     }
+
+    /// However many passes there were: one pull request, one record, and one Event.
+    pub fn is_once(&self, what: &str) -> Result<(), String> {
+        let kubectl = &self.shop.plane.kubectl;
+        let pulls = self.github.pulls().len();
+        expect(pulls == 1, "one pull request", &format!("{pulls}; {what}"))?;
+        let namespace = &self.shop.namespace;
+        let table = kubectl.run(&["get", "remediations", "-n", "kubemend"])?;
+        let about = format!("{namespace}/web");
+        let rows: Vec<&str> = table.lines().filter(|l| l.contains(&about)).collect();
+        let one = rows.len() == 1 && rows[0].contains("Proposed");
+        expect(one, "one record", &format!("{table}\n{what}"))?;
+        let events = kubectl.run(&["events", "-n", namespace, "--for", "deployment/web"])?;
+        let is_told = |l: &&str| l.contains("KubemendProposed");
+        let once = events.lines().filter(is_told).count() == 1;
+        expect(once, "one Event", &format!("{events}\n{what}"))
+    }
 }
 
 /// The next time that this replica begins or stops to lead.
-fn election(replica: &mut Program, leads: bool) {
+pub fn election(replica: &mut Program, leads: bool) {
     while replica.until("election")["leads"] != leads {}
 }
 
@@ -438,34 +459,11 @@ fn two_replicas_open_one_pull_request(plane: &Plane) -> Result<(), String> {
         &pass.to_string(),
     )?;
     expect(
-        stage.pulls() == 1,
-        "one pull request",
-        &format!("{:?}", stage.pulls()),
-    )?;
-    expect(
         stage.holder()?.starts_with("two-"),
         "who leads",
         &stage.holder()?,
     )?;
-    let namespace = &stage.shop.namespace;
-    let table = plane
-        .kubectl
-        .run(&["get", "remediations", "-n", "kubemend"])?;
-    let about = format!("{namespace}/web");
-    let rows: Vec<&str> = table.lines().filter(|l| l.contains(&about)).collect();
-    expect(
-        rows.len() == 1 && rows[0].contains("Proposed"),
-        "one record",
-        &table,
-    )?;
-    let events = plane
-        .kubectl
-        .run(&["events", "-n", namespace, "--for", "deployment/web"])?;
-    let told = events
-        .lines()
-        .filter(|l| l.contains("KubemendProposed"))
-        .count();
-    expect(told == 1, "the new leader does not tell it again", &events)?;
+    stage.is_once("after the new leader's pass")?;
 
     // a third one waits, and has it as soon as the second one gives it back
     let mut three = stage.replica("three")?;

@@ -55,10 +55,11 @@ impl Program {
 
     /// What it logged so far, one line each.
     pub fn rest(&mut self) -> String {
-        let seen = self.log.iter().map(ToString::to_string);
-        let seen: Vec<String> = seen.chain(self.lines.try_iter()).collect();
-        let last = seen.len().saturating_sub(60);
-        seen.get(last..).unwrap_or_default().join("\n")
+        let read = |line: String| serde_json::from_str(&line).unwrap_or(Value::String(line));
+        self.log.extend(self.lines.try_iter().map(read));
+        let last = self.log.len().saturating_sub(60);
+        let lines: Vec<String> = self.log[last..].iter().map(ToString::to_string).collect();
+        lines.join("\n")
     }
 
     pub fn address(&mut self) -> std::net::SocketAddr {

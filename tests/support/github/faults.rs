@@ -126,7 +126,7 @@ struct Rule {
 }
 
 struct Kill {
-    at: usize,
+    on: On,
     moment: Moment,
     seen: usize,
     told: Arc<Notify>,
@@ -165,9 +165,14 @@ impl Faults {
     }
 
     pub fn kill_at(&mut self, at: usize, moment: Moment) -> Arc<Notify> {
+        self.kill_on(On::all().nth(at), moment)
+    }
+
+    /// At the first request that fits.
+    pub fn kill_on(&mut self, on: On, moment: Moment) -> Arc<Notify> {
         let told = Arc::new(Notify::new());
         self.kill = Some(Kill {
-            at,
+            on,
             moment,
             seen: 0,
             told: Arc::clone(&told),
@@ -198,9 +203,9 @@ impl Faults {
                 verdict.fault = Some(rule.fault.clone());
             }
         }
-        if let Some(kill) = &mut self.kill {
+        if let Some(kill) = self.kill.as_mut().filter(|k| k.on.fits(method, route)) {
             kill.seen += 1;
-            if kill.seen == kill.at {
+            if kill.seen == kill.on.first {
                 self.dead = true;
                 verdict.kill = Some((kill.moment, Arc::clone(&kill.told)));
             }
