@@ -44,6 +44,7 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of GitHub")]
 #[path = "../github/shim.rs"]
 mod shim;
+mod shipped;
 mod shop;
 mod stages;
 #[path = "../support/mod.rs"]
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
     for (name, run) in faults::trials() {
         trials.push(trial(name, &cluster, assets.core(), shared(run)));
     }
-    for (name, run) in presence::TRIALS {
+    for (name, run) in presence::TRIALS.iter().chain(shipped::TRIALS) {
         trials.push(trial(name, &cluster, assets.core(), shared(run)));
     }
     for (name, run) in flux::TRIALS {

@@ -89,13 +89,23 @@ impl Plane {
                 let rights = std::fs::read_to_string(base.join(file)).map_err(|e| e.to_string())?;
                 self.kubectl.apply(None, &rights)?;
             }
-            let token = self
-                .kubectl
-                .run(&["create", "token", "kubemend", "-n", "kubemend"])?;
-            write(&file, &self.config().replace(TOKEN, token.trim()))?;
+            self.account("kubemend", "kubemend", &file)?;
             *made = true;
         }
         Ok(file)
+    }
+
+    /// A kubeconfig of a service account.
+    pub fn reader_as(&self, namespace: &str, account: &str) -> Result<PathBuf, String> {
+        let file = self.file(&format!("{account}.yaml"));
+        self.account(namespace, account, &file)?;
+        Ok(file)
+    }
+
+    fn account(&self, namespace: &str, account: &str, file: &Path) -> Result<(), String> {
+        let token = ["create", "token", account, "-n", namespace];
+        let token = self.kubectl.run(&token)?;
+        write(file, &self.config().replace(TOKEN, token.trim()))
     }
 
     /// The end of every log.

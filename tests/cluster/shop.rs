@@ -155,7 +155,8 @@ impl<'p> Shop<'p> {
         self.fixed(&["--live", "--kubeconfig", path(&reader)?])
     }
 
-    fn fixed(&self, cluster: &[&str]) -> Result<Vec<Value>, String> {
+    /// `kubemend fix` on a cluster; what it says of this shop.
+    pub fn fixed(&self, cluster: &[&str]) -> Result<Vec<Value>, String> {
         let later = Timestamp::now() + SignedDuration::from_mins(5);
         let output = Command::new(PROGRAM)
             .args(["fix", "--output", "json", "--namespace", &self.namespace])
