@@ -32,9 +32,11 @@ mod git_server;
 #[path = "../github/hook.rs"]
 mod hook;
 mod kubectl;
+mod kubelet;
 mod plane;
 mod presence;
 mod process;
+mod registry;
 #[allow(dead_code, reason = "shared with the tests of the server")]
 #[path = "../integration/serve_stub.rs"]
 mod serve_stub;
