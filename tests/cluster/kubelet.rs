@@ -105,7 +105,11 @@ impl Kubelets {
     /// What the pod needs from the cluster.
     async fn find(&self, namespace: &str, pod: &Object) -> Found {
         let mut found = Found::new();
-        for (kind, name) in named(pod) {
+        let named: BTreeSet<(&'static str, String)> = references(pod)
+            .iter()
+            .map(|r| (r.kind, r.name.to_owned()))
+            .collect();
+        for (kind, name) in named {
             let keys = match kind {
                 "ConfigMap" => {
                     let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
@@ -170,11 +174,11 @@ fn now() -> String {
 }
 
 /// A reference of a pod to a ConfigMap or Secret.
-struct Reference<'p> {
-    kind: &'static str,
-    name: &'p str,
-    keys: Vec<&'p str>,
-    is_optional: bool,
+pub struct Reference<'p> {
+    pub kind: &'static str,
+    pub name: &'p str,
+    pub keys: Vec<&'p str>,
+    pub is_optional: bool,
 }
 
 impl<'p> Reference<'p> {
@@ -244,17 +248,22 @@ fn of_volume(volume: &Value) -> Vec<Reference<'_>> {
 }
 
 fn volumes(pod: &Object) -> &[Value] {
-    pod.list("spec.volumes")
+    pod.pod_spec().map_or(&[], |spec| list(spec, "volumes"))
 }
 
-fn named(pod: &Object) -> BTreeSet<(&'static str, String)> {
-    let inside = pod.containers();
-    let inside = inside.iter().flat_map(of_environment);
-    let mounted = volumes(pod).iter().flat_map(of_volume);
-    let pull = pod.list("spec.imagePullSecrets").iter();
-    let pull = pull.filter_map(|s| Reference::of("Secret", "name", s));
-    let all = inside.chain(mounted).chain(pull);
-    all.map(|r| (r.kind, r.name.to_owned())).collect()
+/// The ConfigMaps and Secrets that a pod, or what makes pods, names.
+pub fn references(of: &Object) -> Vec<Reference<'_>> {
+    let containers = of.containers();
+    let mut all: Vec<Reference<'_>> = containers.iter().flat_map(of_environment).collect();
+    all.extend(volumes(of).iter().flat_map(of_volume));
+    let pull = of
+        .pod_spec()
+        .map_or(&[][..], |s| list(s, "imagePullSecrets"));
+    all.extend(
+        pull.iter()
+            .filter_map(|s| Reference::of("Secret", "name", s)),
+    );
+    all
 }
 
 /// What a kubelet says of a pod.

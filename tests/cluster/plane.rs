@@ -16,7 +16,7 @@ use crate::kubectl::{Kubectl, PATIENCE};
 use crate::kubelet::Kubelets;
 use crate::process::Process;
 use crate::registry::Registry;
-use crate::{engines, shop, stages};
+use crate::{disks, engines, shop, stages};
 
 /// Pause between two questions to a health endpoint.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -267,6 +267,7 @@ impl Plane {
             let config = config.map_err(|e| e.to_string())?;
             kube::Client::try_from(config).map_err(|e| e.to_string())
         })?;
+        self.runtime.spawn(disks::run(client.clone()));
         let kubelets = Kubelets::new(client, Arc::clone(&self.registry));
         self.runtime.spawn(kubelets.run());
         Ok(())

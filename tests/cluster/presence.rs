@@ -41,7 +41,7 @@ pub const TRIALS: &[(&str, Run)] = &[
 ];
 
 /// The definition as it is shipped, and as the server took it.
-fn define(plane: &Plane) -> Result<(), String> {
+pub fn define(plane: &Plane) -> Result<(), String> {
     let file =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/chart/crds/remediations.yaml");
     let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;

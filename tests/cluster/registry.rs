@@ -25,7 +25,7 @@ use serde_json::Value;
 pub const USES: &str = "test.kubemend.dev/uses-mebibytes";
 const RULED: &str = "registry.example.com/";
 /// What a probe may be.
-pub const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
+const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
 
 /// All images that are known from workloads.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,11 @@ pub struct Program {
 }
 
 impl Registry {
+    /// Takes over all that another one knows.
+    pub fn add(&mut self, other: &Self) {
+        self.images.extend(other.images.clone());
+    }
+
     /// Takes over what a workload says that is well, and what it says is right.
     pub fn learn(&mut self, workload: &Object) {
         let Some(spec) = workload.pod_spec() else {
