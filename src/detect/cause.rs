@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::finding::{Class, Finding, MAX_PODS};
+use crate::finding::{Class, Finding, MAX_PODS, Severity};
 use crate::object::ObjectRef;
 
 /// States that follow from something more specific, where that is known.
@@ -111,6 +111,8 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
     let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
     let waits = |f: &Finding| f.reason == "DependencyNotReady";
     let deeper = !ABOUT_OTHERS.contains(&cause.class) || (waits(effect) && !waits(cause));
+    // what is only worth a look holds nothing up
+    let deeper = deeper && cause.severity > Severity::Low;
     ABOUT_OTHERS.contains(&effect.class) && names_it && deeper
 }
 
@@ -130,7 +132,6 @@ fn rank(class: Class) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Severity;
 
     fn finding(class: Class, name: &str, container: Option<&str>) -> Finding {
         let object = ObjectRef::new("apps/v1", "Deployment", Some("shop"), name);
@@ -244,6 +245,9 @@ mod tests {
         );
         assert_eq!(classes(vec![cause.clone(), app.clone()]).len(), 2);
         app.related.push(cause.object.clone());
+        let mut hint = cause.clone();
+        hint.severity = Severity::Low;
+        assert_eq!(classes(vec![hint, app.clone()]).len(), 2, "a hint");
         assert_eq!(classes(vec![cause, app]), [Class::OOMKilled]);
     }
 }

@@ -21,6 +21,7 @@ pub mod network;
 pub mod probe;
 pub mod resources;
 pub mod scheduling;
+pub mod stale;
 pub mod storage;
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,8 @@ pub struct Play {
 /// Every play, grouped by module; within a class the first that answers wins.
 pub const PLAYBOOK: &[&[Play]] = &[
     manifest::PLAYS,
+    // before anything is concluded from pods that run another template
+    stale::PLAYS,
     last_good::PLAYS,
     config::PLAYS,
     // a volume that two nodes want is told apart before a volume that cannot be mounted
@@ -65,5 +68,21 @@ pub fn answer(case: &Case<'_>) -> Option<(&'static Play, Answer)> {
         .iter()
         .flat_map(|plays| plays.iter())
         .filter(|play| play.classes.contains(&case.finding.class))
-        .find_map(|play| (play.run)(case).map(|answer| (play, answer)))
+        .find_map(|play| (play.run)(case).map(|answer| (play, told(case, answer))))
+}
+
+/// The answer, with what people have to do after the merge of any change.
+fn told(case: &Case<'_>, mut answer: Answer) -> Answer {
+    let options = match &mut answer {
+        Answer::Fix(fix) => vec![fix],
+        Answer::Ask(question) => {
+            let options = question.options.iter_mut();
+            options.filter_map(|o| o.proposal.as_mut()).collect()
+        }
+        Answer::Refuse(_) => Vec::new(),
+    };
+    for proposal in options {
+        proposal.after_merge.extend(stale::after_merge(case));
+    }
+    answer
 }

@@ -277,7 +277,9 @@ fn stateful_set(observed: &Observed<'_>) -> Rollout {
     }
     let ready = workload.int("status.readyReplicas").unwrap_or(0);
     if ready < wanted {
-        return progress(ready, wanted, "replicas are ready");
+        // also where it went back to the revision that it had before the broken one
+        return blocked(observed, update)
+            .unwrap_or_else(|| progress(ready, wanted, "replicas are ready"));
     }
     if !settled && partition == 0 {
         return Rollout::Progressing("the new revision is not the current one yet".to_owned());

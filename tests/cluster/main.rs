@@ -2,7 +2,8 @@
 //! `tools/control-plane/build`, with simulated kubelets, on loopback. What is not built is reported
 //! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux,argo`.
 //!
-//! `cargo test --test cluster -- serve [flux] [argo]` starts a cluster for a look by hand.
+//! `cargo test --test cluster -- serve [flux] [argo]` starts a cluster for a look by hand;
+//! `cargo test --test cluster -- plant [argo] [--seed N] [--plants N]` plants faults and prints what became of them.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -22,6 +23,7 @@ mod assets;
 #[path = "../github/child.rs"]
 mod child;
 mod delivered;
+mod disks;
 mod engines;
 mod faults;
 mod flux;
@@ -33,9 +35,12 @@ mod git_server;
 mod hook;
 mod kills;
 mod kubectl;
+mod kubelet;
 mod plane;
+mod plant;
 mod presence;
 mod process;
+mod registry;
 #[allow(dead_code, reason = "shared with the tests of the server")]
 #[path = "../integration/serve_stub.rs"]
 mod serve_stub;
@@ -46,6 +51,7 @@ mod server;
 mod shim;
 mod shipped;
 mod shop;
+mod stage;
 mod stages;
 #[path = "../support/mod.rs"]
 mod support;
@@ -59,9 +65,11 @@ mod whole;
 use plane::{Extras, Plane};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("serve") {
-        return serve(&words.collect::<Vec<_>>());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((mode, rest)) if mode == "serve" => return serve(rest),
+        Some((mode, rest)) if mode == "plant" => return plant(rest),
+        _ => {}
     }
     let arguments = Arguments::from_args();
     let assets = Assets::find();
@@ -86,11 +94,15 @@ fn main() -> ExitCode {
     }
     for (name, engine, run) in whole::TRIALS {
         let there = match engine {
-            whole::Engine::Flux => assets.flux(),
-            whole::Engine::Argo => assets.argo(),
+            stage::Engine::Flux => assets.flux(),
+            stage::Engine::Argo => assets.argo(),
         };
-        let there = there.and_then(|()| whole::assets().map(drop));
+        let there = there.and_then(|()| stage::assets().map(drop));
         let run = |plane: &Plane| run(plane, *engine);
+        trials.push(trial(name, &cluster, there, shared(run)));
+    }
+    for (name, run) in plant::TRIALS {
+        let there = assets.flux().and_then(|()| stage::assets().map(drop));
         trials.push(trial(name, &cluster, there, shared(run)));
     }
     for (name, run) in argo::TRIALS {
@@ -239,6 +251,28 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+}
+
+/// Plants faults and prints what became of them.
+fn plant(words: &[String]) -> ExitCode {
+    let run = || {
+        let wish = plant::Wish::parse(words)?;
+        let extras = Extras {
+            flux: wish.engine == stage::Engine::Flux,
+            argo: wish.engine == stage::Engine::Argo,
+        };
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let plane = Assets::find().start(folder.path(), extras)?;
+        plant::command(&plane, &wish)
+    };
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            println!("{e}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A cluster for people: runs until Enter is pressed or input ends.

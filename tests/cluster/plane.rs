@@ -5,15 +5,18 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use crate::faults::has_condition;
 use crate::kubectl::{Kubectl, PATIENCE};
+use crate::kubelet::Kubelets;
 use crate::process::Process;
-use crate::{engines, shop, stages};
+use crate::registry::Registry;
+use crate::{disks, engines, shop, stages};
 
 /// Pause between two questions to a health endpoint.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -36,6 +39,8 @@ pub struct Plane {
     processes: Mutex<Vec<Process>>,
     /// Whether the reader's kubeconfig is there.
     reader: Mutex<bool>,
+    /// What the simulated kubelets can run.
+    pub registry: Arc<RwLock<Registry>>,
     runtime: tokio::runtime::Runtime,
     http: reqwest::Client,
     bin: PathBuf,
@@ -59,6 +64,7 @@ impl Plane {
             server: format!("https://127.0.0.1:{api}"),
             processes: Mutex::default(),
             reader: Mutex::default(),
+            registry: Arc::default(),
             runtime: runtime()?,
             http: client()?,
             bin: bin.to_owned(),
@@ -237,8 +243,7 @@ impl Plane {
             "--leader-elect=false",
         ]);
         self.spawn("kube-scheduler", &command)?;
-        let all = stages::of_nodes() + &stages::of_pods();
-        write(&self.file("stages.yaml"), &all)?;
+        write(&self.file("stages.yaml"), &stages::of_nodes())?;
         let mut command = self.program("kwok");
         command.args([
             &config,
@@ -257,9 +262,24 @@ impl Plane {
         self.ready(&format!("https://127.0.0.1:{controllers}/healthz"))?;
         self.ready(&format!("https://127.0.0.1:{scheduler}/readyz"))?;
         self.ready(&format!("{}/healthz", url(kwok)))?;
+        self.start_kubelets()?;
         let is_ready = |node: &serde_json::Value| has_condition(node, "Ready", "True");
         self.kubectl
             .wait("default", "nodes", "a node is ready", is_ready)?;
+        Ok(())
+    }
+
+    fn start_kubelets(&self) -> Result<(), String> {
+        let client = self.runtime.block_on(async {
+            let config = Kubeconfig::read_from(&self.kubectl.config).map_err(|e| e.to_string())?;
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(config, &options).await;
+            let config = config.map_err(|e| e.to_string())?;
+            kube::Client::try_from(config).map_err(|e| e.to_string())
+        })?;
+        self.runtime.spawn(disks::run(client.clone()));
+        let kubelets = Kubelets::new(client, Arc::clone(&self.registry));
+        self.runtime.spawn(kubelets.run());
         Ok(())
     }
 

@@ -48,7 +48,10 @@ fn follow(plane: &Plane) -> Result<(), String> {
     plant("1.4.2", "1.4.13")?;
     until(&|_| shows("CrashLoopBackOff"))?;
     plane.restart_api_server()?;
-    plant("name: web-settings", "name: web-setings")?;
+    plant(
+        "            name: web-settings",
+        "            name: web-setings",
+    )?;
     until(&|_| shows("CreateContainerConfigError") && !shows("CrashLoopBackOff"))?;
     plane.restart_api_server()?;
     plant("1.4.2", "1.4.2")?;

@@ -135,6 +135,7 @@ patterns! {
     YAML_LINE = r"yaml: line (\d+)";
     UNKNOWN = r#"unknown field "([^"]+)""#;
     NOT_DECLARED = r"\.?([A-Za-z][\w.\[\]=\x22/-]*): field not declared in schema";
+    EXPECTED = r#"\.([A-Za-z][\w.\[\]=,"/-]*): expected [^,:]+, got "#;
     GO_FIELD = r"Go struct field ([\w.]+) of type ([\w.\[\]*]+)";
     FIELD_VALUE = r#"\b((?:metadata|spec|data|rules|roleRef|subjects|webhooks|parameters)[\w.\[\]"/=-]*): (Invalid value|Required value|Unsupported value|Forbidden|Duplicate value|Too long|Not found|Too many)"#;
     RENDERS_NOT = r"(?i)(accumulating|kustomize build|helm (?:lint|template)|execution error at|executing )";
@@ -203,6 +204,9 @@ fn fault(line: &str, c: &mut Complaint) {
         c.field = join(c.field.take(), text(&m, 1));
     } else if let Some(m) = NOT_DECLARED.captures(line) {
         c.problem = Problem::UnknownField;
+        c.field = text(&m, 1);
+    } else if let Some(m) = EXPECTED.captures(line) {
+        c.problem = Problem::WrongType;
         c.field = text(&m, 1);
     } else if let Some(m) = GO_FIELD.captures(line) {
         let field = text(&m, 1);

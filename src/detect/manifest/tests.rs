@@ -98,6 +98,20 @@ fn every_message_names_kind_and_fault() {
             "spec.replica",
         ),
         (
+            "Deployment/shop/till dry-run failed: failed to create typed patch object (shop/till; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string",
+            WrongType,
+            "Deployment",
+            "till",
+            "spec.replicas",
+        ),
+        (
+            r#"Deployment/shop/till dry-run failed: failed to create typed patch object (shop/till; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="till"].ports[containerPort="8O",protocol="TCP"].containerPort: expected numeric (int or float), got string"#,
+            WrongType,
+            "Deployment",
+            "till",
+            r#"spec.template.spec.containers[name="till"].ports[containerPort="8O",protocol="TCP"].containerPort"#,
+        ),
+        (
             r#"error validating "till.yaml": error validating data: ValidationError(Deployment.spec.template): unknown field "specs" in io.k8s.api.core.v1.PodTemplateSpec"#,
             UnknownField,
             "Deployment",

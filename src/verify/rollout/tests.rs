@@ -183,6 +183,20 @@ fn an_ordered_stateful_set_is_blocked_by_its_broken_pod() {
 }
 
 #[test]
+fn a_broken_pod_blocks_the_way_back_to_the_revision_before_it() {
+    let pods = vec![
+        revision("db-0", "new", true, ""),
+        revision("db-1", "broken", false, ""),
+    ];
+    // the revision before is the current one again, so nothing seems to be left to update
+    let status = "currentRevision: new, readyReplicas: 1";
+    assert_eq!(
+        stateful("", status, pods),
+        Rollout::Waiting(Wait::BrokenPodBlocks)
+    );
+}
+
+#[test]
 fn a_stateful_set_is_done_with_or_without_the_count() {
     let pods = || {
         vec![

@@ -165,7 +165,11 @@ fn is_fresh(case: &Case<'_>, commit: Option<Timestamp>, changed: Option<Timestam
     late || commit.as_second().saturating_add(172_800) >= changed.as_second()
 }
 
-fn current_set<'c>(case: &Case<'c>, live: &Object) -> Option<&'c Object> {
+/// The ReplicaSet of the newest revision.
+pub(in crate::propose::playbook) fn current_set<'c>(
+    case: &Case<'c>,
+    live: &Object,
+) -> Option<&'c Object> {
     let sets = case.snapshot.children(live).into_iter();
     sets.filter(|o| o.kind() == "ReplicaSet").max_by_key(|o| {
         o.annotation("deployment.kubernetes.io/revision")

@@ -98,7 +98,7 @@ pub(super) fn repair(issue: &Issue, object: &Object, case: &Case<'_>) -> Repair 
             issue,
             Code::MissingValue,
             "the value cannot be read as the demanded type",
-            Vec::new(),
+            before(issue, object, case).into_iter().collect(),
         ),
         IssueKind::BadEnum {
             nearest: Some(value),
@@ -172,6 +172,23 @@ fn identity(issue: &Issue, object: &Object) -> Repair {
         why,
         vec![option(title, Vec::new())],
     )
+}
+
+/// The last value of the demanded type that Git had. Whoever replaced it may have meant another one.
+fn before(issue: &Issue, object: &Object, case: &Case<'_>) -> Option<Choosable> {
+    let shape = schema::shape_at(object, &issue.path)?;
+    let path = issue.path.by_name(&object.value);
+    let mut earlier = case.earlier_of(&case.finding.object).into_iter();
+    let (value, commit) = earlier.find_map(|e| {
+        let value = path.get(&e.object.value)?;
+        schema::fits(value, &shape).then_some((value, &e.replaced_by))
+    })?;
+    let id: String = commit.id.chars().take(10).collect();
+    let why = format!("Git had it before commit {id} ({})", commit.subject);
+    Some(option(
+        format!("Put {} back to {}: {why}", issue.path, short(value)),
+        set(&issue.path, value, why),
+    ))
 }
 
 /// A mistyped key: the same value under the right one.

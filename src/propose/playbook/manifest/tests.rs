@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::case::{Commit, Earlier};
 use crate::finding::Finding;
 use crate::object::ObjectRef;
 use crate::snapshot::Snapshot;
@@ -33,6 +34,53 @@ fn answer_all(all: &[Desired], class: Class, field: &str) -> Option<Answer> {
         .iter()
         .filter(|p| p.classes.contains(&class))
         .find_map(|p| (p.run)(&case))
+}
+
+#[test]
+fn a_number_that_is_none_may_go_back_to_what_git_had() {
+    let yaml = |replicas: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: till, namespace: shop}}, spec: {{replicas: {replicas}, selector: {{matchLabels: {{app: till}}}}, template: {{metadata: {{labels: {{app: till}}}}, spec: {{containers: [{{name: till, image: 'till:3'}}]}}}}}}}}"
+        )
+    };
+    let (now, before) = (desired(&yaml("O2")), desired(&yaml("2")));
+    let finding = Finding::new(
+        Class::InvalidManifest,
+        Severity::High,
+        now.object.reference(),
+        "refused",
+    );
+    let earlier = Earlier {
+        replaced_by: Commit {
+            id: "c0ffee0000".to_owned(),
+            author: String::new(),
+            time: None,
+            subject: "scale the till".to_owned(),
+        },
+        object: before.object,
+    };
+    let case = Case {
+        finding: &finding,
+        others: &[],
+        snapshot: &Snapshot::default(),
+        desired: &[now],
+        earlier: &[earlier],
+        report: None,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        said: &crate::case::NOTHING_SAID,
+    };
+    let question = question(run(&case).unwrap());
+    assert_eq!(question.code, Code::MissingValue);
+    let [option] = &question.options[..] else {
+        panic!("{question:#?}");
+    };
+    assert!(
+        option
+            .title
+            .contains("before commit c0ffee0000 (scale the till)")
+    );
+    let edits = fix(Answer::Fix(option.proposal.clone().unwrap()));
+    assert_eq!(edits, ["spec.replicas = 2"]);
 }
 
 fn answer(yaml: &str) -> Answer {
