@@ -18,7 +18,8 @@ use crate::finding::Severity;
 use crate::forge::Actor;
 use crate::forge::dashboard::{Dashboard, render};
 use crate::forge::decide::{Observed, Query, Topic, Wanted, WantedEnding, Why};
-use crate::forge::marker::ClosedBecause;
+use crate::forge::marker::{ClosedBecause, Marker};
+use crate::forge::reporters::Reporter;
 use crate::forge::ticks::ticked;
 
 mod bodies;
@@ -191,9 +192,35 @@ fn hundreds_of_payloads_lose_their_powers_wherever_they_stand() {
     assert!(payloads >= 300, "{payloads}");
 }
 
+/// What two clusters and the manifests alone report; one of them would mend it in another way.
+fn in_clusters(name: &str) -> Marker {
+    let at = |text: &str| text.parse().ok();
+    let reporter = |scope: String, objects| Reporter {
+        scope,
+        objects,
+        since: at("2026-11-24T12:00:00Z"),
+        ..Reporter::default()
+    };
+    Marker {
+        reporters: vec![
+            Reporter {
+                scope: "manifests".to_owned(),
+                ..Reporter::default()
+            },
+            reporter("cluster prod".to_owned(), 1),
+            Reporter {
+                instead: format!("fix(k8s): raise it further for {name}"),
+                ..reporter(format!("cluster {name}"), 12)
+            },
+        ],
+        ..Marker::default()
+    }
+}
+
 /// Every body that holds foreign text.
 fn bodies(text: &str) -> Vec<(&'static str, String)> {
     let controls = forge::Controls {
+        clusters: clusters::list(&in_clusters(text), Timestamp::UNIX_EPOCH),
         workflow_token: true,
         also: vec![text.to_owned()],
         replaces: None,
@@ -493,6 +520,7 @@ fn texts_are_complete() {
 fn controls_are_shown() {
     let body = "**x is broken**\n";
     let all = forge::Controls {
+        clusters: clusters::list(&in_clusters("eu-west"), Timestamp::UNIX_EPOCH),
         workflow_token: true,
         also: vec!["Deployment shop/web: image not found".to_owned(); 25],
         replaces: Some(12),

@@ -117,6 +117,8 @@ impl Shop {
             applied_at: None,
             was_failing: &self.was_failing,
             is_revert: self.is_revert,
+            is_anywhere: false,
+            also: &[],
         };
         let changed =
             |_: &str, _: &str| Some(self.changed.iter().map(|f| (*f).to_owned()).collect());
