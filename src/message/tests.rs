@@ -21,6 +21,8 @@ use crate::forge::decide::{Observed, Query, Topic, Wanted, WantedEnding, Why};
 use crate::forge::marker::{ClosedBecause, Marker};
 use crate::forge::reporters::Reporter;
 use crate::forge::ticks::ticked;
+use crate::verify::machine::{Memory, State, Timing, Verdict};
+use crate::verify::together::{Jury, Trial};
 
 mod bodies;
 mod commits;
@@ -262,9 +264,34 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         "revert",
         forge::with_marker(&revert::body(12, text, None, files), MARKER),
     ));
+    all.push(("rollout", forge::with_marker(&rollout_of(text), MARKER)));
     all.push(("answer", forge::with_marker(&answer_with(text), MARKER)));
     all.extend(lists(text, query));
     all
+}
+
+/// The rollout in two clusters.
+fn rollout_of(text: &str) -> String {
+    let scopes = [format!("cluster {text}"), "cluster b".to_owned()];
+    let memory = |verdict| Memory {
+        verdict: Some(verdict),
+        ..Memory::default()
+    };
+    let bad = memory(Verdict::Regressed(text.to_owned()));
+    let trials = [
+        Trial::new(&scopes[0], &bad, text),
+        Trial::new(&scopes[1], &memory(Verdict::Verified), text),
+    ];
+    let jury = Jury::of(scopes.iter().map(String::as_str));
+    rollout::comment(&rollout::Told {
+        commit: text,
+        state: &State::Merged,
+        evidence: &[("Applied", text.to_owned())],
+        timing: &Timing::default(),
+        revert: rollout::Revert::Refused(text),
+        is_revert: false,
+        clusters: Some((&jury, &trials)),
+    })
 }
 
 /// What commands are answered with.
@@ -324,7 +351,9 @@ fn lists(text: &str, query: Query) -> Vec<(&'static str, String)> {
         problems: vec![text.to_owned()],
         ..Analysis::default()
     };
+    let scope = format!("cluster {text}");
     let dashboard = Dashboard {
+        scope: &scope,
         wanted: &analysis.wanted,
         actions: &[],
         observed: &Observed::default(),

@@ -297,6 +297,29 @@ async fn a_list_that_was_written_by_hand_counts_for_nothing() {
     assert_eq!(listed(&a, number), ["b"]);
 }
 
+/// One of them keeps the dashboard, as long as it lives.
+#[tokio::test]
+async fn the_dashboard_is_not_written_in_turns() {
+    let (mut a, mut b) = two().await;
+    a.rules.dashboard = true;
+    b.rules.dashboard = true;
+    a.clean().await;
+    b.clean().await;
+    quiet(&[&a, &b, &a, &b]).await;
+    let text = || {
+        let mut issues = a.github.issues().into_iter();
+        let dashboard = issues.find(|i| i.title == "kubemend dashboard");
+        dashboard.unwrap().body
+    };
+    assert!(text().contains("Findings are those of cluster `a`."));
+    a.hours(11);
+    b.idle().await;
+    a.hours(2);
+    b.clean().await;
+    assert!(text().contains("Findings are those of cluster `b`."));
+    quiet(&[&a, &b]).await;
+}
+
 // ---- two at the same time
 
 /// A pass of `one`, with a whole pass of `other` before its `at`th request. `None`: it has fewer.
