@@ -21,8 +21,9 @@ use crate::open::{self, Trials};
 use crate::phase::Phase;
 use crate::remediation::{self, Course, Survey};
 use crate::tally::Tally;
-use crate::verify::machine::{Memory, State};
+use crate::verify::machine::{Memory, State, Verdict};
 use crate::verify::sight::{Merged, Sight};
+use crate::verify::together::{Jury, Trial};
 
 /// What one pass works with.
 #[derive(Clone, Copy)]
@@ -57,6 +58,8 @@ pub enum Look {
     Seen(Box<Sight>),
     /// Nothing: the pods of these namespaces were not read.
     Blind(BTreeSet<String>),
+    /// Nothing: no cluster reported it, and this one does not apply it.
+    Elsewhere,
 }
 
 /// A merged fix after a look at it.
@@ -76,6 +79,17 @@ pub struct Trialed {
     pub state: State,
     /// What is remembered for the next look.
     pub memory: Memory,
+    /// Who gives the verdict.
+    pub jury: Jury,
+    /// What each cluster saw, this one included.
+    pub trials: Vec<Trial>,
+}
+
+impl Trialed {
+    /// The verdict of all clusters together.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.jury.verdict(&self.trials)
+    }
 }
 
 /// The run read another commit than the base branch's head: what it found, and what it did not find

@@ -11,6 +11,7 @@ pub mod dashboard;
 pub mod decide;
 pub mod identity;
 pub mod marker;
+pub mod reporters;
 pub mod rollback;
 pub mod ticks;
 pub mod wanted;

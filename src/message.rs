@@ -12,6 +12,7 @@ use crate::propose::{Claim, Source};
 
 mod after;
 pub mod answer;
+pub mod clusters;
 pub mod commit;
 pub mod forge;
 mod invariants;

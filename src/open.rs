@@ -13,6 +13,7 @@ use crate::forge::decide::{Action, Observed};
 use crate::github::Error;
 
 mod branch;
+mod clusters;
 mod dashboard;
 mod ends;
 mod notices;
@@ -21,6 +22,7 @@ mod onboard;
 mod pulls;
 mod questions;
 mod revert;
+mod rollout;
 mod trailers;
 mod trials;
 mod writer;

@@ -7,7 +7,6 @@
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::finding::Severity;
 use crate::object::ObjectRef;
@@ -193,10 +192,6 @@ pub struct Verdict {
     /// Since when it is so.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
-    /// What is remembered between two looks; of no meaning to others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "anything")]
-    pub memory: Option<Value>,
 }
 
 /// A standard condition.
@@ -219,11 +214,6 @@ pub struct Condition {
     /// The generation of the spec that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-}
-
-/// An object of any form, kept as it is.
-fn anything(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true})
 }
 
 fn is_zero(n: &u32) -> bool {

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod revision;
 pub mod rollout;
 pub mod sight;
+pub mod together;
 
 /// How far a commit got through a GitOps engine.
 #[derive(Debug, Clone, PartialEq, Eq)]

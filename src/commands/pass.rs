@@ -126,6 +126,10 @@ impl Pass {
 
     /// A look at a merged fix, after a run.
     pub(super) fn look(&self, merged: &Merged<'_>, analysis: &Analysis) -> Look {
+        let applies = || self.with_world(analysis, |world| sight::applies(merged, world));
+        if merged.is_anywhere && !applies() {
+            return Look::Elsewhere;
+        }
         let wanted = sight::namespaces(merged);
         let read = self.whole.as_ref();
         if read.is_some_and(|read| wanted.is_subset(read)) {
@@ -154,12 +158,14 @@ impl Pass {
                 commit: "",
                 at: self.now,
                 key: &wanted.key,
+                also: &[],
                 object: object.as_deref().unwrap_or_default(),
                 class: wanted.class,
                 expects: &fix.expects,
                 applied_at: None,
                 was_failing: &[],
                 is_revert: false,
+                is_anywhere: false,
             };
             Some(self.with_world(analysis, |world| sight::baseline(&merged, world)))
         };

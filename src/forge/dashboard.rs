@@ -10,6 +10,7 @@ use crate::config::Rules;
 use crate::config::rules::QuietHours;
 use crate::finding::{Finding, Severity};
 use crate::forge::decide::{Action, Fix, Observed, Wanted, WantedEnding, Why};
+use crate::forge::reporters::cluster;
 use crate::forge::{Pull, PullState};
 use crate::message::forge::minute;
 use crate::message::{code, prose};
@@ -26,6 +27,8 @@ const MAX_SECTION: usize = 5_500;
 /// Everything that the dashboard shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Dashboard<'a> {
+    /// Which run looked (see `cycle::Analysis::scope`).
+    pub scope: &'a str,
     /// What the run wants.
     pub wanted: &'a [Wanted],
     /// What was decided.
@@ -100,6 +103,10 @@ fn head(out: &mut String, dashboard: &Dashboard<'_>) {
         env!("CARGO_PKG_VERSION"),
         minute(dashboard.now)
     );
+    if let Some(name) = cluster(dashboard.scope) {
+        let name = code(name);
+        let _ = writeln!(out, "Findings are those of cluster {name}.\n");
+    }
     if let Some(paused) = &dashboard.observed.paused {
         let _ = writeln!(
             out,

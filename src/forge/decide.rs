@@ -17,9 +17,11 @@ use crate::object::ObjectRef;
 use crate::verify::expect::Expected;
 use crate::verify::machine::Baseline;
 
+pub(crate) use clusters::{speaks, word};
 pub(crate) use fixes::labels_missing;
 pub(crate) use view::has_label;
 
+mod clusters;
 mod fixes;
 mod gates;
 mod healthy;
@@ -361,6 +363,18 @@ pub enum Action {
         fingerprint: String,
         /// Whose pull request; `None`: the one that this pass opens for the same target.
         number: Option<u64>,
+    },
+    /// List this run among those that report what a pull request mends, or give its word again.
+    Enlist {
+        /// For which finding.
+        fingerprint: String,
+        /// Which pull request.
+        number: u64,
+    },
+    /// Leave that list: this run sees the cause no more, and others do.
+    Part {
+        /// Which pull request.
+        number: u64,
     },
     /// Open or bring up to date the issue of a question.
     Ask {

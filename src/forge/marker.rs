@@ -18,8 +18,9 @@ use sha2::Sha256;
 
 use crate::finding::Class;
 use crate::forge::identity;
+use crate::forge::reporters::{self, Reporter};
 use crate::verify::expect::Expected;
-use crate::verify::machine::{Baseline, Memory};
+use crate::verify::together::Trial;
 
 /// How every marker begins; a version, white space and the data follow.
 const OPENING: &str = "<!--";
@@ -52,8 +53,10 @@ pub struct Marker {
     pub key: String,
     /// The finding where it is mended; empty for questions and the dashboard.
     pub fingerprint: String,
-    /// Which runs report it: `manifests`, or `cluster` and its name.
+    /// Which runs opened it: `manifests`, or `cluster` and its name.
     pub scope: String,
+    /// The runs that report it, those that came first at the front.
+    pub reporters: Vec<Reporter>,
     /// What is written (see `identity::target_key`).
     pub target: String,
     /// What a close says no to (see `identity::change_key`).
@@ -66,10 +69,8 @@ pub struct Marker {
     pub class: Option<Class>,
     /// What the cluster shall hold when the change is applied; empty where that is not known.
     pub expects: Vec<Expected>,
-    /// How the cluster was when the change was proposed; absent where no cluster was seen.
-    pub baseline: Option<Baseline>,
-    /// A comment about the rollout only: what is remembered between looks.
-    pub trial: Option<Memory>,
+    /// A comment about the rollout only: what each cluster remembers between looks.
+    pub trials: Vec<Trial>,
     /// kubemend's version.
     pub version: String,
     /// The base commit of the change.
@@ -437,6 +438,8 @@ fn bounded(marker: &Marker) -> Marker {
     for text in texts(&mut marker) {
         cut(text);
     }
+    marker.reporters.truncate(reporters::MOST);
+    marker.trials.truncate(reporters::MOST);
     for list in lists(&mut marker) {
         list.drain(..list.len().saturating_sub(MAX_ENTRIES));
         list.iter_mut().for_each(cut);
@@ -473,13 +476,21 @@ fn lists(marker: &mut Marker) -> [&mut Vec<String>; 5] {
     ]
 }
 
-/// Drops one entry; `false` when there is none. Half of what is expected would prove too much.
+/// Drops one entry; `false` when there is none. Half of what is expected would prove too much, half of
+/// what failed before would blame too much.
 fn shorten(marker: &mut Marker) -> bool {
-    if !marker.expects.is_empty() {
-        marker.expects.clear();
+    let mut baselines = marker.reporters.iter_mut().rev();
+    if baselines.any(|r| r.baseline.take().is_some()) {
         return true;
     }
-    if marker.baseline.take().is_some() {
+    let told = marker.trials.iter_mut().map(|t| &mut t.says);
+    let longest = told.max_by_key(|s| s.len());
+    if let Some(longest) = longest.filter(|s| !s.is_empty()) {
+        longest.clear();
+        return true;
+    }
+    if !marker.expects.is_empty() {
+        marker.expects.clear();
         return true;
     }
     for list in lists(marker) {

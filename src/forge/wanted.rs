@@ -60,7 +60,15 @@ fn course(run: &Run, ended: &Ended, snapshot: &Snapshot) -> Course {
         evidence: ended.evidence.clone(),
         location,
         uid: object.and_then(|o| o.uid()).map(str::to_owned),
+        objects: objects(&ended.finding),
     }
+}
+
+/// How many objects show it: a finding lists only some of its pods.
+fn objects(finding: &Finding) -> u32 {
+    let counted = finding.fact("podCount").and_then(|n| n.parse().ok());
+    let listed = || u32::try_from(finding.pods.len()).unwrap_or(u32::MAX);
+    counted.unwrap_or_else(listed).max(1)
 }
 
 /// Makes drafts of the fixes that the configuration's `rules` want as drafts.

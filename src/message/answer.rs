@@ -270,7 +270,7 @@ pub fn verified(seen: Option<&str>, verdict: Option<&str>, on_trial: bool) -> St
             "its pods are read for it from now on; the comment about the rollout follows with the next look.".to_owned()
         }
         (None, None) => {
-            "nothing is known that the cluster could be asked: it was merged more than a week ago, or what it should change was not recorded.".to_owned()
+            "nothing is known that the cluster could be asked: it was merged more than a week ago, what it should change was not recorded, or it was proposed without a cluster and nothing in this one applies it from this repository.".to_owned()
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::forge::marker::ClosedBecause;
 /// What a pull request gets below its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Controls {
+    /// Where it fails (see `message::clusters::list`).
+    pub clusters: String,
     /// Whether it is written with `GITHUB_TOKEN`, so that no workflow runs on it.
     pub workflow_token: bool,
     /// Summaries of other findings that it mends too.
@@ -25,6 +27,9 @@ pub struct Controls {
 /// hidden state is never cut.
 pub fn pull_body(body: &str, controls: &Controls, marker: &str) -> String {
     let mut below = String::new();
+    if !controls.clusters.is_empty() {
+        let _ = write!(below, "\n{}", controls.clusters);
+    }
     token_warning(&mut below, controls.workflow_token);
     also_mends(&mut below, &controls.also);
     hints(&mut below, &controls.hints);

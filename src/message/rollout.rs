@@ -3,7 +3,10 @@
 use jiff::SignedDuration;
 
 use super::markdown::{code, prose, row, shortened};
-use crate::verify::machine::{State, Timing, Verdict};
+use crate::forge::reporters::cluster;
+use crate::verify::Wait;
+use crate::verify::machine::{Memory, State, Timing, Verdict};
+use crate::verify::together::{Jury, Trial};
 
 /// The longest evidence that is shown in one cell.
 const MAX_CELL: usize = 500;
@@ -23,6 +26,8 @@ pub struct Told<'a> {
     pub revert: Revert<'a>,
     /// Whether this is the rollout of a revert.
     pub is_revert: bool,
+    /// Who is asked and what each says, where that is not this cluster alone.
+    pub clusters: Option<(&'a Jury, &'a [Trial])>,
 }
 
 /// What became of the pull request that takes a change back.
@@ -38,6 +43,9 @@ pub enum Revert<'a> {
 
 /// The comment, without its marker.
 pub fn comment(told: &Told<'_>) -> String {
+    if let Some((jury, trials)) = told.clusters {
+        return together(told, jury, trials);
+    }
     let mut out = format!("{}\n\n| | |\n|---|---|\n", headline(told));
     let merged = code(told.commit.get(..12).unwrap_or(told.commit));
     out.push_str(&row(&["Merged as".to_owned(), merged]));
@@ -49,11 +57,100 @@ pub fn comment(told: &Told<'_>) -> String {
     out
 }
 
+/// The comment where several clusters look, or none was asked: a row for each.
+fn together(told: &Told<'_>, jury: &Jury, trials: &[Trial]) -> String {
+    let members = jury.members(trials);
+    let of = |scope: &str| trials.iter().find(|t| t.scope == scope);
+    let verified = members.iter().filter(|m| of(m).is_some_and(is_verified));
+    let verdict = jury.verdict(trials);
+    let headline = match &verdict {
+        None => format!(
+            "**Merged**, and verified in {} of {} clusters.",
+            verified.count(),
+            members.len()
+        ),
+        Some(Verdict::Verified) => {
+            let clusters = match members.as_slice() {
+                [_] => "this cluster".to_owned(),
+                all => format!("all {} clusters", all.len()),
+            };
+            let what = if told.is_revert { "revert" } else { "change" };
+            format!(
+                "**Verified** in {clusters}. This {what} is applied, what failed is gone, and it stayed so for {:#}.",
+                told.timing.settle
+            )
+        }
+        Some(verdict) => {
+            let state = &State::Ended(verdict.clone());
+            headline(&Told {
+                state,
+                ..told.clone()
+            })
+        }
+    };
+    let merged = code(told.commit.get(..12).unwrap_or(told.commit));
+    let mut out = format!(
+        "{headline}\n\nMerged as {merged}.\n\n| cluster | where it stands | what it saw last |\n|---|---|---|\n"
+    );
+    for scope in &members {
+        let (stands, says) = match of(scope) {
+            Some(trial) => (stands(&trial.memory), prose(&trial.says)),
+            None => ("Nothing heard yet", String::new()),
+        };
+        let name = code(cluster(scope).unwrap_or(scope));
+        out.push_str(&row(&[name, stands.to_owned(), says]));
+    }
+    if *jury == Jury::Whoever {
+        out.push_str("\nIt was proposed without a cluster. Whoever applies it from this repository, by Argo CD or Flux, looks.\n");
+    }
+    let last = match &verdict {
+        Some(_) => LAST_LOOK.to_owned(),
+        None => format!(
+            "This comment follows the rollout. It ends as verified when each of these clusters found everything well in {} looks in a row over {:#}.",
+            told.timing.samples, told.timing.settle
+        ),
+    };
+    out.push_str(&format!("\n{last}\n"));
+    out
+}
+
+fn is_verified(trial: &Trial) -> bool {
+    trial.memory.verdict == Some(Verdict::Verified)
+}
+
+/// Where a cluster stands, from what it remembers.
+fn stands(memory: &Memory) -> &'static str {
+    match &memory.verdict {
+        Some(verdict) => title(&State::Ended(verdict.clone())),
+        None => match memory.state.as_str() {
+            "waiting" => title(&State::Waiting(Wait::ManualSync)),
+            "healing" => title(&State::Healing(String::new())),
+            "settling" => title(&State::Settling(0)),
+            _ => title(&State::Merged),
+        },
+    }
+}
+
+/// What a cluster saw, in one cell: why it stands where it does, and the evidence.
+pub(crate) fn says(state: &State, evidence: &[(&'static str, String)]) -> String {
+    let why = match state {
+        State::Ended(
+            Verdict::Regressed(why) | Verdict::ApplyFailed(why) | Verdict::Inconclusive(why),
+        ) => Some(why.clone()),
+        _ => None,
+    };
+    let shown = evidence
+        .iter()
+        .map(|(what, said)| format!("{what}: {said}"));
+    let all: Vec<String> = why.into_iter().chain(shown).collect();
+    all.join("; ")
+}
+
+const LAST_LOOK: &str = "These are facts of the cluster at the last look; no model judges them.";
+
 fn last_line(told: &Told<'_>) -> String {
     match told.state {
-        State::Ended(_) => {
-            "These are facts of the cluster at the last look; no model judges them.".to_owned()
-        }
+        State::Ended(_) => LAST_LOOK.to_owned(),
         _ => format!(
             "This comment follows the rollout. It ends as verified after {} looks in a row over {:#} that find everything well.",
             told.timing.samples, told.timing.settle
@@ -153,8 +250,6 @@ pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::Wait;
-
     #[test]
     fn the_comments_of_a_rollout() {
         let evidence = [
@@ -204,9 +299,56 @@ mod tests {
                 timing: &Timing::default(),
                 revert,
                 is_revert,
+                clusters: None,
             };
             format!("# {}\n{}", title(&state), comment(&told))
         });
         insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    fn trial(name: &str, state: &str, verdict: Option<Verdict>, says: &str) -> Trial {
+        let memory = Memory {
+            state: state.to_owned(),
+            verdict,
+            ..Memory::default()
+        };
+        Trial::new(&format!("cluster {name}"), &memory, says)
+    }
+
+    #[test]
+    fn the_comments_of_a_rollout_in_several_clusters() {
+        let evidence = [
+            ("Applied", "yes, revision 0123456789ab".to_owned()),
+            ("The failure", "still there: @bob | fixes #3".to_owned()),
+        ];
+        let why = || "pod web-1 crashes".to_owned();
+        let bad = || Some(Verdict::Regressed(why()));
+        let open = || Some(Verdict::Inconclusive(why()));
+        let good = || Some(Verdict::Verified);
+        let says = says(&State::Ended(Verdict::Regressed(why())), &evidence);
+        let a = |verdict| trial("a", "settling", verdict, &says);
+        let b = |verdict| trial("b", "healing", verdict, &says);
+        let listed = Jury::of(["manifests", "cluster a", "cluster b"]);
+        let all = [
+            (listed.clone(), vec![a(None)], Revert::None),
+            (listed.clone(), vec![a(good()), b(None)], Revert::None),
+            (listed.clone(), vec![a(good()), b(good())], Revert::None),
+            (listed.clone(), vec![a(None), b(bad())], Revert::Opened(12)),
+            (listed, vec![a(open()), b(good())], Revert::None),
+            (Jury::Whoever, vec![a(good())], Revert::None),
+            (Jury::Whoever, vec![a(good()), b(None)], Revert::None),
+        ];
+        let texts = all.map(|(jury, trials, revert)| {
+            comment(&Told {
+                commit: "0123456789abcdef0123456789abcdef01234567",
+                state: &State::Settling(2),
+                evidence: &evidence,
+                timing: &Timing::default(),
+                revert,
+                is_revert: false,
+                clusters: Some((&jury, &trials)),
+            })
+        });
+        insta::assert_snapshot!(texts.join("\n---\n\n"));
     }
 }

@@ -18,8 +18,11 @@ use crate::finding::Severity;
 use crate::forge::Actor;
 use crate::forge::dashboard::{Dashboard, render};
 use crate::forge::decide::{Observed, Query, Topic, Wanted, WantedEnding, Why};
-use crate::forge::marker::ClosedBecause;
+use crate::forge::marker::{ClosedBecause, Marker};
+use crate::forge::reporters::Reporter;
 use crate::forge::ticks::ticked;
+use crate::verify::machine::{Memory, State, Timing, Verdict};
+use crate::verify::together::{Jury, Trial};
 
 mod bodies;
 mod commits;
@@ -191,9 +194,35 @@ fn hundreds_of_payloads_lose_their_powers_wherever_they_stand() {
     assert!(payloads >= 300, "{payloads}");
 }
 
+/// What two clusters and the manifests alone report; one of them would mend it in another way.
+fn in_clusters(name: &str) -> Marker {
+    let at = |text: &str| text.parse().ok();
+    let reporter = |scope: String, objects| Reporter {
+        scope,
+        objects,
+        since: at("2026-11-24T12:00:00Z"),
+        ..Reporter::default()
+    };
+    Marker {
+        reporters: vec![
+            Reporter {
+                scope: "manifests".to_owned(),
+                ..Reporter::default()
+            },
+            reporter("cluster prod".to_owned(), 1),
+            Reporter {
+                instead: format!("fix(k8s): raise it further for {name}"),
+                ..reporter(format!("cluster {name}"), 12)
+            },
+        ],
+        ..Marker::default()
+    }
+}
+
 /// Every body that holds foreign text.
 fn bodies(text: &str) -> Vec<(&'static str, String)> {
     let controls = forge::Controls {
+        clusters: clusters::list(&in_clusters(text), Timestamp::UNIX_EPOCH),
         workflow_token: true,
         also: vec![text.to_owned()],
         replaces: None,
@@ -235,9 +264,34 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         "revert",
         forge::with_marker(&revert::body(12, text, None, files), MARKER),
     ));
+    all.push(("rollout", forge::with_marker(&rollout_of(text), MARKER)));
     all.push(("answer", forge::with_marker(&answer_with(text), MARKER)));
     all.extend(lists(text, query));
     all
+}
+
+/// The rollout in two clusters.
+fn rollout_of(text: &str) -> String {
+    let scopes = [format!("cluster {text}"), "cluster b".to_owned()];
+    let memory = |verdict| Memory {
+        verdict: Some(verdict),
+        ..Memory::default()
+    };
+    let bad = memory(Verdict::Regressed(text.to_owned()));
+    let trials = [
+        Trial::new(&scopes[0], &bad, text),
+        Trial::new(&scopes[1], &memory(Verdict::Verified), text),
+    ];
+    let jury = Jury::of(scopes.iter().map(String::as_str));
+    rollout::comment(&rollout::Told {
+        commit: text,
+        state: &State::Merged,
+        evidence: &[("Applied", text.to_owned())],
+        timing: &Timing::default(),
+        revert: rollout::Revert::Refused(text),
+        is_revert: false,
+        clusters: Some((&jury, &trials)),
+    })
 }
 
 /// What commands are answered with.
@@ -297,7 +351,9 @@ fn lists(text: &str, query: Query) -> Vec<(&'static str, String)> {
         problems: vec![text.to_owned()],
         ..Analysis::default()
     };
+    let scope = format!("cluster {text}");
     let dashboard = Dashboard {
+        scope: &scope,
         wanted: &analysis.wanted,
         actions: &[],
         observed: &Observed::default(),
@@ -493,6 +549,7 @@ fn texts_are_complete() {
 fn controls_are_shown() {
     let body = "**x is broken**\n";
     let all = forge::Controls {
+        clusters: clusters::list(&in_clusters("eu-west"), Timestamp::UNIX_EPOCH),
         workflow_token: true,
         also: vec!["Deployment shop/web: image not found".to_owned(); 25],
         replaces: Some(12),

@@ -1,5 +1,7 @@
 //! The dashboard: the one issue that lists everything, and the heartbeat.
 
+use jiff::Timestamp;
+
 use super::Outcome;
 use super::writer::same_text;
 use crate::cycle::{Analysis, Work};
@@ -11,7 +13,8 @@ use crate::github::{Error, Result};
 use crate::message::forge::with_marker;
 
 /// Writes the dashboard when it says something else than before, or when its heartbeat is old. An
-/// idle pass writes nothing.
+/// idle pass writes nothing. Of several runs with different eyes one keeps it, as long as it lives:
+/// otherwise they would overwrite each other in every pass.
 pub async fn tell(
     work: &Work<'_>,
     observed: &Observed,
@@ -28,7 +31,14 @@ pub async fn tell(
     if observed.dashboard.as_ref().is_some_and(|d| !d.open) {
         return Ok(());
     }
+    let known = observed.dashboard.as_ref().map(|d| d.number);
+    let known = known.filter(|n| !observed.unsound.contains(n));
+    let known = known.and_then(|n| observed.markers.get(&n));
+    if known.is_some_and(|m| is_of_another(m, analysis, work.now)) {
+        return Ok(());
+    }
     let text = render(&Dashboard {
+        scope: &analysis.scope,
         wanted: &analysis.wanted,
         actions,
         observed,
@@ -40,14 +50,23 @@ pub async fn tell(
     });
     let hash = identity::text_hash(TITLE, &without_heartbeat(&text));
     match &observed.dashboard {
-        Some(issue) => update(work, observed, issue, &text, hash).await,
-        None => create(work, observed, &text, hash).await,
+        Some(issue) => update(work, observed, analysis, issue, &text, hash).await,
+        None => create(work, observed, analysis, &text, hash).await,
     }
+}
+
+/// Whether another run keeps it, and gave a sign of life not long ago.
+fn is_of_another(marker: &Marker, analysis: &Analysis, now: Timestamp) -> bool {
+    let both = [&marker.scope, &analysis.scope];
+    let other = both.iter().all(|s| !s.is_empty()) && marker.scope != analysis.scope;
+    let beats = marker.beat.map(|beat| now.duration_since(beat));
+    other && beats.is_some_and(|age| age < HEARTBEAT * 2)
 }
 
 async fn update(
     work: &Work<'_>,
     observed: &Observed,
+    analysis: &Analysis,
     issue: &Issue,
     text: &str,
     hash: String,
@@ -65,13 +84,24 @@ async fn update(
     if !now.open || !same_text(&now.body, &issue.body) {
         return Ok(());
     }
-    let marker = beat(work, observed, known.cloned().unwrap_or_default(), hash);
+    let before = known.cloned().unwrap_or_default();
+    let marker = beat(work, observed, analysis, before, hash);
     let body = with_marker(text, &marker::write(&marker, work.key));
     work.github.edit_issue(issue.number, TITLE, &body).await
 }
 
-fn beat(work: &Work<'_>, observed: &Observed, before: Marker, hash: String) -> Marker {
+fn beat(
+    work: &Work<'_>,
+    observed: &Observed,
+    analysis: &Analysis,
+    before: Marker,
+    hash: String,
+) -> Marker {
     Marker {
+        scope: match analysis.scope.as_str() {
+            "" => before.scope.clone(), // no run at all: a problem is told
+            scope => scope.to_owned(),
+        },
         what: What::Dashboard,
         repo: observed.repo_id,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,12 +111,18 @@ fn beat(work: &Work<'_>, observed: &Observed, before: Marker, hash: String) -> M
     }
 }
 
-async fn create(work: &Work<'_>, observed: &Observed, text: &str, hash: String) -> Result<()> {
+async fn create(
+    work: &Work<'_>,
+    observed: &Observed,
+    analysis: &Analysis,
+    text: &str,
+    hash: String,
+) -> Result<()> {
     // another process of ours may have made it since the observation
     if there(work, observed).await? {
         return Ok(());
     }
-    let marker = beat(work, observed, Marker::default(), hash);
+    let marker = beat(work, observed, analysis, Marker::default(), hash);
     let body = with_marker(text, &marker::write(&marker, work.key));
     let opened = work
         .github

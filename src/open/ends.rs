@@ -19,21 +19,31 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut marker = self.marker(number);
-        if healthy {
-            let known = marker.healthy.take();
-            let since = known.as_ref().map_or(self.work.now, |h| h.since);
-            let count = known.map_or(0, |h| h.count).saturating_add(1);
-            marker.healthy = Some(Healthy { since, count });
-        } else {
-            if is_pull {
-                self.fails_again(number, &mut marker).await?;
+        let scope = &self.analysis.scope;
+        let company = marker.is_reported_beside(scope, self.work.now);
+        match marker.reporter_mut(scope).filter(|_| company) {
+            Some(mine) if healthy => mine.healthy = Some(self.counted(mine.healthy.take())),
+            _ if healthy => marker.healthy = Some(self.counted(marker.healthy.take())),
+            mine => {
+                if let Some(mine) = mine {
+                    mine.healthy = None;
+                }
+                if is_pull {
+                    self.fails_again(number, &mut marker).await?;
+                }
+                marker.healthy = None;
             }
-            marker.healthy = None;
         }
         match is_pull {
             true => self.mark_pull(number, &marker).await,
             false => self.mark_issue(number, &marker).await,
         }
+    }
+
+    fn counted(&self, known: Option<Healthy>) -> Healthy {
+        let since = known.as_ref().map_or(self.work.now, |h| h.since);
+        let count = known.map_or(0, |h| h.count).saturating_add(1);
+        Healthy { since, count }
     }
 
     /// It is no draft any more, unless policy wants one. What could not be done is tried again as

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::trailers;
 use super::writer::Writer;
 use crate::case::Said;
-use crate::forge::decide::{ASSIGNED, Fix, Topic, Wanted, labels_missing};
+use crate::forge::decide::{ASSIGNED, Fix, Topic, Wanted, labels_missing, speaks, word};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{Pull, PullState, identity};
 use crate::github::{CheckReport, Error, Result};
+use crate::message::clusters;
 use crate::message::forge::{Controls, pull_body};
 
 /// How often GitHub is given time to see the branch that was just made.
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The name of the check on a head of ours.
 const CHECK: &str = "kubemend";
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     pub(super) async fn open(&mut self, wanted: &Wanted, fix: &Fix) -> Result<()> {
         let there = self.work.github.pulls_of(&fix.branch).await?;
         if let Some(open) = there.iter().find(|p| p.state == PullState::Open) {
@@ -99,9 +100,8 @@ impl Writer<'_> {
         marker.result = fix.result.clone();
         marker.class = wanted.class;
         marker.expects.clone_from(&fix.expects);
-        if fix.baseline.is_some() {
-            marker.baseline.clone_from(&fix.baseline);
-        }
+        let word = word(self.analysis, wanted, fix, marker, self.work.now);
+        marker.enlist(word, self.work.now);
         trailers::remember(marker);
         if let Some(said) = self.observed.asked.said.get(&wanted.key) {
             keep_said(marker, said);
@@ -165,6 +165,7 @@ impl Writer<'_> {
     fn body(&self, wanted: &Wanted, fix: &Fix, marker: &Marker) -> String {
         let also = marker.also.iter().filter_map(|f| self.wanted(f));
         let controls = Controls {
+            clusters: clusters::list(marker, self.work.now),
             workflow_token: self.work.workflow_token,
             also: also
                 .filter(|w| w.fingerprint != wanted.fingerprint)
@@ -281,8 +282,8 @@ impl Writer<'_> {
             marker.head = pull.head_sha.clone();
         }
         marker.body = identity::text_hash(&fix.title, &fix.body);
-        let body = self.body(wanted, fix, &marker);
-        self.write_pull(number, &fix.title, body, &marker).await?;
+        let body = |w: &Self, m: &Marker| w.body(wanted, fix, m);
+        self.write_pull(number, &fix.title, &marker, body).await?;
         self.targets.insert(fix.target.clone(), number);
         self.finish(wanted, fix, number).await?;
         let changed = commit || self.marker(number) != before;
@@ -318,16 +319,26 @@ impl Writer<'_> {
                 marker.also.push(id.clone());
             }
         }
-        let host = self.wanted(&marker.fingerprint).map(|w| (w, &w.ending));
-        match host {
-            Some((host, crate::forge::decide::WantedEnding::Fix(fix))) => {
-                let body = self.body(host, fix, &marker);
-                self.write_pull(number, &fix.title, body, &marker).await?;
+        let speaks = speaks(self.analysis, wanted, &marker);
+        if let Some((_, fix)) = self.fix(fingerprint).filter(|_| speaks) {
+            let word = word(self.analysis, wanted, fix, &marker, self.work.now);
+            marker.enlist(word, self.work.now);
+        }
+        match self.host(&marker) {
+            Some((host, fix)) => {
+                let body = |w: &Self, m: &Marker| w.body(host, fix, m);
+                self.write_pull(number, &fix.title, &marker, body).await?;
             }
-            _ => self.mark_pull(number, &marker).await?,
+            None => self.mark_pull(number, &marker).await?,
         }
         self.outcome.numbers.insert(fingerprint.to_owned(), number);
         Ok(())
+    }
+
+    /// The fix of a pull request, where this run keeps its text.
+    fn host(&self, marker: &Marker) -> Option<(&'a Wanted, &'a Fix)> {
+        let keeps = marker.keeper(self.work.now) == self.analysis.scope;
+        self.fix(&marker.fingerprint).filter(|_| keeps)
     }
 }
 

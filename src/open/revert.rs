@@ -13,6 +13,7 @@ use crate::audit::{Reason, because};
 use crate::cycle::{Touched, Work};
 use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, has_label};
 use crate::forge::marker::{self, Marker, What};
+use crate::forge::reporters::Reporter;
 use crate::forge::{PullState, identity};
 use crate::github::{CommitFacts, Error, NewFiles, Result};
 use crate::message::revert as words;
@@ -232,11 +233,17 @@ impl Revert<'_, '_> {
             key: fix.key,
             fingerprint: fix.fingerprint,
             scope: fix.scope,
+            reporters: (fix.reporters.into_iter())
+                .map(|r| Reporter {
+                    seen: self.work.now,
+                    ..r
+                })
+                .collect(),
+            also: fix.also,
             change: fix.change,
             object: fix.object,
             class: fix.class,
             expects: fix.expects.iter().map(Expected::as_in_git).collect(),
-            baseline: fix.baseline,
             ..Marker::default()
         };
         let pull = &self.fix.pull;

@@ -8,27 +8,25 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::notices::remember;
 use super::writer::Writer;
 use super::{Outcome, revert};
 use crate::audit::{Reason, because};
-use crate::cycle::{Analysis, Look, Trialed, Work};
-use crate::forge::decide::{Observed, OurPull, Topic};
-use crate::forge::marker::{self, Marker, What};
+use crate::cycle::{Analysis, Look, Looks, Trialed, Work};
+use crate::forge::decide::{Observed, OurPull};
+use crate::forge::marker::{Marker, What};
 use crate::forge::{PullState, identity};
-use crate::github::{CheckReport, Result};
-use crate::message::rollout::{self as words, Revert, Told};
-use crate::verify::machine::{Memory, State, Verdict, step};
-use crate::verify::sight::Merged;
+use crate::github::Result;
+use crate::message::rollout::{self as words, Revert};
+use crate::verify::machine::{Baseline, Memory, Verdict, step};
+use crate::verify::sight::{self, Merged, Sight};
+use crate::verify::together::{self, Jury, Trial};
 
 /// How long after its merge a fix is looked at.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
 /// What a marker says when the verdict was given, and which one.
-const VERDICT: &str = "verdict:";
-/// The check on the head of the pull request.
-const CHECK: &str = "kubemend/rollout";
+pub(super) const VERDICT: &str = "verdict:";
 
 /// What one pass saw of merged fixes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,8 +41,8 @@ pub struct Trials {
     pub notes: Vec<String>,
     /// The verdicts that were given, in a word each.
     pub given: Vec<&'static str>,
-    /// Those that could not be looked at: nothing waits for them.
-    given_up: Vec<u64>,
+    /// Those that nothing waits for: they cannot be looked at here, or were, while others still look.
+    free: Vec<u64>,
 }
 
 /// Whether a pull request got its verdict, and which one.
@@ -63,57 +61,17 @@ pub async fn verify(
     let Some(look) = work.verify.filter(|_| is_allowed(work, observed)) else {
         return Ok(trials);
     };
-    for number in candidates(work, observed, analysis) {
-        observed.on_trial.insert(number);
+    let numbers = candidates(work, observed, analysis);
+    observed.on_trial.extend(&numbers);
+    for number in numbers {
         let mut writer = Writer::new(work, observed, analysis);
-        let Some(ours) = writer.ours(number) else {
+        let Some(trial) = trials.one(&mut writer, look, number).await? else {
             continue;
         };
-        let marker = writer.marker(number);
-        let remembered = writer.remembered(ours).await;
-        let Some(memory) = trials.tolerated(number, remembered)? else {
-            continue;
-        };
-        let merged = merged(ours, &marker, &memory);
-        let sight = match look(&merged, analysis) {
-            Look::Seen(sight) => sight,
-            Look::Blind(namespaces) => {
-                trials.blind.extend(namespaces);
-                trials.again(SignedDuration::from_secs(1));
-                continue;
-            }
-        };
-        trials
-            .blind
-            .extend(crate::verify::sight::namespaces(&merged));
-        let timing = work.rules.verify.timing();
-        let baseline = marker.baseline.as_ref();
-        let baseline = baseline.filter(|b| b.is_before(merged.at));
-        let (next, state) = step(&memory, &sight.facts, baseline, &timing, work.now);
-        let trial = Trialed {
-            number,
-            fingerprint: marker.fingerprint.clone(),
-            commit: merged.commit.to_owned(),
-            is_revert: marker.what == What::Revert,
-            sight: *sight,
-            state,
-            memory: next,
-        };
-        if trial.memory != memory {
-            let told = writer.tell(&trial, Revert::None);
-            let told = because(reason(&trial), told).await;
-            if trials.tolerated(number, told)?.is_none() {
-                continue;
-            }
-        }
-        if let Some(pause) = words::pause(&trial.state, &timing) {
-            trials.again(pause);
-        }
-        trials.notes.append(&mut writer.outcome.notes);
         ask_back(work, observed, &trial);
         trials.seen.push(trial);
     }
-    for number in &trials.given_up {
+    for number in &trials.free {
         observed.on_trial.remove(number);
     }
     Ok(trials)
@@ -125,6 +83,76 @@ fn is_allowed(work: &Work<'_>, observed: &Observed) -> bool {
 }
 
 impl Trials {
+    /// Looks at one of them, and tells what is new.
+    async fn one(
+        &mut self,
+        writer: &mut Writer<'_>,
+        look: &Looks<'_>,
+        number: u64,
+    ) -> Result<Option<Trialed>> {
+        let (work, analysis) = (writer.work, writer.analysis);
+        let Some(ours) = writer.ours(number) else {
+            return Ok(None);
+        };
+        let Some(told) = self.tolerated(number, writer.rollout(ours).await)? else {
+            return Ok(None);
+        };
+        let marker = writer.marker(number);
+        let mut memory = together::memory(&told, &analysis.scope);
+        if work.key.is_none() {
+            // without a signature it is a hint, and a verdict has to be found again
+            memory.verdict = None;
+        }
+        let merged = merged(ours, &marker, &memory, &analysis.scope);
+        let Some(sight) = self.seen_by(look(&merged, analysis), number) else {
+            return Ok(None);
+        };
+        self.blind.extend(sight::namespaces(&merged));
+        let timing = work.rules.verify.timing();
+        let baseline = baseline(&marker, &analysis.scope).filter(|b| b.is_before(merged.at));
+        let (next, state) = step(&memory, &sight.facts, baseline, &timing, work.now);
+        let mine = words::says(&state, &sight.evidence);
+        let mine = Trial::new(&analysis.scope, &next, &mine);
+        let mut trial = Trialed {
+            number,
+            fingerprint: marker.fingerprint.clone(),
+            commit: merged.commit.to_owned(),
+            is_revert: marker.what == What::Revert,
+            sight: *sight,
+            state,
+            memory: next,
+            jury: jury(ours, &marker),
+            trials: together::with(told, mine),
+        };
+        if trial.memory != memory {
+            let why = reason(&trial);
+            let told = because(why, writer.tell(&mut trial, Revert::None)).await;
+            if self.tolerated(number, told)?.is_none() {
+                return Ok(None);
+            }
+        } else if is_done(&memory) && !trial.jury.is_only(&analysis.scope) {
+            self.free.push(number);
+        }
+        if let Some(pause) = words::pause(&trial.state, &timing) {
+            self.again(pause);
+        }
+        self.notes.append(&mut writer.outcome.notes);
+        Ok(Some(trial))
+    }
+
+    /// What can be judged of a look.
+    fn seen_by(&mut self, look: Look, number: u64) -> Option<Box<Sight>> {
+        match look {
+            Look::Seen(sight) => return Some(sight),
+            Look::Elsewhere => self.free.push(number),
+            Look::Blind(namespaces) => {
+                self.blind.extend(namespaces);
+                self.again(SignedDuration::from_secs(1));
+            }
+        }
+        None
+    }
+
     /// An outage ends the pass. Another error (a conversation that is locked) ends the trial: it must
     /// not hold anything up.
     fn tolerated<T>(&mut self, number: u64, result: Result<T>) -> Result<Option<T>> {
@@ -132,7 +160,7 @@ impl Trials {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_outage() => Err(error),
             Err(error) => {
-                self.given_up.push(number);
+                self.free.push(number);
                 self.notes
                     .push(format!("the rollout of #{number}: {error}"));
                 Ok(None)
@@ -145,6 +173,26 @@ impl Trials {
     }
 }
 
+/// Whether this cluster has nothing more to see, and nothing to take back.
+fn is_done(memory: &Memory) -> bool {
+    memory.verdict.as_ref().is_some_and(|v| !v.is_bad())
+}
+
+/// Who gives the verdict: those who reported it when it was merged.
+fn jury(ours: &OurPull, marker: &Marker) -> Jury {
+    let merged = ours.pull.closed_at.unwrap_or(Timestamp::MIN);
+    let scopes = marker.scopes(merged);
+    let all = marker.reporters.iter().map(|r| r.scope.as_str());
+    match scopes.is_empty() {
+        true => Jury::of(all),
+        false => Jury::of(scopes),
+    }
+}
+
+fn baseline<'m>(marker: &'m Marker, scope: &str) -> Option<&'m Baseline> {
+    marker.reporter(scope)?.baseline.as_ref()
+}
+
 /// Merged ones without a verdict that say what the cluster shall hold. One that cannot be believed
 /// is left alone.
 fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<u64> {
@@ -154,8 +202,8 @@ fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<
             .closed_at
             .is_some_and(|at| work.now.duration_since(at) < PERIOD);
         let says = observed.markers.get(&pull.number).is_some_and(|m| {
-            // who proposed it judges it: another cluster may not even run it
-            m.scope == analysis.scope
+            // another cluster may not even run it
+            jury(p, m).asks(&analysis.scope)
                 && !m.expects.is_empty()
                 && matches!(m.what, What::Fix | What::Revert)
                 && verdict_of(m).is_none()
@@ -173,20 +221,19 @@ fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<
     all.iter().take(MOST).map(|p| p.pull.number).collect()
 }
 
-fn merged<'a>(ours: &'a OurPull, marker: &'a Marker, memory: &Memory) -> Merged<'a> {
+fn merged<'a>(ours: &'a OurPull, marker: &'a Marker, memory: &Memory, scope: &str) -> Merged<'a> {
     Merged {
         commit: ours.pull.merge_commit.as_deref().unwrap_or_default(),
         at: ours.pull.closed_at.unwrap_or(Timestamp::MIN),
         key: &marker.key,
+        also: &marker.also,
         object: &marker.object,
         class: marker.class,
         expects: &marker.expects,
         applied_at: memory.applied_at,
-        was_failing: marker
-            .baseline
-            .as_ref()
-            .map_or(&[], |b| b.failing.as_slice()),
+        was_failing: baseline(marker, scope).map_or(&[], |b| b.failing.as_slice()),
         is_revert: marker.what == What::Revert,
+        is_anywhere: jury(ours, marker) == Jury::Whoever,
     }
 }
 
@@ -199,15 +246,12 @@ fn reason(trial: &Trialed) -> Reason {
 
 /// A proven regression of a fix is taken back; a revert never is.
 fn ask_back(work: &Work<'_>, observed: &mut Observed, trial: &Trialed) {
-    let State::Ended(verdict) = &trial.state else {
-        return;
-    };
-    if let Verdict::Regressed(why) | Verdict::ApplyFailed(why) = verdict
+    if let Some(Verdict::Regressed(why) | Verdict::ApplyFailed(why)) = trial.verdict()
         && work.rules.verify.revert
         && !trial.is_revert
     {
         observed.asked.revert.insert(trial.number);
-        observed.regressed.insert(trial.number, why.clone());
+        observed.regressed.insert(trial.number, why);
     }
 }
 
@@ -219,9 +263,9 @@ pub async fn conclude(
     trials: &mut Trials,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    for trial in &trials.seen {
-        let State::Ended(verdict) = &trial.state else {
-            continue;
+    for trial in &mut trials.seen {
+        let Some(verdict) = trial.verdict() else {
+            continue; // this cluster, or another one, still looks
         };
         let asked = observed.regressed.contains_key(&trial.number);
         if outcome.unreverted.contains(&trial.number) {
@@ -235,7 +279,8 @@ pub async fn conclude(
             (true, None, None) => continue, // the next pass goes on
         };
         let mut writer = Writer::new(work, observed, analysis);
-        let given = because(reason(trial), writer.give(trial, verdict, revert)).await;
+        let why = reason(trial);
+        let given = because(why, writer.give(trial, &verdict, revert)).await;
         outcome.notes.append(&mut writer.outcome.notes);
         match given {
             Err(error) if error.is_outage() => return Err(error),
@@ -254,69 +299,4 @@ fn opened(outcome: &Outcome, fingerprint: &str) -> Option<u64> {
         identity::reverted_of_branch(&t.branch).is_some_and(|digits| digits == short)
     };
     outcome.pulls.iter().find(is_it).map(|t| t.number)
-}
-
-impl Writer<'_> {
-    /// What the last look left behind.
-    async fn remembered(&self, fix: &OurPull) -> Result<Memory> {
-        let number = fix.pull.number;
-        let ours = self.ours_of(number, Topic::Rollout).await?;
-        let read = ours.last().map(|c| marker::read(&c.body, self.work.key));
-        // what was copied from another rollout says nothing about this one
-        let belongs =
-            |m: &&Marker| m.issue == number && Some(&m.base) == fix.pull.merge_commit.as_ref();
-        let said = read.as_ref().and_then(|r| r.marker()).filter(belongs);
-        let mut memory = said.and_then(|m| m.trial.clone()).unwrap_or_default();
-        if self.work.key.is_none() {
-            // without a signature it is a hint, and a verdict has to be found again
-            memory.verdict = None;
-        }
-        Ok(memory)
-    }
-
-    /// Keeps the comment about the rollout up to date.
-    async fn tell(&mut self, trial: &Trialed, revert: Revert<'_>) -> Result<()> {
-        let marker = Marker {
-            trial: Some(trial.memory.clone()),
-            issue: trial.number,
-            base: trial.commit.clone(),
-            ..self.comment_marker(Topic::Rollout)
-        };
-        let text = self.with(&self.text(trial, revert), &marker);
-        self.sticky(trial.number, Topic::Rollout, &text).await
-    }
-
-    fn text(&self, trial: &Trialed, revert: Revert<'_>) -> String {
-        words::comment(&Told {
-            commit: &trial.commit,
-            state: &trial.state,
-            evidence: &trial.sight.evidence,
-            timing: &self.work.rules.verify.timing(),
-            revert,
-            is_revert: trial.is_revert,
-        })
-    }
-
-    /// The verdict: comment, check, and the mark that ends it.
-    async fn give(&mut self, trial: &Trialed, verdict: &Verdict, revert: Revert<'_>) -> Result<()> {
-        self.tell(trial, revert).await?;
-        let head = self.ours(trial.number).map(|o| o.pull.head_sha.clone());
-        let report = CheckReport {
-            name: CHECK.to_owned(),
-            sha: head.unwrap_or_default(),
-            conclusion: match verdict {
-                Verdict::Verified => "success",
-                Verdict::Regressed(_) | Verdict::ApplyFailed(_) => "failure",
-                Verdict::Inconclusive(_) => "neutral",
-            },
-            title: words::title(&trial.state).to_owned(),
-            summary: self.text(trial, revert),
-            external_id: trial.fingerprint.clone(),
-        };
-        let reported = self.work.github.check(&report).await;
-        self.tolerate(&format!("the check of #{}", trial.number), reported)?;
-        let mut marker = self.marker(trial.number);
-        remember(&mut marker, &format!("{VERDICT}{}", verdict.name()));
-        self.mark_pull(trial.number, &marker).await
-    }
 }

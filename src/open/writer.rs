@@ -76,6 +76,11 @@ impl<'a> Writer<'a> {
                 fingerprint,
                 number,
             } => self.join(fingerprint, *number).await,
+            Action::Enlist {
+                fingerprint,
+                number,
+            } => self.enlist(fingerprint, *number).await,
+            Action::Part { number } => self.part(*number).await,
             Action::Ask {
                 fingerprint,
                 number,
@@ -105,10 +110,12 @@ impl<'a> Writer<'a> {
             Action::Open { fingerprint }
             | Action::Refresh { fingerprint, .. }
             | Action::Join { fingerprint, .. }
+            | Action::Enlist { fingerprint, .. }
             | Action::Ask { fingerprint, .. }
             | Action::Leave { fingerprint, .. } => fingerprint.clone(),
             Action::Notice { number, .. }
             | Action::Retire { number }
+            | Action::Part { number }
             | Action::Observe { number, .. }
             | Action::Close { number, .. } => self.marker(*number).fingerprint,
             Action::DeleteBranch { .. } => String::new(),
@@ -128,7 +135,7 @@ impl<'a> Writer<'a> {
         all.find(|w| w.fingerprint == fingerprint)
     }
 
-    fn fix(&self, fingerprint: &str) -> Option<(&'a Wanted, &'a Fix)> {
+    pub(super) fn fix(&self, fingerprint: &str) -> Option<(&'a Wanted, &'a Fix)> {
         let wanted = self.wanted(fingerprint)?;
         match &wanted.ending {
             WantedEnding::Fix(fix) => Some((wanted, fix)),
@@ -194,27 +201,37 @@ impl<'a> Writer<'a> {
 
     // ---- writing bodies
 
-    /// Writes another marker into a pull request, and nothing else of it.
+    /// Writes another marker into a pull request, and nothing else of it but the list that is made
+    /// from the marker.
     pub(super) async fn mark_pull(&mut self, number: u64, marker: &Marker) -> Result<()> {
         let Some(text) = self.texts.get(&number).cloned() else {
             return Ok(());
         };
-        let body = self.with(&marker::strip(&text.body), marker);
-        self.write_pull(number, &text.title, body, marker).await
+        let listed = |w: &Self, m: &Marker| w.listed(&text.body, m);
+        self.write_pull(number, &text.title, marker, listed).await
     }
 
+    /// Writes a text that is made from its marker. What other runs wrote about themselves since it was
+    /// read stays.
     pub(super) async fn write_pull(
         &mut self,
         number: u64,
         title: &str,
-        body: String,
         marker: &Marker,
+        text: impl Fn(&Self, &Marker) -> String,
     ) -> Result<()> {
-        let known = self.texts.get(&number);
-        if known.is_none_or(|t| t.title != title || !same_text(&t.body, &body)) {
+        let is_written = |w: &Self, m: &Marker| {
+            let known = w.texts.get(&number);
+            known.is_some_and(|t| t.title == title && same_text(&t.body, &text(w, m)))
+        };
+        let mut marker = marker.clone();
+        if !is_written(self, &marker) {
+            self.heed(number, &mut marker).await?;
+            let body = text(self, &marker);
             self.work.github.edit_pull(number, title, &body).await?;
         }
-        self.remember(number, title, body, marker);
+        let body = text(self, &marker);
+        self.remember(number, title, body, &marker);
         Ok(())
     }
 
@@ -332,6 +349,8 @@ pub(super) fn named(action: &Action) -> String {
         Action::Open { fingerprint } => format!("opening for {fingerprint}"),
         Action::Refresh { number, .. } => format!("bringing #{number} up to date"),
         Action::Join { fingerprint, .. } => format!("joining {fingerprint}"),
+        Action::Enlist { number, .. } => format!("joining the list in #{number}"),
+        Action::Part { number } => format!("leaving the list in #{number}"),
         Action::Ask { fingerprint, .. } => format!("asking for {fingerprint}"),
         Action::Notice { number, .. } => format!("a notice in #{number}"),
         Action::Retire { number } => format!("making #{number} a draft"),

@@ -25,6 +25,8 @@ pub struct Course {
     pub location: Option<Location>,
     /// The object's uid in the cluster.
     pub uid: Option<String>,
+    /// How many objects show it.
+    pub objects: u32,
 }
 
 /// What one pass saw.
@@ -141,7 +143,6 @@ fn verdict(trial: &Trialed, now: Timestamp) -> Verdict {
         state: pascal(trial.state.name()),
         message: told(&message),
         since: since.unwrap_or(now),
-        memory: serde_json::to_value(memory).ok(),
     }
 }
 
@@ -168,7 +169,7 @@ pub fn survey(analysis: &Analysis, observed: &Observed, report: &Report) -> Surv
     }
     for our in &observed.pulls {
         if let Some(marker) = here.fix_of(our)
-            && marker.scope == analysis.scope
+            && marker.lists(&analysis.scope)
             && here.latest(&marker.fingerprint).map(|p| p.pull.number) == Some(our.pull.number)
         {
             let fingerprint = marker.fingerprint.clone();

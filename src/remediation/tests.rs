@@ -1,8 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::*;
 use crate::code::Code;
 use crate::cycle::{Analysis, Report, Touched};
@@ -232,7 +230,7 @@ fn the_time_of_a_condition_is_that_of_its_change() {
 }
 
 #[test]
-fn a_verdict_ends_in_the_conditions_and_its_memory_is_kept() {
+fn a_verdict_ends_in_the_conditions_and_is_kept() {
     let merged = with_pull(12, PullState::Merged, me());
     let mut survey = seen(&analysis(Vec::new()), &merged, &Report::default());
     let records = kept(&[], &survey, 10);
@@ -240,12 +238,10 @@ fn a_verdict_ends_in_the_conditions_and_its_memory_is_kept() {
         state: "Regressed".to_owned(),
         message: "CrashLoopBackOff\nagain".to_owned(),
         since: at(20),
-        memory: Some(json!({"good": 0, "bad": 3})),
     });
     let records = kept(&records, &survey, 20);
     let verdict = records[0].status.verdict.clone().unwrap();
     assert_eq!(verdict.message, "CrashLoopBackOff again");
-    assert_eq!(verdict.memory, Some(json!({"good": 0, "bad": 3})));
     assert_eq!(condition(&records[0], "Applied").status, "True");
     assert_eq!(condition(&records[0], "Verified").status, "False");
     // a pass that did not look changes nothing of it
@@ -279,7 +275,6 @@ fn an_object_that_only_the_forge_names_gets_no_event() {
         state: "Verified".to_owned(),
         message: String::new(),
         since: at(1),
-        memory: None,
     });
     assert_eq!(told_by(&[], &survey), []);
 }
@@ -461,7 +456,6 @@ fn a_verdict_makes_one_event() {
         state: state.to_owned(),
         message: "well".to_owned(),
         since: at(1),
-        memory: None,
     };
     survey.seen[0].verdict = Some(judge("Settling"));
     assert_eq!(told_by(&records, &survey), []);

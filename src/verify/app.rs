@@ -7,6 +7,9 @@ use crate::snapshot::Snapshot;
 use crate::verify::revision::{IsAncestor, Revision};
 use crate::verify::{Applied, argo, flux};
 
+/// The address of its own cluster, as Argo CD writes it.
+const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+
 /// What applies an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Carrier<'s> {
@@ -114,10 +117,40 @@ impl<'s> Carrier<'s> {
 
     /// The folder that it reads in the repository.
     pub fn path(self) -> Option<&'s str> {
-        match self {
+        let path = match self {
             Self::Kustomization(object) => object.str("spec.path"),
             Self::Application(app) => app.str("spec.source.path"),
             Self::Release(_) => None,
+        };
+        path.map(folder)
+    }
+
+    /// The folders that it reads in our repository, whatever else it reads.
+    pub fn folders(self, is_ours: &dyn Fn(&str) -> bool) -> Vec<&'s str> {
+        let Self::Application(app) = self else {
+            return self.path().into_iter().collect();
+        };
+        let one = ["spec.source", "spec.sourceHydrator.drySource"];
+        let one = one.iter().filter_map(|p| app.get(p));
+        let all = one.chain(app.list("spec.sources"));
+        let ours = all.filter(|s| s.get("chart").is_none() && is_ours(text(s, "repoURL")));
+        ours.map(|s| folder(text(s, "path"))).collect()
+    }
+
+    /// Whether it applies our repository to this very cluster.
+    pub fn is_of(self, snapshot: &Snapshot, is_ours: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Kustomization(object) => {
+                let url = source(object, snapshot).and_then(|s| s.str("spec.url"));
+                object.get("spec.kubeConfig").is_none() && url.is_some_and(is_ours)
+            }
+            // an Argo CD may stand in another cluster than the one that it writes to
+            Self::Application(app) => {
+                let server = app.str("spec.destination.server").unwrap_or_default();
+                let name = app.str("spec.destination.name").unwrap_or_default();
+                server == IN_CLUSTER || name == "in-cluster"
+            }
+            Self::Release(_) => false,
         }
     }
 }
@@ -220,6 +253,12 @@ fn marked<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
         a.name() == app || full == app
     };
     applications(snapshot).find(is).map(Carrier::Application)
+}
+
+/// As files of a repository are named.
+fn folder(path: &str) -> &str {
+    let path = path.trim_start_matches("./").trim_matches('/');
+    if path == "." { "" } else { path }
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {

@@ -182,6 +182,11 @@ impl State {
 }
 
 impl Verdict {
+    /// Whether it was our change that made it worse.
+    pub fn is_bad(&self) -> bool {
+        matches!(self, Self::Regressed(_) | Self::ApplyFailed(_))
+    }
+
     /// One word, for markers and labels.
     pub fn name(&self) -> &'static str {
         match self {

@@ -28,6 +28,8 @@ pub struct Merged<'a> {
     pub at: Timestamp,
     /// The key of the finding.
     pub key: &'a str,
+    /// Other findings that it mends, by key.
+    pub also: &'a [String],
     /// The object that failed, as text; empty where nobody knows.
     pub object: &'a str,
     /// How it failed; `None` where nobody knows.
@@ -40,6 +42,8 @@ pub struct Merged<'a> {
     pub was_failing: &'a [String],
     /// Whether it takes a fix back: then what the fix mended may fail again.
     pub is_revert: bool,
+    /// Whether no cluster reported what it mends: only where it is applied there is something to see.
+    pub is_anywhere: bool,
 }
 
 /// Something that fails in this run.
@@ -124,6 +128,30 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
     };
     let evidence = evidence(&facts, applied_at, carrier, &workloads, snapshot);
     Sight { facts, evidence }
+}
+
+/// Whether this cluster applies what was merged: every object is there, and one object of Argo CD or
+/// Flux applies all of them from the very files of this repository.
+pub fn applies(merged: &Merged<'_>, world: &World<'_>) -> bool {
+    let carrier = carrier(merged, world.snapshot);
+    let carrier = carrier.filter(|c| c.is_of(world.snapshot, world.is_ours));
+    let reads = |folder: &str, file: &str| {
+        let fed = world
+            .feeds
+            .get(folder)
+            .is_some_and(|f| f.iter().any(|f| f == file));
+        fed || Reads::Folder(folder).covers(file)
+    };
+    let is_here = |carrier: &Carrier<'_>, e: &Expected| {
+        world.snapshot.get(&e.object).is_some()
+            && Carrier::of(&e.object, world.snapshot) == Some(*carrier)
+            && carrier
+                .folders(world.is_ours)
+                .iter()
+                .any(|f| reads(f, &e.file))
+    };
+    let all = |c: Carrier<'_>| merged.expects.iter().all(|e| is_here(&c, e));
+    !merged.expects.is_empty() && carrier.is_some_and(all)
 }
 
 /// How things are before the merge.
@@ -336,8 +364,7 @@ fn reads<'a>(
     let fed = roots.iter().filter_map(|root| world.feeds.get(*root));
     let fed = fed.flatten().map(|f| Reads::File(f.as_str()));
     let own = merged.expects.iter().map(|e| Reads::File(e.file.as_str()));
-    let folder = carrier.and_then(Carrier::path);
-    let folder = folder.map(|p| Reads::Folder(p.trim_start_matches("./").trim_matches('/')));
+    let folder = carrier.and_then(Carrier::path).map(Reads::Folder);
     fed.chain(own).chain(folder).collect()
 }
 
@@ -355,7 +382,8 @@ fn hides(class: Class) -> bool {
 
 fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     let is_it = |f: &&Failing<'_>| {
-        let same_key = !f.key.is_empty() && f.key == merged.key;
+        let also = || merged.also.iter().any(|key| key == f.key);
+        let same_key = !f.key.is_empty() && (f.key == merged.key || also());
         let same = Some(f.class) == merged.class && f.object.to_string() == merged.object;
         same_key || same
     };

@@ -88,16 +88,12 @@ fn records_and_events_are_shown_by_kubectl(plane: &Plane) -> Result<(), String> 
         );
         keeper.keep(&survey, 0, Timestamp::now()).await;
         survey.seen[0].spent = Usage::default();
-        // the memory of a verdict loses what it does not hold any more
-        for memory in [json!({"good": 2, "bad": {"since": 1}}), json!({"good": 3})] {
-            survey.seen[0].verdict = Some(Verdict {
-                state: "Verified".to_owned(),
-                message: "well for five minutes".to_owned(),
-                since: Timestamp::now(),
-                memory: Some(memory),
-            });
-            keeper.keep(&survey, 0, Timestamp::now()).await;
-        }
+        survey.seen[0].verdict = Some(Verdict {
+            state: "Verified".to_owned(),
+            message: "well for five minutes".to_owned(),
+            since: Timestamp::now(),
+        });
+        keeper.keep(&survey, 0, Timestamp::now()).await;
         Ok::<(), String>(())
     })?;
     let record = plane
@@ -106,8 +102,8 @@ fn records_and_events_are_shown_by_kubectl(plane: &Plane) -> Result<(), String> 
     let status = &record["status"];
     let all = record.to_string();
     expect(
-        status["verdict"]["memory"] == json!({"good": 3}),
-        "the memory",
+        status["verdict"]["state"] == "Verified",
+        "the verdict",
         &all,
     )?;
     expect(status["spend"]["calls"] == 2, "what was spent", &all)?;

@@ -2,6 +2,7 @@
 //! of the scorecard that does not need a cluster, as a story of passes and people.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kubemend::case::Answers;
@@ -13,6 +14,7 @@ use kubemend::forge::marker::{self, Key, Marker};
 use kubemend::forge::{identity, rollback};
 use kubemend::github::{Credentials, GitHub as Client, Settings, Transport};
 use kubemend::object::ObjectRef;
+use kubemend::remediation::Course;
 use kubemend::verify::expect::{Expected, Wished};
 use kubemend::verify::machine::{Baseline, Facts};
 use kubemend::verify::sight::{Merged, Sight};
@@ -21,6 +23,7 @@ use secrecy::SecretString;
 use crate::support::github::{GitHub, MACHINE_TOKEN, Seed};
 
 mod audit;
+mod clusters;
 mod noise;
 mod onboarding;
 mod people;
@@ -60,9 +63,11 @@ pub(crate) fn app(name: &'static str) -> App {
 
 /// The tests' GitHub, the settings, and what a run would find.
 pub(crate) struct Stage {
-    pub(crate) github: GitHub,
+    pub(crate) github: Arc<GitHub>,
     pub(crate) rules: Rules,
     pub(crate) key: Option<Key>,
+    /// How many objects show each failure.
+    pub(crate) objects: u32,
     pub(crate) apps: Vec<App>,
     pub(crate) scope: &'static str,
     pub(crate) complete: bool,
@@ -73,6 +78,10 @@ pub(crate) struct Stage {
     pub(crate) impatient: bool,
     /// What the cluster says of merged fixes; none where no cluster is seen.
     pub(crate) facts: Option<Facts>,
+    /// A run that sees no cluster records what it changes, too.
+    pub(crate) records: bool,
+    /// No engine of the cluster applies this repository.
+    pub(crate) elsewhere: bool,
 }
 
 pub(crate) const APPS: [&str; 6] = ["cart", "pay", "mail", "web", "auth", "search"];
@@ -91,12 +100,13 @@ pub(crate) async fn stage(apps: Vec<App>) -> Stage {
 
 pub(crate) async fn stage_on(seed: Seed, apps: Vec<App>) -> Stage {
     Stage {
-        github: GitHub::start(seed).await,
+        github: Arc::new(GitHub::start(seed).await),
+        objects: 0,
         rules: Rules {
             dashboard: false,
             ..Rules::default()
         },
-        key: marker::key_from(&SecretString::from("s3cret")),
+        key: key(),
         apps,
         scope: "manifests",
         complete: true,
@@ -104,10 +114,30 @@ pub(crate) async fn stage_on(seed: Seed, apps: Vec<App>) -> Stage {
         token: None,
         impatient: false,
         facts: None,
+        records: false,
+        elsewhere: false,
     }
 }
 
+fn key() -> Option<Key> {
+    marker::key_from(&SecretString::from("s3cret"))
+}
+
 impl Stage {
+    /// Another process on the same repository.
+    pub(crate) fn beside(&self, scope: &'static str) -> Self {
+        Self {
+            github: Arc::clone(&self.github),
+            rules: self.rules.clone(),
+            key: self.key.as_ref().and_then(|_| key()),
+            apps: self.apps.clone(),
+            facts: self.facts.clone(),
+            reads: self.reads.clone(),
+            scope,
+            ..*self
+        }
+    }
+
     pub(crate) fn client(&self) -> Client {
         let token = self.token.unwrap_or(MACHINE_TOKEN);
         let credentials = Credentials::Token(SecretString::from(token));
@@ -139,7 +169,7 @@ impl Stage {
         let client = self.client();
         let reads = self.head_read();
         let analyse = |answers: &Answers| self.analyse(answers);
-        let look = |_: &Merged<'_>, _: &Analysis| self.look();
+        let look = |merged: &Merged<'_>, _: &Analysis| self.look(merged);
         let work = Work {
             github: &client,
             rules: &self.rules,
@@ -202,7 +232,10 @@ impl Stage {
         self.reads.clone().unwrap_or(newest)
     }
 
-    fn look(&self) -> Look {
+    fn look(&self, merged: &Merged<'_>) -> Look {
+        if merged.is_anywhere && self.elsewhere {
+            return Look::Elsewhere;
+        }
         Look::Seen(Box::new(Sight {
             facts: self.facts.clone().expect("a cluster"),
             evidence: vec![("Applied", "as the test says".to_owned())],
@@ -211,9 +244,17 @@ impl Stage {
 
     fn analyse(&self, _: &Answers) -> Analysis {
         let base = self.head_read();
+        let wanted: Vec<Wanted> = self.apps.iter().map(|a| self.wanted(a, &base)).collect();
+        let course = Course {
+            objects: self.objects,
+            ..Course::default()
+        };
+        let courses = wanted
+            .iter()
+            .map(|w| (w.fingerprint.clone(), course.clone()));
         Analysis {
-            courses: std::collections::BTreeMap::new(),
-            wanted: self.apps.iter().map(|a| self.wanted(a, &base)).collect(),
+            courses: courses.collect(),
+            wanted,
             listed: Vec::new(),
             scope: self.scope.to_owned(),
             complete: self.complete,
@@ -290,7 +331,10 @@ impl Stage {
             asked_for: false,
             checks: kubemend::forge::decide::Checks::default(),
             proposer: "playbook memory".to_owned(),
-            expects: self.facts.iter().map(|_| expectation(app)).collect(),
+            expects: match self.facts.is_some() || self.records {
+                true => vec![expectation(app)],
+                false => Vec::new(),
+            },
             baseline: self.facts.as_ref().map(|_| so_far(self.github.now())),
         }))
     }

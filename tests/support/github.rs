@@ -32,7 +32,7 @@ pub mod state;
 pub mod wire;
 
 pub use ask::Answered;
-pub use faults::{Fault, Moment, On};
+pub use faults::{Fault, Gate, Moment, On};
 pub use human::Human;
 pub use journal::Entry;
 pub use seed::Seed;

@@ -270,6 +270,7 @@ impl Day {
 
     fn dashboard(&self) -> Dashboard<'_> {
         Dashboard {
+            scope: "manifests",
             wanted: &self.wanted,
             actions: &self.actions,
             observed: &self.observed,

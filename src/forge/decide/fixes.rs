@@ -1,5 +1,6 @@
 //! A proven fix against the pull requests that are there.
 
+use super::clusters::enlist;
 use super::gates::{self, Tally};
 use super::view::{Health, Known, View, has_label};
 use super::{
@@ -27,7 +28,7 @@ pub(super) fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted, fix: &F
         return leave(why);
     }
     if let Some(joined) = join(view, tally, wanted, fix, &older) {
-        return vec![joined];
+        return joined;
     }
     let answered = fix.asked_for && !ended_after_answer(view, wanted, &same);
     let again = answered || asked_again(view, wanted, &same);
@@ -112,7 +113,7 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
         return noticed(wanted, Why::HandsOff(number), open, topic);
     }
     let mut actions = match needed(view, fix, open) {
-        Need::Nothing => vec![leave(wanted, Why::Current(number))],
+        Need::Nothing => current(view, wanted, fix, open),
         Need::Body => vec![refresh(false)],
         Need::Commit => vec![refresh(true)],
         Need::Loop => noticed(wanted, Why::Loop(number), open, Topic::Loop),
@@ -123,6 +124,13 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
         actions.extend(supersede(wanted, &free.collect::<Vec<_>>()));
     }
     actions
+}
+
+/// It is there; the list of those who report it may not be.
+fn current(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Action> {
+    let left = leave(wanted, Why::Current(open.number()));
+    let enlisted = enlist(view, wanted, fix, open);
+    std::iter::once(left).chain(enlisted).collect()
 }
 
 /// Leave it, and say so once.
@@ -176,9 +184,11 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
     let (marker, number) = (&open.marker, open.number());
     let asked = &view.observed.asked;
     let unsound = view.observed.unsound.contains(&number);
-    let elsewhere = !marker.scope.is_empty() && marker.scope != view.analysis.scope;
-    if elsewhere && !unsound && !fix.asked_for {
-        // the run that opened it keeps it up to date: two runs with two opinions would go on for ever
+    let scope = &view.analysis.scope;
+    let elsewhere = !marker.scope.is_empty() && marker.keeper(view.now) != scope;
+    let answers = fix.asked_for && marker.reporter(scope).is_none();
+    if elsewhere && !unsound && !answers {
+        // one run keeps it up to date: two runs with two opinions would go on for ever
         return Need::Nothing;
     }
     let held = identity::fix_id(&marker.target, &marker.change, &marker.result);
@@ -223,11 +233,12 @@ fn replaced<'v, 'a>(view: &'v View<'a>, wanted: &Wanted) -> Vec<&'v Known<'a>> {
         .open()
         .filter(|p| identity::short_of_branch(&p.pull.head_ref) != Some(short));
     let is_older = |p: &&Known<'_>| {
-        let moved = p.marker.key == wanted.key && p.marker.scope == view.analysis.scope;
+        let moved =
+            p.marker.key == wanted.key && p.marker.is_reported_by(&view.analysis.scope, view.now);
         let changed = p.marker.healthy.is_some()
             && object.as_ref() == Some(&p.marker.object)
             && view.health(&p.marker, Some(&p.pull.head_ref)) == Health::Healthy;
-        moved || changed
+        (moved || changed) && !view.has_company(&p.marker)
     };
     others.filter(is_older).collect()
 }
@@ -239,7 +250,7 @@ fn join(
     wanted: &Wanted,
     fix: &Fix,
     older: &[&Known<'_>],
-) -> Option<Action> {
+) -> Option<Vec<Action>> {
     let replaced = |p: &Known<'_>| older.iter().any(|o| o.number() == p.number());
     let mut hosts = view.open().filter(|p| !replaced(p));
     let host = hosts.find(|p| !fix.target.is_empty() && p.marker.target == fix.target);
@@ -248,13 +259,14 @@ fn join(
         number,
     };
     let Some(host) = host else {
-        return tally.targets.contains(&fix.target).then(|| joined(None));
+        let opened = tally.targets.contains(&fix.target);
+        return opened.then(|| vec![joined(None)]);
     };
     let known = host.marker.also.contains(&wanted.fingerprint);
     Some(match frozen(view, host) {
-        Some(why) => leave(wanted, why),
-        None if known => leave(wanted, Why::Current(host.number())),
-        None => joined(Some(host.number())),
+        Some(why) => vec![leave(wanted, why)],
+        None if known => current(view, wanted, fix, host),
+        None => vec![joined(Some(host.number()))],
     })
 }
 

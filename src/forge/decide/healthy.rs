@@ -2,10 +2,11 @@
 
 use jiff::SignedDuration;
 
+use super::clusters;
 use super::gates::prefixes;
 use super::view::{Health, Known, View};
 use super::{Action, DRAFTED, STOP_UPDATING, Topic};
-use crate::forge::marker::{ClosedBecause, Marker};
+use crate::forge::marker::{ClosedBecause, Healthy, Marker};
 use crate::forge::{PullState, identity};
 
 /// How long something must look healthy, whatever the number of observations.
@@ -29,6 +30,9 @@ fn may_change(view: &View<'_>, pull: &Known<'_>) -> bool {
 fn one(view: &View<'_>, pull: &Known<'_>) -> Option<Action> {
     let number = pull.number();
     let health = view.health(&pull.marker, Some(&pull.pull.head_ref));
+    if view.has_company(&pull.marker) {
+        return clusters::part(view, pull, health);
+    }
     match (health, pull.marker.retired) {
         (Health::Healthy, Some(at)) if view.now.duration_since(at) >= GRACE => {
             Some(Action::Close {
@@ -38,7 +42,7 @@ fn one(view: &View<'_>, pull: &Known<'_>) -> Option<Action> {
             })
         }
         (Health::Healthy, Some(_)) => undrafted(pull).then_some(Action::Retire { number }),
-        (Health::Healthy, None) if is_settled(view, &pull.marker) => {
+        (Health::Healthy, None) if is_settled(view, pull.marker.healthy.as_ref()) => {
             Some(Action::Retire { number })
         }
         _ => observe(view, number, &pull.marker, health),
@@ -51,8 +55,8 @@ fn undrafted(pull: &Known<'_>) -> bool {
 }
 
 /// Enough observations, over enough time.
-pub(super) fn is_settled(view: &View<'_>, marker: &Marker) -> bool {
-    marker.healthy.as_ref().is_some_and(|h| {
+pub(super) fn is_settled(view: &View<'_>, healthy: Option<&Healthy>) -> bool {
+    healthy.is_some_and(|h| {
         // this pass is an observation too
         h.count.saturating_add(1) >= view.rules.resolved_after
             && view.now.duration_since(h.since) >= LEAST
@@ -66,15 +70,10 @@ pub(super) fn observe(
     marker: &Marker,
     health: Health,
 ) -> Option<Action> {
-    let counted = marker.healthy.as_ref().map_or(0, |h| h.count);
+    let counted = marker.healthy.is_some();
     match health {
-        Health::Healthy => {
-            (counted < view.rules.resolved_after.max(1)).then_some(Action::Observe {
-                number,
-                healthy: true,
-            })
-        }
-        Health::Sick => (counted > 0 || looked_resolved(marker)).then_some(Action::Observe {
+        Health::Healthy => counts_on(view, number, marker.healthy.as_ref()),
+        Health::Sick => (counted || looked_resolved(marker)).then_some(Action::Observe {
             number,
             healthy: false,
         }),
@@ -82,8 +81,17 @@ pub(super) fn observe(
     }
 }
 
+/// One more healthy observation, where it is worth a write.
+pub(super) fn counts_on(view: &View<'_>, number: u64, healthy: Option<&Healthy>) -> Option<Action> {
+    let counted = healthy.map_or(0, |h| h.count);
+    (counted < view.rules.resolved_after.max(1)).then_some(Action::Observe {
+        number,
+        healthy: true,
+    })
+}
+
 /// Whether it was retired, and what came of that is not taken back yet.
-fn looked_resolved(marker: &Marker) -> bool {
+pub(super) fn looked_resolved(marker: &Marker) -> bool {
     let told = marker.told.iter().any(|t| t == Topic::Resolved.as_str());
     marker.retired.is_some() || told
 }

@@ -200,11 +200,13 @@ pub(super) fn gone(view: &View<'_>) -> Vec<Action> {
     open.filter_map(|q| {
         let number = q.issue.number;
         match view.health(&q.marker, None) {
-            Health::Healthy if super::healthy::is_settled(view, &q.marker) => Some(Action::Close {
-                number,
-                because: ClosedBecause::Resolved,
-                replaced_by: None,
-            }),
+            Health::Healthy if super::healthy::is_settled(view, q.marker.healthy.as_ref()) => {
+                Some(Action::Close {
+                    number,
+                    because: ClosedBecause::Resolved,
+                    replaced_by: None,
+                })
+            }
             health => super::healthy::observe(view, number, &q.marker, health),
         }
     })

@@ -7,6 +7,7 @@ use crate::forge::PullState;
 use crate::forge::marker::{Healthy, What};
 
 mod closed;
+mod clusters;
 mod noise;
 mod open;
 mod resolved;

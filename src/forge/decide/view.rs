@@ -97,8 +97,8 @@ impl<'a> View<'a> {
         all
     }
 
-    /// Whether a complete run of its own scope still speaks about what a pull request or question
-    /// is for.
+    /// Whether a complete run, one of those that reported it, still speaks about what a pull request
+    /// or question is for.
     pub(super) fn health(&self, marker: &Marker, branch: Option<&str>) -> Health {
         let concerned = || {
             let all = self.analysis.wanted.iter();
@@ -113,13 +113,18 @@ impl<'a> View<'a> {
             || !self.analysis.complete
             || !self.observed.complete
             || marker.key.is_empty()
-            || marker.scope != self.analysis.scope
+            || !marker.is_reported_by(&self.analysis.scope, self.now)
             || self.only_listed(marker);
         if unknown {
             Health::Unknown
         } else {
             Health::Healthy
         }
+    }
+
+    /// Whether other runs report what a pull request is for: it is not this one's to close.
+    pub(super) fn has_company(&self, marker: &Marker) -> bool {
+        marker.is_reported_beside(&self.analysis.scope, self.now)
     }
 
     /// Whether something about the same object was found and not handled.

@@ -20,6 +20,7 @@ struct Shop {
     class: Class,
     is_revert: bool,
     was_failing: Vec<String>,
+    also: Vec<String>,
 }
 
 fn web() -> ObjectRef {
@@ -85,6 +86,7 @@ impl Shop {
             class: Class::ImagePullNotFound,
             is_revert: false,
             was_failing: Vec::new(),
+            also: Vec::new(),
         }
     }
 
@@ -117,6 +119,8 @@ impl Shop {
             applied_at: None,
             was_failing: &self.was_failing,
             is_revert: self.is_revert,
+            is_anywhere: false,
+            also: &self.also,
         };
         let changed =
             |_: &str, _: &str| Some(self.changed.iter().map(|f| (*f).to_owned()).collect());
@@ -130,7 +134,7 @@ impl Shop {
                 feeds: &BTreeMap::new(),
                 is_ancestor: &|a, b| Some(a == OURS || a == b),
                 changed: &changed,
-                is_ours: &|_| true,
+                is_ours: &|url| url.ends_with("acme/gitops"),
             },
         )
     }
@@ -180,6 +184,8 @@ fn the_failure_is_looked_for_by_key_and_by_object_and_class() {
     assert!(present(&shop));
     shop.failing = vec![("other", web(), Class::OOMKilled)];
     assert!(!present(&shop));
+    shop.also = vec!["other".to_owned()];
+    assert!(present(&shop), "another finding that it mends");
     shop.failing = vec![("key", web(), Class::ImagePullNotFound)];
     shop.is_revert = true;
     assert!(!present(&shop), "after a revert it may be back");
@@ -330,4 +336,68 @@ fn a_workload_that_is_not_there_is_not_well() {
     let facts = shop.look().facts;
     assert!(matches!(facts.rollout, Some(Rollout::Progressing(_))));
     assert_eq!(facts.live, Live::Unknown);
+}
+
+/// Row 2 of many clusters: what was proposed without one is looked at where it is applied.
+#[test]
+fn a_cluster_applies_what_its_engine_reads_from_this_repository() {
+    let git = |url: &str| {
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": "apps", "namespace": "flux-system"}, "spec": {"url": url},
+        })
+    };
+    let source = json!({"kind": "GitRepository", "name": "apps"});
+    let by_flux = |url: &str, path: &str| {
+        let mut shop = Shop::new();
+        shop.objects[0]["spec"] = json!({"path": path, "sourceRef": source.clone()});
+        shop.objects.push(git(url));
+        shop
+    };
+    let ours = "https://git.example.com/acme/gitops";
+    let yes = |shop: &Shop| shop.ask(applies);
+    assert!(!yes(&Shop::new()), "no source");
+    assert!(yes(&by_flux(ours, "./apps")));
+    assert!(yes(&by_flux(ours, "./")), "everything");
+    assert!(!yes(&by_flux(ours, "./app")), "another folder");
+    assert!(!yes(&by_flux(
+        "https://git.example.com/acme/other",
+        "./apps"
+    )));
+    let mut away = by_flux(ours, "./apps");
+    away.objects[0]["spec"]["kubeConfig"] = json!({"secretRef": {"name": "other"}});
+    assert!(!yes(&away), "it writes to another cluster");
+    let mut gone = by_flux(ours, "./apps");
+    gone.objects.retain(|o| o["kind"] != "Deployment");
+    assert!(!yes(&gone), "not there");
+    let mut nothing = by_flux(ours, "./apps");
+    nothing.expects.clear();
+    assert!(!yes(&nothing));
+    let mut foreign = by_flux(ours, "./apps");
+    let other = expects("apps/v1", "Deployment", "other", "spec.replicas", "2");
+    foreign.expects.push(other);
+    assert!(!yes(&foreign), "only a part of it");
+
+    let by_argo = |source: Value, server: &str| {
+        let mut shop = Shop::new();
+        shop.objects[0] = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": "apps", "namespace": "argocd"},
+            "spec": {"sources": [{"repoURL": "https://charts.example.com", "chart": "x"}, source], "destination": {"server": server}},
+            "status": {"resources": [{"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web"}]},
+        });
+        shop
+    };
+    let here = "https://kubernetes.default.svc";
+    let source = |path: &str| json!({"repoURL": ours, "path": path});
+    assert!(yes(&by_argo(source("apps"), here)));
+    assert!(!yes(&by_argo(source("other"), here)));
+    assert!(!yes(&by_argo(source("apps"), "https://10.0.0.1")), "a hub");
+    let elsewhere = json!({"repoURL": "https://git.example.com/acme/other", "path": "apps"});
+    assert!(!yes(&by_argo(elsewhere, here)));
+    let mut two = by_argo(source("apps"), here);
+    let mut second = two.objects[0].clone();
+    second["metadata"]["name"] = json!("again");
+    two.objects.push(second);
+    assert!(!yes(&two), "two of them say it is theirs");
 }

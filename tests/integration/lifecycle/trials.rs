@@ -11,7 +11,7 @@ use super::{App, Stage, app, stage};
 use crate::lifecycle_faults::faults;
 use crate::support::github::{Fault, Moment, On, State};
 
-fn well() -> Facts {
+pub(super) fn well() -> Facts {
     Facts {
         applied: Applied::Applied {
             at: None,
@@ -29,7 +29,7 @@ fn well() -> Facts {
     }
 }
 
-fn ill() -> Facts {
+pub(super) fn ill() -> Facts {
     Facts {
         rollout: Some(Rollout::Failing("pod cart-1 crashes".to_owned())),
         ..well()
@@ -48,14 +48,14 @@ async fn merged(facts: Facts) -> (Stage, u64) {
 }
 
 /// What a person sees about the rollout.
-fn told(stage: &Stage, number: u64) -> Vec<String> {
+pub(super) fn told(stage: &Stage, number: u64) -> Vec<String> {
     let item = stage.github.item(number);
     let comments = item.comments.iter().filter(|c| !c.minimized);
-    let ours = comments.filter(|c| c.body.contains("| Merged as |"));
+    let ours = comments.filter(|c| c.body.contains("Merged as"));
     ours.map(|c| marker::strip(&c.body)).collect()
 }
 
-fn verdict(stage: &Stage, number: u64) -> Vec<String> {
+pub(super) fn verdict(stage: &Stage, number: u64) -> Vec<String> {
     let all = stage.marker(number).told;
     let verdicts = all.iter().filter_map(|t| t.strip_prefix("verdict:"));
     verdicts.map(str::to_owned).collect()

@@ -25,6 +25,17 @@ pub enum Fault {
     Delay(Duration),
     /// It arrives twice; the second answer is the one that is seen.
     Twice,
+    /// It waits before it takes effect until the test opens the gate.
+    Hold(Arc<Gate>),
+}
+
+/// Where a request waits for the test.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// Told when the request arrives.
+    pub reached: Notify,
+    /// Lets it go on.
+    pub open: Notify,
 }
 
 impl Fault {

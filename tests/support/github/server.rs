@@ -83,6 +83,10 @@ async fn handle(Extract(shared): Extract<Arc<Shared>>, request: Request<Body>) -
     if let Some(Fault::Delay(time)) = &verdict.fault {
         tokio::time::sleep(*time).await;
     }
+    if let Some(Fault::Hold(gate)) = &verdict.fault {
+        gate.reached.notify_one();
+        gate.open.notified().await;
+    }
     match meet(&mut shared.world(), raw, found, name, &verdict) {
         Some(response) => return response,
         None if verdict.kill.is_none() => cut(),
