@@ -201,6 +201,7 @@ impl Pass {
             unread: unread.map(String::as_str),
             desired: &self.rendered.desired,
             feeds: &self.rendered.feeds,
+            head: checkout.head.as_deref().unwrap_or_default(),
             is_ancestor: &|a, b| checkout.contains(a, b),
             changed: &|a, b| checkout.changed_between(a, b),
             is_ours: &|url| checkout.is_at(url),

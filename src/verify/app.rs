@@ -116,7 +116,7 @@ impl<'s> Carrier<'s> {
     }
 
     /// The folder that it reads in the repository.
-    pub fn path(self) -> Option<&'s str> {
+    fn path(self) -> Option<&'s str> {
         let path = match self {
             Self::Kustomization(object) => object.str("spec.path"),
             Self::Application(app) => app.str("spec.source.path"),
@@ -153,6 +153,19 @@ impl<'s> Carrier<'s> {
             Self::Release(_) => false,
         }
     }
+}
+
+/// Whether an engine left its mark on an object, seen or not.
+pub fn is_marked(object: &ObjectRef, snapshot: &Snapshot) -> bool {
+    let labels = [
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+        "argocd.argoproj.io/instance",
+    ];
+    snapshot.get(object).is_some_and(|live| {
+        let tracked = live.annotation("argocd.argoproj.io/tracking-id").is_some();
+        tracked || labels.iter().any(|l| live.label(l).is_some())
+    })
 }
 
 fn kustomization(object: &Object, snapshot: &Snapshot, question: &Question<'_>) -> Applied {

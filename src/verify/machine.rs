@@ -50,8 +50,8 @@ pub struct Facts {
     pub restarts: u64,
     /// Pods of the workload that are ready.
     pub ready: u64,
-    /// Whether another commit changed the app between ours and what is applied.
-    pub touched_by_others: bool,
+    /// Why what goes wrong may be somebody else's: then nothing is taken back.
+    pub excuse: Option<&'static str>,
     /// Whether Git holds something else by now where our change was.
     pub overtaken: bool,
 }
@@ -215,16 +215,20 @@ pub fn step(
     if !matches!(facts.applied, Applied::Failed { .. }) {
         next.failing_since = None;
     }
+    // what is being applied anew is neither a good look nor a bad one; all else ends the row
+    if !matches!(
+        facts.applied,
+        Applied::Applied { .. } | Applied::Applying { .. }
+    ) {
+        (next.good, next.good_since, next.bad) = (0, None, 0);
+    }
     let state = match &facts.applied {
         _ if facts.overtaken => State::Ended(Verdict::Inconclusive(OVERTAKEN.to_owned())),
         Applied::Waiting { why } => waiting(&mut next, *why),
-        Applied::NotSeen { .. } => in_time(
-            &next,
-            State::Merged,
-            "the source did not reach the commit",
-            timing,
-            now,
-        ),
+        Applied::NotSeen { .. } => {
+            let what = "the source did not reach the commit";
+            in_time(&next, State::Merged, what, timing, now)
+        }
         Applied::Applying { detail } => {
             in_time(&next, State::Applying(detail.clone()), detail, timing, now)
         }
@@ -236,6 +240,8 @@ pub fn step(
             next.applied_at.get_or_insert(seen);
             next.healing_since
                 .get_or_insert(if is_first { seen } else { now });
+            // whatever is applied after it has a time of its own
+            next.counting_since = None;
             workload(&mut next, facts, baseline, timing, now)
         }
     };
@@ -258,10 +264,16 @@ fn waiting(next: &mut Memory, why: Wait) -> State {
 
 /// A state that may last for the time to apply.
 fn in_time(memory: &Memory, state: State, what: &str, timing: &Timing, now: Timestamp) -> State {
+    let was_applied = memory.applied_at.is_some();
     match is_over(memory.counting_since, timing.apply, now) {
+        true if was_applied => State::Ended(Verdict::Inconclusive(format!(
+            "applied, and hidden since by what is applied after it: {what}"
+        ))),
         true => State::Ended(Verdict::Inconclusive(format!(
             "not applied in time: {what}"
         ))),
+        false if was_applied && memory.good > 0 => State::Settling(memory.good),
+        false if was_applied => State::Healing(format!("applied, and now {what}")),
         false => state,
     }
 }
@@ -281,7 +293,7 @@ fn failed(
     now: Timestamp,
 ) -> State {
     let worked_before = baseline.is_some_and(|b| b.last_attempt_succeeded);
-    let is_ours = facts.failed_is_ours && worked_before && !facts.touched_by_others;
+    let is_ours = facts.failed_is_ours && worked_before && facts.excuse.is_none();
     // a webhook that did not answer fails an attempt, and not the next one
     let persists =
         memory.failing_since.is_some() && is_over(memory.failing_since, timing.settle, now);
@@ -383,8 +395,8 @@ fn judged(why: &str, facts: &Facts, baseline: Option<&Baseline>) -> Verdict {
     let Some(baseline) = baseline else {
         return Verdict::Inconclusive(format!("{why}; how it was before the merge is not known"));
     };
-    if facts.touched_by_others {
-        return Verdict::Inconclusive(format!("{why}; another commit changed the app meanwhile"));
+    if let Some(excuse) = facts.excuse {
+        return Verdict::Inconclusive(format!("{why}; {excuse}"));
     }
     match is_worse(facts, baseline) {
         true => Verdict::Regressed(why.to_owned()),
@@ -392,13 +404,14 @@ fn judged(why: &str, facts: &Facts, baseline: Option<&Baseline>) -> Verdict {
     }
 }
 
-/// Something fails that did not, or fewer pods are ready. That the failure is another one is no
-/// proof: a mended image shows what was hidden behind it.
+/// Something fails that did not, or the workload does in another way and fewer pods are ready. That
+/// the failure is another one is no proof: a mended image shows what was hidden behind it. And where
+/// the old one lasts, the pods that ran a moment before the merge were between two failures.
 fn is_worse(facts: &Facts, baseline: &Baseline) -> bool {
     let failing = matches!(facts.rollout, Some(Rollout::Failing(_)));
-    !facts.newly_broken.is_empty()
-        || (failing && baseline.rolled_out)
-        || facts.ready < baseline.ready
+    let lasts = matches!(facts.symptom, Symptom::Present(_));
+    let had_more = baseline.rolled_out || facts.ready < baseline.ready;
+    !facts.newly_broken.is_empty() || (failing && !lasts && had_more)
 }
 
 #[cfg(test)]
@@ -427,7 +440,7 @@ mod tests {
             newly_broken: Vec::new(),
             restarts: 0,
             ready: 2,
-            touched_by_others: false,
+            excuse: None,
             overtaken: false,
         }
     }
@@ -511,7 +524,7 @@ mod tests {
         assert!(matches!(worse, Verdict::Regressed(_)), "{worse:?}");
         let touched = vec![
             Facts {
-                touched_by_others: true,
+                excuse: Some("another commit changed the app meanwhile"),
                 ..bad()
             };
             18
@@ -591,9 +604,9 @@ mod tests {
         let mut passing = vec![failed(true); 5];
         passing.push(good());
         passing.extend(vec![failed(true); 5]);
-        assert!(matches!(play(&passing, Some(&base)), State::Applying(_)));
+        assert!(matches!(play(&passing, Some(&base)), State::Healing(_)));
         let by_others = Facts {
-            touched_by_others: true,
+            excuse: Some("another commit changed the app meanwhile"),
             ..failed(true)
         };
         assert!(matches!(
@@ -667,5 +680,57 @@ mod tests {
         let mut samples = vec![good(); 6];
         samples.extend(vec![bad(); 60]);
         assert_eq!(ended(play(&samples, Some(&baseline()))), Verdict::Verified);
+    }
+
+    fn applying() -> Facts {
+        Facts {
+            applied: Applied::Applying {
+                detail: "reconciling".to_owned(),
+            },
+            ..good()
+        }
+    }
+
+    #[test]
+    fn a_failed_apply_within_the_window_begins_it_anew() {
+        let failed = Facts {
+            applied: Applied::Failed {
+                message: "somebody's".to_owned(),
+                resources: Vec::new(),
+            },
+            ..good()
+        };
+        let mut looks = vec![good(); 4];
+        looks.push(failed);
+        looks.extend(vec![good(); 2]);
+        assert_eq!(play(&looks, None), State::Settling(2));
+        // a later commit on its way is neither good nor bad
+        let mut looks = vec![good(); 4];
+        looks.extend(vec![applying(); 3]);
+        assert_eq!(play(&looks, None), State::Settling(3));
+        looks.push(good());
+        assert_eq!(ended(play(&looks, None)), Verdict::Verified);
+    }
+
+    #[test]
+    fn what_was_applied_late_has_all_of_its_time() {
+        let mut looks = vec![applying(); 28];
+        looks.extend(vec![good(); 2]);
+        looks.extend(vec![applying(); 10]);
+        assert_eq!(play(&looks, None), State::Settling(2));
+        looks.extend(vec![applying(); 30]);
+        let said = format!("{:?}", ended(play(&looks, None)));
+        assert!(said.contains("applied, and hidden since"), "{said}");
+    }
+
+    #[test]
+    fn a_failure_that_lasts_is_no_regression_because_pods_ran_a_moment_before() {
+        let lasts = Facts {
+            symptom: Symptom::Present("OOMKilled again".to_owned()),
+            ready: 0,
+            ..bad()
+        };
+        let said = ended(play(&vec![lasts; 18], Some(&baseline())));
+        assert!(matches!(said, Verdict::Inconclusive(_)), "{said:?}");
     }
 }

@@ -10,7 +10,7 @@ use crate::finding::Class;
 use crate::object::{Object, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::verify::Applied;
-use crate::verify::app::{Carrier, Question};
+use crate::verify::app::{self, Carrier, Question};
 use crate::verify::expect::Expected;
 use crate::verify::machine::{Baseline, Facts, Live, Symptom};
 use crate::verify::revision::{IsAncestor, Revision};
@@ -71,6 +71,8 @@ pub struct World<'a> {
     pub desired: &'a [Desired],
     /// The files that each root reads.
     pub feeds: &'a BTreeMap<String, Vec<String>>,
+    /// The commit that Git is at.
+    pub head: &'a str,
     /// Whether one commit is an ancestor of another.
     pub is_ancestor: &'a IsAncestor<'a>,
     /// Files that differ between two commits; `None` where one is not known.
@@ -116,7 +118,7 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
         .collect();
     let facts = Facts {
         failed_is_ours: is_ours(merged, world, &applied),
-        touched_by_others: touched(merged, world, &applied, carrier),
+        excuse: excuse(merged, world, &applied, carrier),
         symptom: symptom(merged, world),
         newly_broken: others(merged, world, carrier),
         overtaken: merged.expects.iter().any(|e| e.is_overtaken(world.desired)),
@@ -161,7 +163,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
     let workloads = workloads(merged, snapshot);
     Baseline {
         at: Some(merged.at),
-        failing: others(merged, world, carrier),
+        failing: shaky(merged, world, carrier),
         last_attempt_succeeded: carrier.is_some_and(Carrier::last_attempt_succeeded),
         symptom: match symptom(merged, world) {
             Symptom::Present(what) => what.chars().take(200).collect(),
@@ -286,6 +288,9 @@ fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
         let full = format!("{}/{namespace}/{}", e.object.kind, e.object.name);
         resources.contains(&full) || has_word(message, &full)
     };
+    if nobody_answered(message) {
+        return false;
+    }
     let builds = message.starts_with("BuildFailed");
     let alone = || {
         let at = attempted(merged, world);
@@ -295,6 +300,32 @@ fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
         })
     };
     merged.expects.iter().any(names) || (builds && alone())
+}
+
+/// Whether somebody did not answer, such as an admission webhook: the next attempt may succeed, and the
+/// engine may show this one for as long as its interval is.
+fn nobody_answered(message: &str) -> bool {
+    const SIGNS: [&str; 17] = [
+        "failed calling webhook",
+        "internalerror",
+        "internal error",
+        "connection refused",
+        "connection reset",
+        "i/o timeout",
+        "timed out",
+        "deadline exceeded",
+        "context canceled",
+        "etcdserver",
+        "no endpoints available",
+        "no such host",
+        "tls handshake",
+        "x509:",
+        "too many requests",
+        "service unavailable",
+        "the object has been modified",
+    ];
+    let message = message.to_lowercase();
+    SIGNS.iter().any(|sign| message.contains(sign))
 }
 
 /// The revision that was attempted last.
@@ -313,25 +344,35 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// Whether another commit changed something that the app reads, between ours and what is applied.
-fn touched(
+/// Why what goes wrong may be somebody else's.
+fn excuse(
     merged: &Merged<'_>,
     world: &World<'_>,
     applied: &Applied,
     carrier: Option<Carrier<'_>>,
-) -> bool {
+) -> Option<&'static str> {
+    if world.unread.is_some() {
+        return Some("not everything of the cluster can be read");
+    }
+    let mut objects = merged.expects.iter().map(|e| &e.object);
+    if carrier.is_none() && objects.any(|o| app::is_marked(o, world.snapshot)) {
+        return Some("what applies it is not seen from here");
+    }
     let commit = match applied {
+        // without an engine everything that Git holds may be applied
+        Applied::Applied { .. } if carrier.is_none() => Some(world.head.to_owned()),
         Applied::Applied { revision, .. } => {
             Revision::read(revision).and_then(|r| r.commit().map(str::to_owned))
         }
         Applied::Failed { .. } => attempted(merged, world),
-        _ => return false,
+        _ => return None,
     };
     let Some(files) = commit.and_then(|c| (world.changed)(merged.commit, &c)) else {
-        return true;
+        return Some("it is not known what else was changed since");
     };
     let reads = reads(merged, world, carrier);
-    files.iter().any(|f| reads.iter().any(|r| r.covers(f)))
+    let touched = files.iter().any(|f| reads.iter().any(|r| r.covers(f)));
+    touched.then_some("another commit changed the app meanwhile")
 }
 
 /// A file, or a folder and everything below it.
@@ -364,8 +405,12 @@ fn reads<'a>(
     let fed = roots.iter().filter_map(|root| world.feeds.get(*root));
     let fed = fed.flatten().map(|f| Reads::File(f.as_str()));
     let own = merged.expects.iter().map(|e| Reads::File(e.file.as_str()));
-    let folder = carrier.and_then(Carrier::path).map(Reads::Folder);
-    fed.chain(own).chain(folder).collect()
+    let mut folders = carrier.map_or_else(Vec::new, |c| c.folders(world.is_ours));
+    if folders.is_empty() {
+        folders.push(""); // nobody knows: all of it
+    }
+    let folders = folders.into_iter().map(Reads::Folder);
+    fed.chain(own).chain(folders).collect()
 }
 
 /// What pods may hide: they are ready while it lasts, and only a person, a log or an alert told it.
@@ -400,15 +445,31 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     }
 }
 
-/// What else of the same app fails and did not before; without an engine, of the same namespaces.
+/// The roots that make an object; `None` for a plain file.
+fn roots_of<'a>(
+    world: &'a World<'_>,
+    object: &'a ObjectRef,
+) -> impl Iterator<Item = Option<&'a str>> {
+    let all = world.desired.iter();
+    let of = all.filter(move |d| object.same_object(&d.object.reference()));
+    of.map(|d| d.root.as_deref())
+}
+
+/// What else of the same app fails and did not before; without an engine, what Git makes with it in
+/// the same namespaces.
 fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
     let here = namespaces(merged);
+    let expected = merged.expects.iter().map(|e| &e.object);
+    let roots: BTreeSet<_> = expected.flat_map(|o| roots_of(world, o)).collect();
     let in_app = |f: &&Failing<'_>| match carrier {
         Some(carrier) => {
             Carrier::of(f.object, world.snapshot).is_some_and(|other| other == carrier)
                 || f.object.same_object(&carrier.object().reference())
         }
-        None => (f.object.namespace.as_ref()).is_some_and(|n| here.contains(n)),
+        None => {
+            let is_here = (f.object.namespace.as_ref()).is_some_and(|n| here.contains(n));
+            is_here && roots_of(world, f.object).any(|root| roots.contains(&root))
+        }
     };
     // the engine's own finding tells of the same failure
     let is_engine = |f: &&Failing<'_>| {
@@ -431,6 +492,29 @@ fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) 
         .filter(|n| n != merged.object && !merged.was_failing.contains(n));
     others.take(MAX_LISTED).collect()
 }
+
+/// What fails before the merge, and what fails again and again: it may be well at that very moment.
+fn shaky(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
+    let snapshot = world.snapshot;
+    let all = WORKLOADS.iter().flat_map(|k| snapshot.of_kind(k));
+    let restarting = all.filter(|w| {
+        let in_app = carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
+        in_app && restarts(&snapshot.pods_of(&w.reference())) >= SHAKY
+    });
+    let mut names = others(merged, world, carrier);
+    let restarting = restarting.map(|w| w.reference().to_string());
+    let new: Vec<String> = restarting.filter(|n| *n != merged.object).collect();
+    names.extend(
+        new.into_iter()
+            .filter(|n| !names.contains(n))
+            .collect::<Vec<_>>(),
+    );
+    names.truncate(MAX_LISTED);
+    names
+}
+
+/// Restarts of a workload's pods that are more than an accident.
+const SHAKY: u64 = 3;
 
 fn restarts(pods: &[&Object]) -> u64 {
     let counts = pods.iter().flat_map(|p| {

@@ -132,6 +132,7 @@ impl Shop {
                 unread: self.unread,
                 desired: &[],
                 feeds: &BTreeMap::new(),
+                head: LATER,
                 is_ancestor: &|a, b| Some(a == OURS || a == b),
                 changed: &changed,
                 is_ours: &|url| url.ends_with("acme/gitops"),
@@ -165,7 +166,7 @@ fn all_links_of_the_chain_are_seen() {
     assert_eq!(facts.rollout, Some(Rollout::Done));
     assert_eq!(facts.symptom, Symptom::Absent);
     assert_eq!((facts.restarts, facts.ready), (1, 1));
-    assert!(!facts.touched_by_others && facts.newly_broken.is_empty());
+    assert!(facts.excuse.is_none() && facts.newly_broken.is_empty());
     let told: Vec<String> = sight
         .evidence
         .iter()
@@ -236,8 +237,100 @@ fn another_commit_counts_where_the_app_reads_it() {
     ] {
         let mut shop = Shop::new();
         shop.changed = vec![file];
-        assert_eq!(shop.look().facts.touched_by_others, touches, "{file}");
+        assert_eq!(shop.look().facts.excuse.is_some(), touches, "{file}");
     }
+}
+
+/// Without an engine everything that Git holds may be in the cluster: somebody else's commit, or
+/// another repository's object, is no reason to take ours back.
+#[test]
+fn without_an_engine_any_other_commit_is_an_excuse() {
+    let mut shop = Shop::new();
+    shop.objects.retain(|o| o["kind"] != "Kustomization");
+    let api = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "api");
+    shop.failing = vec![("a", api, Class::CrashLoopBackOff)];
+    let facts = shop.look().facts;
+    assert_eq!(facts.excuse, None);
+    assert!(facts.newly_broken.is_empty(), "Git does not make it");
+    shop.changed = vec!["docs/readme.md"];
+    assert!(shop.look().facts.excuse.is_some());
+    shop.changed.clear();
+    shop.unread = Some("pods: the API server answers 403 to list them");
+    assert!(shop.look().facts.excuse.is_some());
+    shop.unread = None;
+    shop.objects[0]["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
+    let excuse = shop.look().facts.excuse;
+    assert_eq!(excuse, Some("what applies it is not seen from here"));
+}
+
+#[test]
+fn an_application_of_several_sources_reads_all_of_them() {
+    let ours = "https://git.example.com/acme/gitops";
+    for (sources, file, touches) in [
+        (
+            json!([{"repoURL": ours, "path": "web"}, {"repoURL": ours, "path": "apps"}]),
+            "apps/api.yaml",
+            true,
+        ),
+        (
+            json!([{"repoURL": ours, "path": "web"}]),
+            "apps/api.yaml",
+            false,
+        ),
+        (json!([]), "apps/api.yaml", true),
+    ] {
+        let mut shop = Shop::new();
+        shop.objects[0] = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": "apps", "namespace": "argocd"},
+            "spec": {"sources": sources},
+            "status": {
+                "sync": {"status": "Synced", "revision": LATER},
+                "operationState": {"phase": "Succeeded", "finishedAt": "2026-01-02T12:05:00Z", "syncResult": {"revision": LATER}},
+                "resources": [{"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web"}],
+            },
+        });
+        shop.changed = vec![file];
+        let excuse = shop.ask(|merged, world| {
+            let applied = Applied::Applied {
+                at: None,
+                revision: LATER.to_owned(),
+            };
+            excuse(merged, world, &applied, carrier(merged, world.snapshot))
+        });
+        assert_eq!(excuse.is_some(), touches, "{sources}");
+    }
+}
+
+#[test]
+fn a_webhook_that_did_not_answer_is_not_our_failure() {
+    let failed = |message: &str| Applied::Failed {
+        message: format!("Deployment/shop/web dry-run failed: {message}"),
+        resources: Vec::new(),
+    };
+    let ours =
+        |message: &str| Shop::new().ask(|merged, world| is_ours(merged, world, &failed(message)));
+    assert!(ours("spec.replicas: Invalid value: -1"));
+    let webhook =
+        "InternalError: failed calling webhook \"mutate.example.com\": connection refused";
+    assert!(!ours(webhook));
+}
+
+#[test]
+fn what_restarts_again_and_again_failed_before() {
+    let mut shop = Shop::new();
+    let mut api = shop.objects[1].clone();
+    api["metadata"]["name"] = json!("api");
+    api["metadata"]["uid"] = json!("api");
+    let mut set = shop.objects[2].clone();
+    set["metadata"]["name"] = json!("api-1");
+    set["metadata"]["uid"] = json!("api-1");
+    set["metadata"]["ownerReferences"][0]["name"] = json!("api");
+    set["metadata"]["ownerReferences"][0]["uid"] = json!("api");
+    let mut restarting = pod("api-1-a", "ReplicaSet", "api-1");
+    restarting["status"]["containerStatuses"][0]["restartCount"] = json!(7);
+    shop.objects.extend([api, set, restarting]);
+    assert_eq!(shop.ask(baseline).failing, ["Deployment shop/api"]);
 }
 
 #[test]

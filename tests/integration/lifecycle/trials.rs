@@ -24,7 +24,7 @@ pub(super) fn well() -> Facts {
         newly_broken: Vec::new(),
         restarts: 0,
         ready: 2,
-        touched_by_others: false,
+        excuse: None,
         overtaken: false,
     }
 }
