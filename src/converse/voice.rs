@@ -283,6 +283,7 @@ impl Voice<'_, '_> {
         let trials = &self.report.trials;
         let seen = trials.seen.iter().find(|t| t.number == number);
         let given = self.observed.markers.get(&number).and_then(verdict_of);
+        let given = given.or(trials.through.get(&number).copied());
         words::verified(
             seen.map(|t| crate::message::rollout::title(&t.state)),
             given,

@@ -55,6 +55,7 @@ impl Writer<'_> {
             // another cluster may have written at the same moment
             now = self.rollout(fix).await?;
             if now.contains(&mine) {
+                trial.trials = now;
                 return Ok(());
             }
         }

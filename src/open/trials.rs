@@ -4,7 +4,7 @@
 //! verdict is remembered first, then the revert is opened, then the pull request itself is marked:
 //! killed in between, the next pass goes on from there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::forge::marker::{Marker, What};
 use crate::forge::{PullState, identity};
 use crate::github::Result;
 use crate::message::rollout::{self as words, Revert};
-use crate::verify::machine::{Baseline, Memory, Verdict, step};
+use crate::verify::machine::{Baseline, Memory, Timing, Verdict, step};
 use crate::verify::sight::{self, Merged, Sight};
 use crate::verify::together::{self, Jury, Trial};
 
@@ -41,7 +41,9 @@ pub struct Trials {
     pub notes: Vec<String>,
     /// The verdicts that were given, in a word each.
     pub given: Vec<&'static str>,
-    /// Those that nothing waits for: they cannot be looked at here, or were, while others still look.
+    /// Those that this cluster is through with, and how, while others still look.
+    pub through: BTreeMap<u64, &'static str>,
+    /// Those that cannot be looked at here: nothing waits for them.
     free: Vec<u64>,
 }
 
@@ -71,7 +73,7 @@ pub async fn verify(
         ask_back(work, observed, &trial);
         trials.seen.push(trial);
     }
-    for number in &trials.free {
+    for number in trials.free.iter().chain(trials.through.keys()) {
         observed.on_trial.remove(number);
     }
     Ok(trials)
@@ -91,6 +93,34 @@ impl Trials {
         number: u64,
     ) -> Result<Option<Trialed>> {
         let (work, analysis) = (writer.work, writer.analysis);
+        let Some(case) = self.case(writer, number).await? else {
+            return Ok(None);
+        };
+        let merged = case.merged(&analysis.scope);
+        let Some(sight) = self.seen_by(look(&merged, analysis), number) else {
+            return Ok(None);
+        };
+        self.blind.extend(sight::namespaces(&merged));
+        let before = case.memory.clone();
+        let timing = work.rules.verify.timing();
+        let mut trial = case.judged(&analysis.scope, *sight, &timing, work.now);
+        if trial.memory != before {
+            let why = reason(&trial);
+            let told = because(why, writer.tell(&mut trial, Revert::None)).await;
+            if self.tolerated(number, told)?.is_none() {
+                return Ok(None);
+            }
+        }
+        if let Some(pause) = words::pause(&trial.state, &timing) {
+            self.again(pause);
+        }
+        self.notes.append(&mut writer.outcome.notes);
+        Ok(Some(trial))
+    }
+
+    /// What is known of one before it is looked at; `None` where this cluster has nothing more to see.
+    async fn case<'a>(&mut self, writer: &Writer<'a>, number: u64) -> Result<Option<Case<'a>>> {
+        let scope = &writer.analysis.scope;
         let Some(ours) = writer.ours(number) else {
             return Ok(None);
         };
@@ -98,46 +128,29 @@ impl Trials {
             return Ok(None);
         };
         let marker = writer.marker(number);
-        let mut memory = together::memory(&told, &analysis.scope);
-        if work.key.is_none() {
+        let jury = jury(ours, &marker);
+        let is_only = jury.is_only(scope);
+        let mut memory = together::memory(&told, scope);
+        let is_bad = memory.verdict.as_ref().is_some_and(Verdict::is_bad);
+        if writer.work.key.is_none() && (is_only || is_bad) {
             // without a signature it is a hint, and a verdict has to be found again
             memory.verdict = None;
         }
-        let merged = merged(ours, &marker, &memory, &analysis.scope);
-        let Some(sight) = self.seen_by(look(&merged, analysis), number) else {
+        if let Some(verdict) = &memory.verdict
+            && !is_only
+            && jury.verdict(&told).is_none()
+        {
+            self.through.insert(number, verdict.name());
             return Ok(None);
-        };
-        self.blind.extend(sight::namespaces(&merged));
-        let timing = work.rules.verify.timing();
-        let baseline = baseline(&marker, &analysis.scope).filter(|b| b.is_before(merged.at));
-        let (next, state) = step(&memory, &sight.facts, baseline, &timing, work.now);
-        let mine = words::says(&state, &sight.evidence);
-        let mine = Trial::new(&analysis.scope, &next, &mine);
-        let mut trial = Trialed {
+        }
+        Ok(Some(Case {
             number,
-            fingerprint: marker.fingerprint.clone(),
-            commit: merged.commit.to_owned(),
-            is_revert: marker.what == What::Revert,
-            sight: *sight,
-            state,
-            memory: next,
-            jury: jury(ours, &marker),
-            trials: together::with(told, mine),
-        };
-        if trial.memory != memory {
-            let why = reason(&trial);
-            let told = because(why, writer.tell(&mut trial, Revert::None)).await;
-            if self.tolerated(number, told)?.is_none() {
-                return Ok(None);
-            }
-        } else if is_done(&memory) && !trial.jury.is_only(&analysis.scope) {
-            self.free.push(number);
-        }
-        if let Some(pause) = words::pause(&trial.state, &timing) {
-            self.again(pause);
-        }
-        self.notes.append(&mut writer.outcome.notes);
-        Ok(Some(trial))
+            ours,
+            marker,
+            jury,
+            told,
+            memory,
+        }))
     }
 
     /// What can be judged of a look.
@@ -173,11 +186,6 @@ impl Trials {
     }
 }
 
-/// Whether this cluster has nothing more to see, and nothing to take back.
-fn is_done(memory: &Memory) -> bool {
-    memory.verdict.as_ref().is_some_and(|v| !v.is_bad())
-}
-
 /// Who gives the verdict: those who reported it when it was merged.
 fn jury(ours: &OurPull, marker: &Marker) -> Jury {
     let merged = ours.pull.closed_at.unwrap_or(Timestamp::MIN);
@@ -187,10 +195,6 @@ fn jury(ours: &OurPull, marker: &Marker) -> Jury {
         true => Jury::of(all),
         false => Jury::of(scopes),
     }
-}
-
-fn baseline<'m>(marker: &'m Marker, scope: &str) -> Option<&'m Baseline> {
-    marker.reporter(scope)?.baseline.as_ref()
 }
 
 /// Merged ones without a verdict that say what the cluster shall hold. One that cannot be believed
@@ -221,19 +225,57 @@ fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<
     all.iter().take(MOST).map(|p| p.pull.number).collect()
 }
 
-fn merged<'a>(ours: &'a OurPull, marker: &'a Marker, memory: &Memory, scope: &str) -> Merged<'a> {
-    Merged {
-        commit: ours.pull.merge_commit.as_deref().unwrap_or_default(),
-        at: ours.pull.closed_at.unwrap_or(Timestamp::MIN),
-        key: &marker.key,
-        also: &marker.also,
-        object: &marker.object,
-        class: marker.class,
-        expects: &marker.expects,
-        applied_at: memory.applied_at,
-        was_failing: baseline(marker, scope).map_or(&[], |b| b.failing.as_slice()),
-        is_revert: marker.what == What::Revert,
-        is_anywhere: jury(ours, marker) == Jury::Whoever,
+/// A merged fix, and what earlier looks say of it.
+struct Case<'a> {
+    number: u64,
+    ours: &'a OurPull,
+    marker: Marker,
+    jury: Jury,
+    told: Vec<Trial>,
+    memory: Memory,
+}
+
+impl Case<'_> {
+    fn baseline(&self, scope: &str) -> Option<&Baseline> {
+        self.marker.reporter(scope)?.baseline.as_ref()
+    }
+
+    fn merged(&self, scope: &str) -> Merged<'_> {
+        let (pull, marker) = (&self.ours.pull, &self.marker);
+        Merged {
+            commit: pull.merge_commit.as_deref().unwrap_or_default(),
+            at: pull.closed_at.unwrap_or(Timestamp::MIN),
+            key: &marker.key,
+            also: &marker.also,
+            object: &marker.object,
+            class: marker.class,
+            expects: &marker.expects,
+            applied_at: self.memory.applied_at,
+            was_failing: self.baseline(scope).map_or(&[], |b| b.failing.as_slice()),
+            is_revert: marker.what == What::Revert,
+            is_anywhere: self.jury == Jury::Whoever,
+        }
+    }
+
+    /// With what is seen now.
+    fn judged(self, scope: &str, sight: Sight, timing: &Timing, now: Timestamp) -> Trialed {
+        let merged = self.merged(scope);
+        let (commit, is_revert) = (merged.commit.to_owned(), merged.is_revert);
+        let baseline = self.baseline(scope).filter(|b| b.is_before(merged.at));
+        let (memory, state) = step(&self.memory, &sight.facts, baseline, timing, now);
+        let says = words::says(&state, &sight.evidence);
+        let mine = Trial::new(scope, &memory, &says);
+        Trialed {
+            number: self.number,
+            fingerprint: self.marker.fingerprint,
+            commit,
+            is_revert,
+            sight,
+            state,
+            memory,
+            jury: self.jury,
+            trials: together::with(self.told, mine),
+        }
     }
 }
 

@@ -328,7 +328,6 @@ impl Here<'_> {
                 key: marker.key.clone(),
                 object: told(&marker.object),
                 summary: told(&our.pull.title),
-                scope: marker.scope.clone(),
                 ..self.spec()
             },
             outcome: Some(match our.pull.state {
