@@ -332,7 +332,7 @@ impl Voice<'_, '_> {
             return Outcome::Unheard(reason.clone());
         }
         match &wanted.ending {
-            WantedEnding::Fix(_) => self.fixed(request, wanted),
+            WantedEnding::Fix(fix) => self.fixed(request, wanted, fix),
             WantedEnding::Question(_) => {
                 let mut questions = self.report.questions.iter();
                 let number = questions.find(|q| q.fingerprint == wanted.fingerprint);
@@ -347,7 +347,7 @@ impl Voice<'_, '_> {
         }
     }
 
-    fn fixed(&self, request: &Request, wanted: &Wanted) -> Outcome {
+    fn fixed(&self, request: &Request, wanted: &Wanted, fix: &Fix) -> Outcome {
         let mine = |t: &&Touched| t.fingerprint == wanted.fingerprint && !is_revert(t);
         if let Some(touched) = self.report.pulls.iter().find(mine) {
             let before = Some(request.head.clone());
@@ -368,7 +368,28 @@ impl Voice<'_, '_> {
         }
         match self.why(wanted) {
             Some(why) => Outcome::Left(why),
-            None => Outcome::Failed(self.report.notes.join("; ")),
+            None => Outcome::Failed(self.failure(request, wanted, fix)),
+        }
+    }
+
+    /// What this pass noted about a fix that is not there.
+    fn failure(&self, request: &Request, wanted: &Wanted, fix: &Fix) -> String {
+        let names = [format!("#{}", request.number), wanted.fingerprint.clone()];
+        let names = [names.as_slice(), std::slice::from_ref(&fix.branch)].concat();
+        let is_about = |note: &&String| {
+            let words = note.split(|c: char| c.is_whitespace() || matches!(c, ':' | ';' | ','));
+            words.into_iter().any(|w| names.iter().any(|n| n == w))
+        };
+        let notes: Vec<&str> = self
+            .report
+            .notes
+            .iter()
+            .filter(is_about)
+            .map(String::as_str)
+            .collect();
+        match notes.is_empty() {
+            true => "this run did not get to it".to_owned(),
+            false => notes.join("; "),
         }
     }
 

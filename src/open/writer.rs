@@ -7,6 +7,7 @@ use crate::audit::Reason;
 use crate::cycle::{Analysis, Touched, Work};
 use crate::forge::decide::{Action, Fix, Observed, OurPull, Query, Wanted, WantedEnding, Why};
 use crate::forge::marker::{self, Marker};
+use crate::forge::ticks::{reticked, ticked};
 use crate::forge::{Pull, PullState};
 use crate::github::Result;
 use crate::message::forge::with_marker;
@@ -211,6 +212,9 @@ impl<'a> Writer<'a> {
         marker: &Marker,
     ) -> Result<()> {
         let known = self.texts.get(&number);
+        // what was ticked and could not be acted on is tried again in the next pass
+        let left = known.map(|t| ticked(&t.body)).unwrap_or_default();
+        let body = reticked(&body, &left);
         if known.is_none_or(|t| t.title != title || !same_text(&t.body, &body)) {
             self.work.github.edit_pull(number, title, &body).await?;
         }

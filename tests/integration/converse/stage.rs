@@ -226,6 +226,10 @@ impl Stage {
             .collect()
     }
 
+    pub fn branch_of(&self, number: u64) -> String {
+        self.github.item(number).pull.unwrap().head_ref
+    }
+
     pub fn labels(&self, number: u64) -> Vec<String> {
         self.github.item(number).labels.clone()
     }
