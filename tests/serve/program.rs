@@ -349,14 +349,16 @@ fn an_app_finds_its_repositories() {
         (&json!("done"), &json!("acme/shop")),
         "{pass}"
     );
-    assert!(
-        stage
-            .github
-            .writes()
-            .iter()
-            .all(|e| e.route.contains("access_tokens")),
-        "looks only"
-    );
+    // it looks only, with tokens that could do nothing else
+    stage.github.assert_no_writes();
+    let mut tokens = stage.github.journal();
+    tokens.retain(|e| e.route.contains("access_tokens"));
+    assert!(!tokens.is_empty());
+    for asked in &tokens {
+        let levels = asked.body["permissions"].as_object().unwrap();
+        assert!(levels.contains_key("contents"), "{asked:?}");
+        assert!(levels.values().all(|level| level == "read"), "{asked:?}");
+    }
     let head = head("push", "e-1", &sign(SECRET, b"{}"), 2);
     assert_eq!(
         Client::new(address).send(&head, b"{}").unwrap().0,
