@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kubemend::case::{Answers, Said};
@@ -42,6 +43,8 @@ pub struct Stage {
     pub silent: bool,
     /// Nothing is sent twice, and no limit is waited for.
     pub impatient: bool,
+    /// What people do while the next run computes.
+    pub meanwhile: Mutex<Option<fn(&Self)>>,
 }
 
 /// Twelve digits; eight of them end the branch.
@@ -104,6 +107,7 @@ impl Stage {
             dashboard: 0,
             silent: false,
             impatient: false,
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -379,6 +383,10 @@ impl Stage {
     }
 
     fn analyse(&self, answers: &Answers) -> Analysis {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(act) = meanwhile {
+            act(self);
+        }
         let base = self.github.branch("main").unwrap();
         let fix = |name: &str| {
             let fix = Fix {

@@ -397,6 +397,42 @@ async fn a_command_that_failed_is_told_with_its_reason() {
     quiet(&stage).await;
 }
 
+/// Somebody touches the pull request while the run computes: the command waits for the next run, and
+/// is not answered before it is done.
+#[tokio::test]
+async fn a_command_waits_where_the_pull_request_changed_meanwhile() {
+    let stage = Stage::whole().await;
+    let bob = stage.github.human("bob");
+    let theirs = bob.push(OPEN, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+    stage.run_well().await;
+    let id = bob.comment(stage.open, "/kubemend recreate");
+    let answers = stage.answers(stage.open).len();
+    *stage.meanwhile.lock().unwrap() = Some(|stage| {
+        stage.github.human("mia").label(stage.open, "team/shop");
+    });
+    stage.run_well().await;
+    assert_eq!(stage.github.branch(OPEN), Some(theirs.clone()));
+    assert_eq!(stage.answers(stage.open).len(), answers);
+    assert_eq!(stage.reactions(id), ["eyes"]);
+    stage.run_well().await;
+    assert_ne!(stage.github.branch(OPEN), Some(theirs));
+    let answer = stage.answers(stage.open).pop().unwrap();
+    assert!(answer.contains("was made again"), "{answer}");
+    assert_eq!(stage.reactions(id), ["eyes", "rocket"]);
+    quiet(&stage).await;
+    // a box, too, which nobody answers
+    let theirs = bob.push(OPEN, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+    bob.tick_box(stage.open, "kubemend:recreate");
+    *stage.meanwhile.lock().unwrap() = Some(|stage| {
+        stage.github.human("mia").unlabel(stage.open, "team/shop");
+    });
+    stage.run_well().await;
+    assert_eq!(stage.github.branch(OPEN), Some(theirs.clone()));
+    stage.run_well().await;
+    assert_ne!(stage.github.branch(OPEN), Some(theirs));
+    quiet(&stage).await;
+}
+
 /// A box whose wish could not be stored stays ticked, though the text around it is written again.
 #[tokio::test]
 async fn a_box_that_could_not_be_stored_stays_ticked() {
