@@ -31,7 +31,8 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
         return Ok(());
     }
     for (pull, marker) in unlabelled(observed) {
-        let labelled = label(work, pull, marker.clone()).await;
+        let labelled = label(work, pull, marker.clone());
+        let labelled = because(about(Some(marker)), labelled).await;
         noted(pull, labelled, &mut outcome.notes)?;
     }
     for number in &observed.asked.revert {
@@ -43,16 +44,12 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
             observed,
             fix,
         };
-        let fingerprint = observed.markers.get(number).map(|m| m.fingerprint.clone());
-        let why = Reason {
-            fingerprint: fingerprint.unwrap_or_default(),
-            ..Reason::default()
-        };
-        match because(why, revert.run()).await {
+        let why = about(observed.markers.get(number));
+        match because(why.clone(), revert.run()).await {
             Ok((touched, new)) => {
                 outcome.pulls.push(touched);
                 if let Some((pull, marker)) = new {
-                    let labelled = label(work, &pull, marker).await;
+                    let labelled = because(why, label(work, &pull, marker)).await;
                     noted(&pull, labelled, &mut outcome.notes)?;
                 }
             }
@@ -65,6 +62,14 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
         }
     }
     Ok(())
+}
+
+/// What is written about, for the audit log.
+fn about(marker: Option<&Marker>) -> Reason {
+    Reason {
+        fingerprint: marker.map(|m| m.fingerprint.clone()).unwrap_or_default(),
+        ..Reason::default()
+    }
 }
 
 /// Open ones that people have not taken over, and their labels were never all set by us. What was
