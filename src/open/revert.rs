@@ -56,7 +56,13 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
             Err(Stop::Outage(error)) => return Err(error),
             Err(Stop::Failed(error)) => {
                 outcome.unreverted.insert(*number);
-                outcome.notes.push(format!("{}{error}", refused(*number)));
+                // a regression is taken back by the next pass; a person has to ask again
+                let again = match observed.regressed.contains_key(number) {
+                    true => "",
+                    false => "; say it again to try once more",
+                };
+                let note = format!("{}{error}{again}", refused(*number));
+                outcome.notes.push(note);
             }
             Err(Stop::Refused(why)) => outcome.notes.push(format!("{}{why}", refused(*number))),
         }

@@ -508,6 +508,32 @@ async fn a_revert_that_is_not_to_be_made_says_why() {
     }
 }
 
+/// A revert that met an error is told with it, and done when it is asked for again.
+#[tokio::test]
+async fn a_revert_that_failed_is_told_and_asked_for_again() {
+    let stage = Stage::whole().await;
+    let mia = stage.github.human("mia");
+    let route = On::route("POST", "/repos/{owner}/{repo}/git/commits");
+    stage
+        .github
+        .fault(route, Fault::status(422, "no such tree"));
+    mia.comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let answer = stage.answers(stage.merged).pop().unwrap();
+    assert!(answer.contains("could not be taken back"), "{answer}");
+    assert!(answer.contains("no such tree"), "{answer}");
+    assert!(answer.contains("say it again to try once more"), "{answer}");
+    stage.github.heal();
+    let open = stage.github.open_pulls().len();
+    quiet(&stage).await;
+    assert_eq!(stage.github.open_pulls().len(), open);
+    mia.comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let answer = stage.answers(stage.merged).pop().unwrap();
+    assert!(answer.contains("takes it back"), "{answer}");
+    quiet(&stage).await;
+}
+
 /// A revert that was tampered with is still a revert.
 #[tokio::test]
 async fn a_revert_without_its_marker_still_counts() {
