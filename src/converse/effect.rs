@@ -27,7 +27,7 @@ pub enum Change {
     Ignore(Timestamp),
     /// Not ignored any more; what is open goes on.
     Unignore,
-    /// Not ignored any more; what people closed may come back, now or later. The marker says that
+    /// Not ignored any more; a pull request that people closed may come back, now or later. The marker says that
     /// the label was set, and the label is not there: this is how the life cycle knows.
     Allow,
     /// `recreate@<head>`, `approve=<fingerprint>@`.

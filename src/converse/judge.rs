@@ -238,7 +238,7 @@ fn retry(hint: Option<&str>, scene: &Scene<'_>) -> Judged {
 /// Not ignored any more.
 pub fn comes_back(scene: &Scene<'_>) -> [Effect; 2] {
     let change = match scene.place {
-        Place::ClosedPull | Place::ClosedQuestion => Change::Allow,
+        Place::ClosedPull => Change::Allow,
         _ => Change::Unignore,
     };
     [Effect::Ask(Wish::Unignore), Effect::Here(change)]

@@ -91,6 +91,9 @@ fn unless_outage<T>(result: Result<T>) -> Result<Option<T>> {
 impl Voice<'_, '_> {
     async fn answer(&self, request: &Request) -> Result<Reply> {
         let github = self.work.github;
+        if self.is_put_off(request.number) {
+            return Ok(Reply::Waits);
+        }
         // who cannot see what was answered would answer twice: the next pass tries again
         let Some(said) = unless_outage(github.comments(request.number).await)? else {
             return Ok(Reply::Waits);
@@ -158,7 +161,7 @@ impl Voice<'_, '_> {
     /// What is pending was done by this pass, or cannot be. The rest stays: nobody is told what
     /// became of a box.
     async fn settle(&self, number: u64, told: bool) -> Result<()> {
-        if self.observed.paused.is_some() {
+        if self.observed.paused.is_some() || self.is_put_off(number) {
             return Ok(());
         }
         let is_pull = self.observed.pulls.iter().any(|p| p.pull.number == number);
@@ -333,7 +336,7 @@ impl Voice<'_, '_> {
             return Outcome::Unheard(reason.clone());
         }
         match &wanted.ending {
-            WantedEnding::Fix(_) => self.fixed(request, wanted),
+            WantedEnding::Fix(fix) => self.fixed(request, wanted, fix),
             WantedEnding::Question(_) => {
                 let mut questions = self.report.questions.iter();
                 let number = questions.find(|q| q.fingerprint == wanted.fingerprint);
@@ -348,7 +351,7 @@ impl Voice<'_, '_> {
         }
     }
 
-    fn fixed(&self, request: &Request, wanted: &Wanted) -> Outcome {
+    fn fixed(&self, request: &Request, wanted: &Wanted, fix: &Fix) -> Outcome {
         let mine = |t: &&Touched| t.fingerprint == wanted.fingerprint && !is_revert(t);
         if let Some(touched) = self.report.pulls.iter().find(mine) {
             let before = Some(request.head.clone());
@@ -369,8 +372,41 @@ impl Voice<'_, '_> {
         }
         match self.why(wanted) {
             Some(why) => Outcome::Left(why),
-            None => Outcome::Failed(self.report.notes.join("; ")),
+            None => Outcome::Failed(self.failure(request, wanted, fix)),
         }
+    }
+
+    /// What this pass noted about a fix that is not there.
+    fn failure(&self, request: &Request, wanted: &Wanted, fix: &Fix) -> String {
+        let number = format!("#{}", request.number);
+        let names = [&number, &wanted.fingerprint, &fix.branch];
+        let is_about = |note: &&String| {
+            let mut words = note.split(|c: char| c.is_whitespace() || ":;,".contains(c));
+            words.any(|word| names.iter().any(|name| *name == word))
+        };
+        let all = || self.report.notes.iter();
+        let mut notes: Vec<&str> = all().filter(is_about).map(String::as_str).collect();
+        if notes.is_empty() {
+            notes.extend(all().map(String::as_str));
+        }
+        match notes.is_empty() {
+            true => "this run did not get to it".to_owned(),
+            false => notes.join("; "),
+        }
+    }
+
+    /// Whether the pull request changed under this pass, which left it to the next one: that one
+    /// hears what was said again.
+    fn is_put_off(&self, number: u64) -> bool {
+        let is_due = |action: &Action| match action {
+            Action::Refresh {
+                number: n, commit, ..
+            } => *n == number && *commit,
+            _ => false,
+        };
+        let mut touched = self.report.pulls.iter();
+        self.report.actions.iter().any(is_due)
+            && touched.any(|t| t.number == number && t.operation == "none")
     }
 
     fn why(&self, wanted: &Wanted) -> Option<Why> {

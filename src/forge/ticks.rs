@@ -33,13 +33,27 @@ pub fn ticked(body: &str) -> Vec<Tick> {
 
 /// The same body with these boxes not ticked; nothing else in it is changed.
 pub fn unticked(body: &str, handled: &[Tick]) -> String {
+    turned(body, handled, true)
+}
+
+/// The same body with these boxes ticked, where it has them: what was ticked and not acted on stays
+/// so when the text around it is written again.
+pub fn reticked(body: &str, left: &[Tick]) -> String {
+    turned(body, left, false)
+}
+
+/// Turns these boxes around where they are as `from` says.
+fn turned(body: &str, boxes: &[Tick], from: bool) -> String {
     let mut out = String::with_capacity(body.len());
     let mut code = Fence::default();
     for line in body.split_inclusive('\n') {
         let is_code = code.holds(line);
         match a_box(line).filter(|_| !is_code) {
-            Some((true, tick)) if handled.contains(&tick) => {
+            Some((true, tick)) if from && boxes.contains(&tick) => {
                 out.push_str(&line.replacen("[x]", "[ ]", 1).replacen("[X]", "[ ]", 1))
+            }
+            Some((false, tick)) if !from && boxes.contains(&tick) => {
+                out.push_str(&line.replacen("[ ]", "[x]", 1))
             }
             _ => out.push_str(line),
         }
@@ -131,6 +145,18 @@ mod tests {
         assert_eq!(unticked(body, &ticked(body)), clean);
         assert_eq!(unticked(body, &[]), body, "what was not acted on stays");
         assert!(ticked(clean).is_empty());
+    }
+
+    #[test]
+    fn a_tick_is_carried_over_to_a_new_text() {
+        let left = ticked("- [x] <!-- kubemend:approve=0a -->\n- [x] <!-- kubemend:pause -->");
+        let new =
+            "news\n- [ ] <!-- kubemend:approve=0a -->a [ ]\n- [ ] <!-- kubemend:approve=0b -->";
+        let kept =
+            "news\n- [x] <!-- kubemend:approve=0a -->a [ ]\n- [ ] <!-- kubemend:approve=0b -->";
+        assert_eq!(reticked(new, &left), kept);
+        assert_eq!(reticked(kept, &left), kept);
+        assert_eq!(reticked(new, &[]), new);
     }
 
     #[test]

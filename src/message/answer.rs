@@ -335,7 +335,10 @@ pub fn sentence(outcome: &Outcome) -> String {
             "The run got no answer about this finding (a model or a repository did not answer). It is tried again in the next run.".to_owned()
         }
         Outcome::Gone => "This run does not see the problem any more.".to_owned(),
-        Outcome::Failed(why) => format!("It did not succeed: {}.", prose(why).trim_end_matches('.')),
+        Outcome::Failed(why) => format!(
+            "It did not succeed: {}. Say it again to try once more.",
+            prose(why).trim_end_matches('.')
+        ),
     }
 }
 

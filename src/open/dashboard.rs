@@ -8,6 +8,7 @@ use crate::cycle::{Analysis, Work};
 use crate::forge::dashboard::{Dashboard, HEARTBEAT, TITLE, render, without_heartbeat};
 use crate::forge::decide::{Action, DASHBOARD, Observed};
 use crate::forge::marker::{self, Marker, What};
+use crate::forge::ticks::{reticked, ticked};
 use crate::forge::{Issue, identity};
 use crate::github::{Error, Result};
 use crate::message::forge::with_marker;
@@ -86,7 +87,9 @@ async fn update(
     }
     let before = known.cloned().unwrap_or_default();
     let marker = beat(work, observed, analysis, before, hash);
-    let body = with_marker(text, &marker::write(&marker, work.key));
+    // what was ticked and could not be acted on is tried again in the next pass
+    let text = reticked(text, &ticked(&issue.body));
+    let body = with_marker(&text, &marker::write(&marker, work.key));
     work.github.edit_issue(issue.number, TITLE, &body).await
 }
 

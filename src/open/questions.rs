@@ -3,6 +3,7 @@
 use super::writer::{Writer, same_text};
 use crate::forge::decide::{QUESTION, Query, Wanted};
 use crate::forge::marker::{self, Marker, What};
+use crate::forge::ticks::{reticked, ticked};
 use crate::forge::{Issue, identity};
 use crate::github::{Error, Result};
 use crate::message::forge::question_body;
@@ -70,15 +71,20 @@ impl Writer<'_> {
         if !now.open || before.closed.is_some() {
             before = self.asked_anew(number, before);
         }
+        let offered = before.options.clone();
         let marker = Marker {
             issue: number,
             ..self.question_marker(before, wanted, query)
         };
-        let body = question_body(
+        let mut body = question_body(
             query,
             wanted.unheard.as_deref(),
             &marker::write(&marker, self.work.key),
         );
+        // a tick that could not be stored still means what it meant
+        if now.open && marker.options == offered {
+            body = reticked(&body, &ticked(&now.body));
+        }
         if now.title != query.title || !same_text(&now.body, &body) {
             self.work
                 .github

@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use super::{Outcome, trailers};
 use crate::audit::{Reason, because};
 use crate::cycle::{Touched, Work};
-use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, has_label};
+use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, STOP_UPDATING, has_label};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::reporters::Reporter;
-use crate::forge::{PullState, identity};
+use crate::forge::{Pull, PullState, identity};
 use crate::github::{CommitFacts, Error, NewFiles, Result};
+use crate::message::forge::with_marker;
 use crate::message::revert as words;
 use crate::patch;
 use crate::verify::expect::Expected;
@@ -27,8 +28,13 @@ const LABELS: [&str; 2] = [LABEL, REVERT];
 /// Opens the pull requests that people asked for; what cannot be taken back is a note. An outage
 /// ends it.
 pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome) -> Result<()> {
-    if work.dry_run || observed.paused.is_some() {
+    if work.dry_run || observed.paused.is_some() || !work.rules.enabled {
         return Ok(());
+    }
+    for (pull, marker) in unlabelled(observed) {
+        let labelled = label(work, pull, marker.clone());
+        let labelled = because(about(Some(marker)), labelled).await;
+        noted(pull, labelled, &mut outcome.notes)?;
     }
     for number in &observed.asked.revert {
         let Some(fix) = observed.pulls.iter().find(|p| p.pull.number == *number) else {
@@ -39,20 +45,77 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
             observed,
             fix,
         };
-        let fingerprint = observed.markers.get(number).map(|m| m.fingerprint.clone());
-        let why = Reason {
-            fingerprint: fingerprint.unwrap_or_default(),
-            ..Reason::default()
-        };
-        match because(why, revert.run()).await {
-            Ok(touched) => outcome.pulls.push(touched),
+        let why = about(observed.markers.get(number));
+        match because(why.clone(), revert.run()).await {
+            Ok((touched, new)) => {
+                outcome.pulls.push(touched);
+                if let Some((pull, marker)) = new {
+                    let labelled = because(why, label(work, &pull, marker)).await;
+                    noted(&pull, labelled, &mut outcome.notes)?;
+                }
+            }
             Err(Stop::Outage(error)) => return Err(error),
             Err(Stop::Failed(error)) => {
                 outcome.unreverted.insert(*number);
-                outcome.notes.push(format!("{}{error}", refused(*number)));
+                // a regression is taken back by the next pass; a person has to ask again
+                let again = match observed.regressed.contains_key(number) {
+                    true => "",
+                    false => "; say it again to try once more",
+                };
+                let note = format!("{}{error}{again}", refused(*number));
+                outcome.notes.push(note);
             }
             Err(Stop::Refused(why)) => outcome.notes.push(format!("{}{why}", refused(*number))),
         }
+    }
+    Ok(())
+}
+
+/// What is written about, for the audit log.
+fn about(marker: Option<&Marker>) -> Reason {
+    Reason {
+        fingerprint: marker.map(|m| m.fingerprint.clone()).unwrap_or_default(),
+        ..Reason::default()
+    }
+}
+
+/// Open ones that people have not taken over, and their labels were never all set by us. What was
+/// set once stays with people.
+fn unlabelled(observed: &Observed) -> impl Iterator<Item = (&Pull, &Marker)> {
+    let mine = |p: &&OurPull| {
+        p.pull.author.id == observed.me.id
+            && p.pull.state == PullState::Open
+            && p.foreign_commits == Some(0)
+            && !has_label(&p.pull.labels, STOP_UPDATING)
+    };
+    let known = |p: &'_ OurPull| observed.markers.get(&p.pull.number);
+    let all = observed.pulls.iter().filter(mine);
+    all.filter_map(move |p| Some((&p.pull, known(p)?)))
+        .filter(|(_, m)| m.what == What::Revert && !missing(m).is_empty())
+}
+
+fn missing(marker: &Marker) -> Vec<String> {
+    let missing = LABELS.into_iter().filter(|l| !has_label(&marker.labels, l));
+    missing.map(str::to_owned).collect()
+}
+
+/// Sets what is missing, and remembers that it was set.
+async fn label(work: &Work<'_>, pull: &Pull, mut marker: Marker) -> Result<()> {
+    let missing = missing(&marker);
+    work.github.add_labels(pull.number, &missing).await?;
+    marker.labels.extend(missing);
+    let now = work.github.pull(pull.number).await?;
+    let hidden = marker::write(&marker, work.key);
+    let body = with_marker(&marker::strip(&now.body), &hidden);
+    work.github.edit_pull(now.number, &now.title, &body).await
+}
+
+/// Labels never fail a pass; the next one sets what could not be set.
+fn noted(pull: &Pull, labelled: Result<()>, notes: &mut Vec<String>) -> Result<()> {
+    match labelled {
+        Err(error) if error.is_outage() => return Err(error),
+        Err(error) => notes.push(format!("labels of #{}: {error}", pull.number)),
+        Ok(()) => {}
     }
     Ok(())
 }
@@ -97,7 +160,8 @@ struct Revert<'a, 'w> {
 }
 
 impl Revert<'_, '_> {
-    async fn run(&self) -> Step<Touched> {
+    /// The pull request that takes it back; and, where it is new, what its labels need.
+    async fn run(&self) -> Step<(Touched, Option<(Pull, Marker)>)> {
         let marker = self.marker()?;
         let branch = identity::revert_branch(&self.work.rules.branch_prefix, &marker.fingerprint);
         let there = self.work.github.pulls_of(&branch).await?;
@@ -106,10 +170,9 @@ impl Revert<'_, '_> {
             if open.author.id != self.observed.me.id {
                 return refuse(format!("#{} of somebody else uses {branch}", open.number));
             }
-            // killed between the two: the request is still pending then
-            self.label(open.number, &open.labels).await?;
             let head = &open.head_sha;
-            return Ok(touched(open.number, "none", &marker, &branch, head));
+            let touched = touched(open.number, "none", &marker, &branch, head);
+            return Ok((touched, None));
         }
         let since = self.fix.pull.closed_at;
         let mut all = there.iter();
@@ -124,8 +187,9 @@ impl Revert<'_, '_> {
         let signer = self.work.rules.signoff.then_some(&self.observed.me);
         let message = trailers::complete(&message, &marker, signer);
         let head = self.branch(&branch, &files, &message).await?;
-        let number = self.open(&branch, &head, marker.clone(), &files).await?;
-        Ok(touched(number, "created", &marker, &branch, &head))
+        let new = self.open(&branch, &head, marker.clone(), &files).await?;
+        let touched = touched(new.0.number, "created", &marker, &branch, &head);
+        Ok((touched, Some(new)))
     }
 
     fn why(&self) -> Option<&str> {
@@ -220,7 +284,13 @@ impl Revert<'_, '_> {
         }
     }
 
-    async fn open(&self, branch: &str, head: &str, fix: Marker, files: &NewFiles) -> Step<u64> {
+    async fn open(
+        &self,
+        branch: &str,
+        head: &str,
+        fix: Marker,
+        files: &NewFiles,
+    ) -> Step<(Pull, Marker)> {
         let github = self.work.github;
         let marker = Marker {
             what: What::Revert,
@@ -228,7 +298,6 @@ impl Revert<'_, '_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             base: self.observed.base_sha.clone(),
             head: head.to_owned(),
-            labels: LABELS.map(str::to_owned).to_vec(),
             attempt: 1,
             key: fix.key,
             fingerprint: fix.fingerprint,
@@ -249,37 +318,22 @@ impl Revert<'_, '_> {
         let pull = &self.fix.pull;
         let files = files.keys().map(String::as_str);
         let text = words::body(pull.number, &pull.title, self.why(), files);
-        let body =
-            crate::message::forge::with_marker(&text, &marker::write(&marker, self.work.key));
+        let body = with_marker(&text, &marker::write(&marker, self.work.key));
         let title = words::title(&pull.title);
         let base = &self.observed.base_branch;
-        let number = match github.open_pull(branch, base, &title, &body, false).await {
-            Ok(pull) => pull.number,
+        let pull = match github.open_pull(branch, base, &title, &body, false).await {
+            Ok(pull) => pull,
             Err(error) => self.found(branch, error).await?,
         };
-        self.label(number, &[]).await?;
-        Ok(number)
-    }
-
-    /// Labels never fail a pass.
-    async fn label(&self, number: u64, there: &[String]) -> Step<()> {
-        let missing = LABELS.into_iter().filter(|l| !has_label(there, l));
-        let missing: Vec<String> = missing.map(str::to_owned).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        match self.work.github.add_labels(number, &missing).await {
-            Err(error) if error.is_outage() => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok((pull, marker))
     }
 
     /// It may be there all the same: the answer got lost, or somebody was faster.
-    async fn found(&self, branch: &str, error: Error) -> Step<u64> {
+    async fn found(&self, branch: &str, error: Error) -> Step<Pull> {
         let there = self.work.github.pulls_of(branch).await?;
-        let open = there.iter().find(|p| p.state == PullState::Open);
+        let open = there.into_iter().find(|p| p.state == PullState::Open);
         match open.filter(|p| p.author.id == self.observed.me.id) {
-            Some(open) => Ok(open.number),
+            Some(open) => Ok(open),
             None => Err(error.into()),
         }
     }

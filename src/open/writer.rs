@@ -7,6 +7,7 @@ use crate::audit::Reason;
 use crate::cycle::{Analysis, Touched, Work};
 use crate::forge::decide::{Action, Fix, Observed, OurPull, Query, Wanted, WantedEnding, Why};
 use crate::forge::marker::{self, Marker};
+use crate::forge::ticks::{reticked, ticked};
 use crate::forge::{Pull, PullState};
 use crate::github::Result;
 use crate::message::forge::with_marker;
@@ -220,6 +221,10 @@ impl<'a> Writer<'a> {
         marker: &Marker,
         text: impl Fn(&Self, &Marker) -> String,
     ) -> Result<()> {
+        // what was ticked and could not be acted on is tried again in the next pass
+        let known = self.texts.get(&number);
+        let left = known.map(|t| ticked(&t.body)).unwrap_or_default();
+        let text = |w: &Self, m: &Marker| reticked(&text(w, m), &left);
         let is_written = |w: &Self, m: &Marker| {
             let known = w.texts.get(&number);
             known.is_some_and(|t| t.title == title && same_text(&t.body, &text(w, m)))

@@ -100,7 +100,7 @@ fn exists(name: &str) -> bool {
             Some(trap) => is_trial(target, trap),
             None => is_trial(target, test),
         },
-        "cluster" | "github" | "serve" | "scan" => is_trial(target, test),
+        "cluster" | "deploy" | "github" | "serve" | "scan" => is_trial(target, test),
         _ => false,
     }
 }

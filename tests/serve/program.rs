@@ -20,7 +20,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
 
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = git_server::missing();
-    let all: [(&str, fn()); 6] = [
+    let all: [(&str, fn()); 7] = [
+        (
+            "a_hundred_fixes_take_one_clone",
+            a_hundred_fixes_take_one_clone,
+        ),
         (
             "it_opens_pull_requests_and_answers",
             it_opens_pull_requests_and_answers,
@@ -99,7 +103,16 @@ impl Stage {
         }
     }
 
+    /// With the dump of the sample's cluster.
     fn command(&self) -> Command {
+        let mut command = self.without_cluster();
+        command
+            .arg("--snapshot")
+            .arg(self.folder.path().join("demo/cluster"));
+        command
+    }
+
+    fn without_cluster(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
@@ -117,13 +130,13 @@ impl Stage {
             "24h",
         ]);
         command
-            .arg("--snapshot")
-            .arg(self.folder.path().join("demo/cluster"));
-        command
     }
 
     fn start(&self) -> Program {
-        let mut command = self.command();
+        self.start_with(self.command())
+    }
+
+    fn start_with(&self, mut command: Command) -> Program {
         command.env("GITHUB_TOKEN", MACHINE_TOKEN);
         command.env("KUBEMEND_WEBHOOK_SECRET", SECRET);
         command.args(["--github-repo", "acme/shop"]);
@@ -349,20 +362,69 @@ fn an_app_finds_its_repositories() {
         (&json!("done"), &json!("acme/shop")),
         "{pass}"
     );
-    assert!(
-        stage
-            .github
-            .writes()
-            .iter()
-            .all(|e| e.route.contains("access_tokens")),
-        "looks only"
-    );
+    // it looks only, with tokens that could do nothing else
+    stage.github.assert_no_writes();
+    let mut tokens = stage.github.journal();
+    tokens.retain(|e| e.route.contains("access_tokens"));
+    assert!(!tokens.is_empty());
+    for asked in &tokens {
+        let levels = asked.body["permissions"].as_object().unwrap();
+        assert!(levels.contains_key("contents"), "{asked:?}");
+        assert!(levels.values().all(|level| level == "read"), "{asked:?}");
+    }
     let head = head("push", "e-1", &sign(SECRET, b"{}"), 2);
     assert_eq!(
         Client::new(address).send(&head, b"{}").unwrap().0,
         404,
         "no webhook"
     );
+}
+
+/// Row 36: a pass reads the repository once, however much it finds; and not again when it finds the
+/// same.
+fn a_hundred_fixes_take_one_clone() {
+    let stage = Stage::with(|repo| {
+        let config = "pull_requests:\n  max_open_prs: 100\n  hard_cap: 100\n  \
+            max_open_per_namespace: 100\n  max_prs_per_hour: 100\n";
+        std::fs::remove_dir_all(repo).unwrap();
+        for folder in ["apps", ".github"] {
+            std::fs::create_dir_all(repo.join(folder)).unwrap();
+        }
+        std::fs::write(repo.join(".github/kubemend.yaml"), config).unwrap();
+        for n in 0..100 {
+            let job = format!(
+                "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata:\n  name: job-{n}\n  namespace: shop\n\
+                spec:\n  schedule: \"0 3 * * *\"\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          \
+                restartPolicy: Never\n          containers:\n            - name: job\n              image: registry.example/job:1.0.0\n"
+            );
+            std::fs::write(repo.join(format!("apps/job-{n}.yaml")), job).unwrap();
+        }
+    });
+    let mut program = stage.start_with(stage.without_cluster());
+    let address = program.address();
+    let pass = program.until("pass");
+    assert_eq!(
+        (&pass["outcome"], &pass["pulls"]),
+        (&json!("done"), &json!(100)),
+        "{pass}"
+    );
+    let branches = stage.branches();
+    assert_eq!(branches.len(), 100);
+    let read = |stage: &Stage| stage.git.state.requests.load(Ordering::SeqCst);
+    let few = Stage::new();
+    few.start().until("pass");
+    assert!(few.branches().len() < 10);
+    let clone = read(&few);
+    assert_eq!(read(&stage), clone, "one clone");
+    let writes = stage.github.writes().len();
+    stage.deliver(address, "e-1");
+    let pass = program.until("pass");
+    assert_eq!(pass["outcome"], "done", "{pass}");
+    assert_eq!(
+        (stage.branches(), stage.github.writes().len()),
+        (branches, writes)
+    );
+    assert!(read(&stage) - clone < clone, "no second one");
 }
 
 /// People read the dashboard, not the log; and a pass that finds the same writes nothing.

@@ -93,6 +93,10 @@ impl Office {
             observer: Some(Arc::new(Counting(Arc::clone(&metrics)))),
             ..github::Settings::for_endpoint(&endpoint)
         };
+        let mode = match args.dry_run {
+            true => github::Mode::Read,
+            false => github::Mode::Propose,
+        };
         let lock = mirror::take(&cache)?;
         let live = match args.watch {
             true => Some(Live::open(&args.reach, args.failure_age).await?),
@@ -103,7 +107,7 @@ impl Office {
             key: forge::marker_key(&args.forge)?,
             presence: Presence::open(&args, live.as_ref().map(Live::cluster), &server)?,
             server,
-            transport: Transport::with(endpoint, credentials, settings)?,
+            transport: Transport::with(endpoint, credentials, settings)?.in_mode(mode),
             _lock: lock,
             installations: Mutex::default(),
             asked_again: Mutex::new(Seen::new(10_000)),
@@ -186,7 +190,7 @@ impl Office {
     }
 
     async fn again(&self) -> github::Result<usize> {
-        if !self.is_app || self.args.poll.is_some() {
+        if !self.is_app || self.args.poll.is_some() || self.args.dry_run {
             return Ok(0);
         }
         let now = Timestamp::now();

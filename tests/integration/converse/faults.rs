@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use kubemend::forge::marker;
+
 use super::kills::answers;
 use super::stage::{FILE, Stage, fingerprint};
 use crate::lifecycle_faults::faults;
@@ -11,71 +13,69 @@ use crate::support::github::{Kind, Moment, On, State};
 
 const PASSES: usize = 6;
 
-/// What somebody says: who, where, and what.
+/// What somebody says: who, where, and what. What is no command is said to a line.
 type Said = (&'static str, fn(&Stage) -> u64, &'static str);
 
-/// What people do before the pass. What they say in comments waits for one answer each.
+/// What people do before the pass. What they say in comments waits for one answer each; a box that
+/// they tick is never to be ticked twice.
 struct Story {
     name: &'static str,
     prepare: fn(&Stage),
     said: &'static [Said],
-    /// What they do once more, beside saying it again, when they are told that nothing was done.
-    again: fn(&Stage),
 }
 
-fn hint(stage: &Stage) {
-    let bob = stage.github.human("bob");
-    bob.line_comment(stage.open, FILE, 2, "say why");
-}
-
-const STORIES: [Story; 3] = [
-    Story {
-        name: "propose",
-        prepare: |stage| {
-            let bob = stage.github.human("bob");
-            bob.tick_box(stage.open, "kubemend:rebase");
-            hint(stage);
-        },
-        said: &[
-            ("bob", |s| s.open, "/kubemend set limit.memory=512Mi"),
-            ("bob", |s| s.question, "/kubemend choose 2"),
-            ("bob", |s| s.closed, "/kubemend retry"),
-            ("mia", |s| s.merged, "/kubemend revert"),
-        ],
-        again: hint,
+const PROPOSE: Story = Story {
+    name: "propose",
+    prepare: |stage| {
+        let bob = stage.github.human("bob");
+        bob.tick_box(stage.open, "kubemend:rebase");
     },
-    Story {
-        name: "ignore",
-        prepare: |_| (),
-        said: &[
-            ("bob", |s| s.open, "/kubemend ignore 7d"),
-            ("bob", |s| s.question, "/kubemend explain"),
-        ],
-        again: |_| (),
-    },
-    // alone: what is heard after a pause is refused
-    Story {
-        name: "pause",
-        prepare: |_| (),
-        said: &[("bob", |s| s.question, "/kubemend pause")],
-        again: |_| (),
-    },
-];
+    said: &[
+        ("bob", |s| s.open, "say why"),
+        ("bob", |s| s.open, "/kubemend set limit.memory=512Mi"),
+        ("bob", |s| s.question, "/kubemend choose 2"),
+        ("bob", |s| s.closed, "/kubemend retry"),
+        ("mia", |s| s.merged, "/kubemend revert"),
+    ],
+};
 
-impl Story {
-    /// Says everything; the keys of the answers.
-    fn tell(&self, stage: &Stage) -> Vec<String> {
-        (self.prepare)(stage);
-        self.say(stage)
-    }
+const AGAIN: Story = Story {
+    name: "again",
+    prepare: |stage| {
+        let bob = stage.github.human("bob");
+        let branch = stage.branch_of(stage.open);
+        bob.push(&branch, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+        bob.tick_box(stage.question, "kubemend:choose=2");
+        bob.tick_box(stage.dashboard, "kubemend:unignore=");
+    },
+    said: &[
+        ("bob", |s| s.open, "/kubemend recreate"),
+        ("bob", |s| s.question, "/kubemend retry"),
+    ],
+};
 
-    fn say(&self, stage: &Stage) -> Vec<String> {
-        let all = self.said.iter();
-        all.map(|(who, place, text)| {
-            let id = stage.github.human(who).comment(place(stage), text);
-            format!("issue:{id}")
-        })
-        .collect()
+const IGNORE: Story = Story {
+    name: "ignore",
+    prepare: |_| (),
+    said: &[
+        ("bob", |s| s.open, "/kubemend ignore 7d"),
+        ("bob", |s| s.question, "/kubemend explain"),
+    ],
+};
+
+// alone: what is heard after a pause is refused
+const PAUSE: Story = Story {
+    name: "pause",
+    prepare: |_| (),
+    said: &[("bob", |s| s.question, "/kubemend pause")],
+};
+
+/// Says it; the key of its answer.
+fn say(stage: &Stage, (who, place, text): Said) -> String {
+    let (who, place) = (stage.github.human(who), place(stage));
+    match text.starts_with('/') {
+        true => format!("issue:{}", who.comment(place, text)),
+        false => format!("review_line:{}", who.line_comment(place, FILE, 2, text)),
     }
 }
 
@@ -106,8 +106,6 @@ fn end(stage: &Stage) -> Vec<End> {
         let m = stage.marker(item.number);
         let mut labels = item.labels.clone();
         labels.sort();
-        // of a revert they are set once, if GitHub takes them
-        labels.retain(|_| !pull.is_some_and(|p| is_revert(&p.head_ref)));
         all.push(End {
             what: format!("{} {:?}", item.title, pull.map(|p| &p.head_ref)),
             open: item.open,
@@ -158,24 +156,39 @@ fn is_revert(branch: &str) -> bool {
 
 /// Where GitHub forbids the comment, or does not know who asks, the reaction alone is the answer.
 fn is_refused(stage: &Stage, key: &str) -> bool {
-    let id = key.split(':').nth(1).and_then(|id| id.parse().ok());
-    let all = stage.github.reactions(Kind::Issue, id.unwrap());
+    let (kind, id) = key.split_once(':').unwrap();
+    let kind = match kind {
+        "issue" => Kind::Issue,
+        _ => Kind::Line,
+    };
+    let all = stage.github.reactions(kind, id.parse().unwrap());
     let ends = ["rocket", "-1"];
     all.iter()
         .any(|(who, what)| who == "kubemend-bot" && ends.contains(&what.as_str()))
 }
 
-/// Whether somebody was told that nothing was done, and to say it again.
-fn told_to_repeat(stage: &Stage, keys: &[String]) -> bool {
-    let denied = |key: &String| !answers(stage).contains_key(key);
-    let told = stage.all_answers();
+/// Whether who said it was told that it was not done, and to say it again; or was not answered.
+fn is_undone(stage: &Stage, key: &str) -> bool {
     let undone = [
-        "say it again after that",
+        "say it again",
         "could not be taken back",
         "there is no dashboard issue",
     ];
-    let told = told.iter().any(|a| undone.iter().any(|u| a.contains(u)));
-    told || keys.iter().any(denied)
+    match answer_to(stage, key) {
+        Some(told) => undone.iter().any(|u| told.to_lowercase().contains(u)),
+        None => true,
+    }
+}
+
+fn answer_to(stage: &Stage, key: &str) -> Option<String> {
+    let numbers = stage.numbers().into_iter();
+    let mut said = numbers.flat_map(|n| stage.github.item(n).comments);
+    let answer = said.find(|comment| {
+        let read = marker::read(&comment.body, stage.key.as_ref());
+        let keys = read.marker().and_then(|m| m.answers.clone());
+        keys.is_some_and(|keys| keys.split(',').any(|k| k == key))
+    });
+    answer.map(|comment| comment.body)
 }
 
 struct Lab {
@@ -194,7 +207,9 @@ impl Lab {
     async fn new(story: &'static Story) -> Self {
         let mut stage = Stage::whole().await;
         stage.impatient = true;
-        let keys = story.tell(&stage);
+        (story.prepare)(&stage);
+        let said = story.said.iter();
+        let keys: Vec<String> = said.map(|said| say(&stage, *said)).collect();
         let start = stage.github.world().state.clone();
         stage.github.forget();
         stage.run_well().await;
@@ -262,9 +277,11 @@ impl Lab {
         if let Some(wrong) = wrong_now(&self.stage, &self.keys, true) {
             return Some(wrong);
         }
-        if told_to_repeat(&self.stage, &self.keys) && end(&self.stage) != self.expected {
-            (self.story.again)(&self.stage);
-            let again = self.story.say(&self.stage);
+        let said = self.keys.iter().zip(self.story.said);
+        let undone = said.filter(|(key, _)| is_undone(&self.stage, key));
+        let undone: Vec<Said> = undone.map(|(_, said)| *said).collect();
+        if !undone.is_empty() && end(&self.stage) != self.expected {
+            let again: Vec<String> = undone.iter().map(|said| say(&self.stage, *said)).collect();
             if let Some(wrong) = self.settled().await {
                 return Some(wrong);
             }
@@ -360,18 +377,28 @@ async fn every_fault(story: &'static Story) {
 
 #[tokio::test]
 async fn every_fault_while_people_ignore_it() {
-    every_fault(&STORIES[1]).await;
+    every_fault(&IGNORE).await;
 }
 
 #[tokio::test]
 async fn every_fault_while_people_stop_everything() {
-    every_fault(&STORIES[2]).await;
+    every_fault(&PAUSE).await;
+}
+
+#[tokio::test]
+async fn every_fault_while_people_want_something_else() {
+    every_fault(&PROPOSE).await;
+}
+
+#[tokio::test]
+async fn every_fault_while_people_ask_again() {
+    every_fault(&AGAIN).await;
 }
 
 /// The checks themselves: what is planted is found.
 #[tokio::test]
 async fn what_is_planted_is_found() {
-    let lab = Lab::new(&STORIES[0]).await;
+    let lab = Lab::new(&PROPOSE).await;
     let (stage, keys) = (&lab.stage, &lab.keys);
     let settled = stage.github.world().state.clone();
     let back = || stage.github.world().state = settled.clone();
@@ -421,8 +448,8 @@ async fn what_is_planted_is_found() {
     let body = stage.github.item(stage.open).body;
     let mut marker = stage.marker(stage.open);
     marker.set.clear();
-    let text = kubemend::forge::marker::strip(&body);
-    let hidden = kubemend::forge::marker::write(&marker, stage.key.as_ref());
+    let text = marker::strip(&body);
+    let hidden = marker::write(&marker, stage.key.as_ref());
     bot.edit_body(stage.open, &format!("{text}\n\n{hidden}"));
     assert_ne!(end(stage), lab.expected);
     let wrong = lab.wrong().await.unwrap_or_default();
@@ -430,6 +457,6 @@ async fn what_is_planted_is_found() {
 }
 
 fn answers_of(stage: &Stage, body: &str) -> bool {
-    let read = kubemend::forge::marker::read(body, stage.key.as_ref());
+    let read = marker::read(body, stage.key.as_ref());
     read.marker().is_some_and(|m| m.answers.is_some())
 }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kubemend::case::{Answers, Said};
@@ -42,6 +43,8 @@ pub struct Stage {
     pub silent: bool,
     /// Nothing is sent twice, and no limit is waited for.
     pub impatient: bool,
+    /// What people do while the next run computes.
+    pub meanwhile: Mutex<Option<fn(&Self)>>,
 }
 
 /// Twelve digits; eight of them end the branch.
@@ -104,6 +107,7 @@ impl Stage {
             dashboard: 0,
             silent: false,
             impatient: false,
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -224,6 +228,10 @@ impl Stage {
             .filter(|(who, _)| who == "kubemend-bot")
             .map(|(_, what)| what)
             .collect()
+    }
+
+    pub fn branch_of(&self, number: u64) -> String {
+        self.github.item(number).pull.unwrap().head_ref
     }
 
     pub fn labels(&self, number: u64) -> Vec<String> {
@@ -375,6 +383,10 @@ impl Stage {
     }
 
     fn analyse(&self, answers: &Answers) -> Analysis {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(act) = meanwhile {
+            act(self);
+        }
         let base = self.github.branch("main").unwrap();
         let fix = |name: &str| {
             let fix = Fix {

@@ -355,6 +355,130 @@ async fn a_merged_fix_is_taken_back() {
     }
 }
 
+/// A command that GitHub refuses to carry out is answered once: with what failed, and how to ask
+/// again. Said again, it is done.
+#[tokio::test]
+async fn a_command_that_failed_is_told_with_its_reason() {
+    let stage = Stage::whole().await;
+    let bob = stage.github.human("bob");
+    bob.push(OPEN, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+    let head = stage.github.branch(OPEN);
+    let route = On::route("POST", "/repos/{owner}/{repo}/git/commits");
+    let label = On::route("POST", "/repos/{owner}/{repo}/issues/{issue_number}/labels");
+    stage
+        .github
+        .fault(route, Fault::status(422, "no such tree"));
+    stage.github.fault(label, Fault::status(403, "no labels"));
+    bob.comment(stage.open, "/kubemend recreate");
+    stage.run_well().await;
+    assert_eq!(stage.github.branch(OPEN), head);
+    let answers = stage.answers(stage.open);
+    let told: Vec<_> = answers
+        .iter()
+        .filter(|a| a.contains("recreate`:"))
+        .collect();
+    assert_eq!(told.len(), 1, "{answers:?}");
+    assert!(
+        told[0].contains("It did not succeed: bringing `#") && told[0].contains("no such tree"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("Say it again"), "{told:?}");
+    assert!(!told[0].contains("no labels"), "about something else");
+    stage.github.heal();
+    stage.run_well().await;
+    assert_eq!(
+        stage.github.branch(OPEN),
+        head,
+        "asked for once, tried once"
+    );
+    bob.comment(stage.open, "/kubemend recreate");
+    stage.run_well().await;
+    assert_ne!(stage.github.branch(OPEN), head);
+    quiet(&stage).await;
+}
+
+/// Somebody touches the pull request while the run computes: the command waits for the next run, and
+/// is not answered before it is done.
+#[tokio::test]
+async fn a_command_waits_where_the_pull_request_changed_meanwhile() {
+    let stage = Stage::whole().await;
+    let bob = stage.github.human("bob");
+    let theirs = bob.push(OPEN, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+    stage.run_well().await;
+    let id = bob.comment(stage.open, "/kubemend recreate");
+    let answers = stage.answers(stage.open).len();
+    *stage.meanwhile.lock().unwrap() = Some(|stage| {
+        stage.github.human("mia").label(stage.open, "team/shop");
+    });
+    stage.run_well().await;
+    assert_eq!(stage.github.branch(OPEN), Some(theirs.clone()));
+    assert_eq!(stage.answers(stage.open).len(), answers);
+    assert_eq!(stage.reactions(id), ["eyes"]);
+    stage.run_well().await;
+    assert_ne!(stage.github.branch(OPEN), Some(theirs));
+    let answer = stage.answers(stage.open).pop().unwrap();
+    assert!(answer.contains("was made again"), "{answer}");
+    assert_eq!(stage.reactions(id), ["eyes", "rocket"]);
+    quiet(&stage).await;
+    // a box, too, which nobody answers
+    let theirs = bob.push(OPEN, &[(FILE, "kind: Deployment\nmemory: 3Gi\n")]);
+    bob.tick_box(stage.open, "kubemend:recreate");
+    *stage.meanwhile.lock().unwrap() = Some(|stage| {
+        stage.github.human("mia").unlabel(stage.open, "team/shop");
+    });
+    stage.run_well().await;
+    assert_eq!(stage.github.branch(OPEN), Some(theirs.clone()));
+    stage.run_well().await;
+    assert_ne!(stage.github.branch(OPEN), Some(theirs));
+    quiet(&stage).await;
+}
+
+/// A box whose wish could not be stored stays ticked, though the text around it is written again.
+#[tokio::test]
+async fn a_box_that_could_not_be_stored_stays_ticked() {
+    let stage = Stage::whole().await;
+    let bob = stage.github.human("bob");
+    bob.tick_box(stage.dashboard, "kubemend:unignore=");
+    let route = On::route("PATCH", "/repos/{owner}/{repo}/pulls/{pull_number}");
+    stage.github.fault(route, Fault::status(403, "no"));
+    let before = stage.github.item(stage.dashboard).body;
+    stage.github.advance(Duration::from_secs(25 * 3600));
+    stage.run_well().await;
+    let after = stage.github.item(stage.dashboard).body;
+    assert_ne!(before, after, "written again");
+    assert!(after.contains("[x] <!-- kubemend:unignore="), "{after}");
+    let open = stage.github.open_pulls().len();
+    stage.github.heal();
+    stage.run_well().await;
+    assert_eq!(stage.github.open_pulls().len(), open + 1);
+    let after = stage.github.item(stage.dashboard).body;
+    assert!(!after.contains("[x]"), "{after}");
+    quiet(&stage).await;
+}
+
+/// A label that GitHub did not take is set by the next pass, and one that people took off stays off.
+#[tokio::test]
+async fn the_labels_of_a_revert_are_set_once_whatever_comes_between() {
+    let stage = Stage::whole().await;
+    let route = On::route("POST", "/repos/{owner}/{repo}/issues/{issue_number}/labels");
+    let fault = Fault::status(403, "Resource not accessible by integration");
+    stage.github.fault(route, fault);
+    stage
+        .github
+        .human("mia")
+        .comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let number = stage.github.open_pulls().pop().unwrap().number;
+    assert!(stage.labels(number).is_empty());
+    stage.github.heal();
+    stage.run_well().await;
+    assert_eq!(stage.labels(number), ["kubemend", "kubemend/revert"]);
+    quiet(&stage).await;
+    stage.github.human("bob").unlabel(number, "kubemend/revert");
+    quiet(&stage).await;
+    assert_eq!(stage.labels(number), ["kubemend"]);
+}
+
 /// A revert that a person already made is respected, and one that cannot be made says why.
 #[tokio::test]
 async fn a_revert_that_is_not_to_be_made_says_why() {
@@ -382,6 +506,32 @@ async fn a_revert_that_is_not_to_be_made_says_why() {
         );
         quiet(&stage).await;
     }
+}
+
+/// A revert that met an error is told with it, and done when it is asked for again.
+#[tokio::test]
+async fn a_revert_that_failed_is_told_and_asked_for_again() {
+    let stage = Stage::whole().await;
+    let mia = stage.github.human("mia");
+    let route = On::route("POST", "/repos/{owner}/{repo}/git/commits");
+    stage
+        .github
+        .fault(route, Fault::status(422, "no such tree"));
+    mia.comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let answer = stage.answers(stage.merged).pop().unwrap();
+    assert!(answer.contains("could not be taken back"), "{answer}");
+    assert!(answer.contains("no such tree"), "{answer}");
+    assert!(answer.contains("say it again to try once more"), "{answer}");
+    stage.github.heal();
+    let open = stage.github.open_pulls().len();
+    quiet(&stage).await;
+    assert_eq!(stage.github.open_pulls().len(), open);
+    mia.comment(stage.merged, "/kubemend revert");
+    stage.run_well().await;
+    let answer = stage.answers(stage.merged).pop().unwrap();
+    assert!(answer.contains("takes it back"), "{answer}");
+    quiet(&stage).await;
 }
 
 /// A revert that was tampered with is still a revert.

@@ -90,6 +90,43 @@ async fn what_stays_well_is_verified_once() {
     assert_eq!(stage.open(), Vec::<u64>::new());
 }
 
+/// Row 48: the commit that is looked for is the one that the merge made, and it is the one that is
+/// taken back. A queue merges first and tells its commit later.
+#[tokio::test]
+async fn the_merge_commit_is_known_however_it_was_merged() {
+    for how in ["merge", "squash", "rebase", "queue"] {
+        let mut stage = stage(vec![app("cart")]).await;
+        stage.facts = Some(ill());
+        stage.scope = "cluster test";
+        let before = stage.github.file("main", "apps/cart.yaml").unwrap();
+        stage.clean().await;
+        let number = stage.open()[0];
+        let bob = stage.github.human("bob");
+        bob.push("main", &[("README", "before")]);
+        let method = if how == "queue" { "merge" } else { how };
+        let merge = stage.github.human("alice").merge(number, method);
+        bob.push("main", &[("README", "after")]);
+        let tells = |commit: Option<String>| {
+            let repo = stage.github.repo().to_owned();
+            let mut world = stage.github.world();
+            world.state.pull_mut(&repo, number).unwrap().merge_commit = commit;
+        };
+        if how == "queue" {
+            tells(None);
+            stage.idle().await;
+            tells(Some(merge.clone()));
+        }
+        stage.clean().await;
+        let told = told(&stage, number);
+        assert!(told[0].contains(&merge[..12]), "{how}: {merge}: {told:?}");
+        regressed(&stage).await;
+        let revert = stage.branch_of(stage.open()[0]);
+        let back = stage.github.file(&revert, "apps/cart.yaml").unwrap();
+        assert_eq!(back, before, "{how}");
+        assert_eq!(stage.github.file(&revert, "README").unwrap(), "after");
+    }
+}
+
 #[tokio::test]
 async fn waiting_says_so_once_and_writes_nothing_more() {
     let (mut stage, number) = merged(Facts {
