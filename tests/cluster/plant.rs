@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kubemend::render::Renderer;
 
 use crate::plane::Plane;
+use crate::registry::Registry;
 use crate::stage::Engine;
 
 mod app;
@@ -102,6 +103,18 @@ fn all_apps(renderer: &Renderer, with_corpus: bool) -> (Vec<App>, Vec<LeftOut>) 
     found
 }
 
+/// What the simulated kubelets can run: what these apps run when they are well.
+fn registry_of(apps: &[App], renderer: &Renderer) -> Registry {
+    let mut registry = Registry::default();
+    for bed in apps
+        .iter()
+        .filter_map(|a| a.bed("somewhere", renderer).ok())
+    {
+        bed.objects.iter().for_each(|o| registry.learn(o));
+    }
+    registry
+}
+
 /// A dozen faults and some more in the project's own samples.
 fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
     let renderer = Renderer::from_program(&plane.kubectl.program).map_err(|e| e.to_string())?;
@@ -109,12 +122,14 @@ fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
     if !left_out.is_empty() {
         return Err(format!("a sample is not used: {left_out:?}"));
     }
+    let registry = registry_of(&apps, &renderer);
     let order = plan::Order {
         seed: 1,
         count: kinds::KINDS.len(),
         kinds: kinds::KINDS.iter().collect(),
     };
-    let (registry, plants) = plan::plan(&apps, &renderer, order, &|i| format!("planted-{i}"));
+    let names = |i: usize| format!("planted-{i}");
+    let plants = plan::plan(&apps, &renderer, &registry, order, &names);
     if plants.len() < kinds::KINDS.len() {
         return Err(format!(
             "only {} of {} kinds fit the samples",
@@ -138,30 +153,65 @@ fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
 /// The command: plants, judges, and prints the table.
 pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     let renderer = Renderer::from_program(&plane.kubectl.program).map_err(|e| e.to_string())?;
-    let (mut apps, left_out) = all_apps(&renderer, true);
-    println!("left out:");
+    let (mut apps, mut left_out) = all_apps(&renderer, true);
+    apps.retain(|a| a.name.contains(&wish.only));
+    let registry = registry_of(&apps, &renderer);
+    plane.registry.write().unwrap().add(&registry);
+    println!("{} apps fit; which of them are well here?", apps.len());
+    let (apps, ill) = well(plane, wish, apps, &renderer)?;
+    left_out.extend(ill);
+    println!("not used:");
     left_out
         .iter()
-        .for_each(|l| println!("  {}: {}", l.name, l.why));
-    apps.retain(|a| a.name.contains(&wish.only));
-    println!("{} apps:", apps.len());
-    apps.iter().for_each(|a| println!("  {}", a.name));
-    let names = |i: usize| format!("plant-{}-{i}", wish.seed);
+        .for_each(|l| println!("- {}: {}", l.name, l.why));
+    println!("used:");
+    apps.iter().for_each(|a| println!("- {}", a.name));
+
     let kinds = kinds::KINDS.iter().filter(|k| k.name.contains(&wish.kind));
     let order = plan::Order {
         seed: wish.seed,
         count: wish.plants,
         kinds: kinds.collect(),
     };
-    let (registry, plants) = plan::plan(&apps, &renderer, order, &names);
-    plane.registry.write().unwrap().add(&registry);
+    let names = |i: usize| format!("plant-{}-{i}", wish.seed);
+    let plants = plan::plan(&apps, &renderer, &registry, order, &names);
+    println!("{} faults:", plants.len());
     let mut judged = Vec::new();
     for (number, batch) in plants.chunks(BATCH).enumerate() {
         let name = format!("plant-{}-batch-{number}", wish.seed);
         let done = field::run(plane, wish.engine, &name, batch)?;
-        done.iter().for_each(|j| println!("{}", j.shown()));
+        done.iter().for_each(|j| println!("- {}", j.shown()));
         judged.extend(done);
     }
     println!("\n{}", table::of(&judged));
     Ok(judged.iter().all(|j| j.end.is_right()))
+}
+
+/// The apps that are well here as they are; whatever is wrong with the others was not planted.
+fn well(
+    plane: &Plane,
+    wish: &Wish,
+    apps: Vec<App>,
+    renderer: &Renderer,
+) -> Result<(Vec<App>, Vec<LeftOut>), String> {
+    let (mut used, mut left_out) = (Vec::new(), Vec::new());
+    for (number, batch) in apps.chunks(BATCH).enumerate() {
+        let bed = |(i, app): (usize, &App)| app.bed(&format!("try-{number}-{i}"), renderer);
+        let beds = batch
+            .iter()
+            .enumerate()
+            .map(bed)
+            .collect::<Result<_, _>>()?;
+        let health = field::health(plane, wish.engine, &format!("try-{number}"), beds)?;
+        for (app, health) in batch.iter().zip(health) {
+            match health.ill.is_empty() {
+                true => used.push(app.clone()),
+                false => left_out.push(LeftOut {
+                    name: app.name.clone(),
+                    why: format!("is not well as it is: {}", health.shown()),
+                }),
+            }
+        }
+    }
+    Ok((used, left_out))
 }

@@ -76,6 +76,8 @@ pub struct Deed {
     /// Codes of questions and of refusals.
     pub asked: BTreeSet<String>,
     pub refused: BTreeSet<String>,
+    /// Findings, for people.
+    pub about: Vec<String>,
 }
 
 /// How it ended: `file` is the file of the fault as it is in Git at last.
@@ -133,7 +135,7 @@ fn without_change(plant: &Plant, deed: &Deed) -> End {
         .collect();
     match all.is_empty() {
         true => End::Nothing,
-        false => End::OtherCode(all.join(", ")),
+        false => End::OtherCode(format!("{} ({})", all.join(", "), deed.about.join("; "))),
     }
 }
 
@@ -169,11 +171,15 @@ pub struct Health {
     pub ill: BTreeSet<String>,
     /// Services with a place to send traffic to.
     pub served: BTreeSet<String>,
-    /// What the engine does not get applied.
-    pub unapplied: Option<String>,
 }
 
 impl Health {
+    /// What is ill, in a few words.
+    pub fn shown(&self) -> String {
+        let ill: Vec<&str> = self.ill.iter().map(String::as_str).collect();
+        ill.join(", ")
+    }
+
     /// Looks at a namespace; `app` is what has to be there.
     pub fn of(plane: &Plane, namespace: &str, app: &[Object]) -> Result<Self, String> {
         let kinds = "deployments,statefulsets,daemonsets,endpointslices";
