@@ -24,7 +24,7 @@ use app::{App, LeftOut, apps};
 use judge::Judged;
 
 /// So many faults are in the cluster at the same time: one hub has so many requests to give.
-const BATCH: usize = 25;
+const BATCH: usize = 28;
 
 type Run = fn(&Plane) -> Result<(), String>;
 
@@ -153,13 +153,13 @@ fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
 /// The command: plants, judges, and prints the table.
 pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     let renderer = Renderer::from_program(&plane.kubectl.program).map_err(|e| e.to_string())?;
-    let (mut apps, mut left_out) = all_apps(&renderer, true);
+    let (mut apps, left_out) = all_apps(&renderer, true);
+    if !corpus().is_dir() {
+        println!("missing, see KUBEMEND_SHARED: {}", corpus().display());
+    }
     apps.retain(|a| a.name.contains(&wish.only));
     let registry = registry_of(&apps, &renderer);
     plane.registry.write().unwrap().add(&registry);
-    println!("{} apps fit; which of them are well here?", apps.len());
-    let (apps, ill) = well(plane, wish, apps, &renderer)?;
-    left_out.extend(ill);
     println!("not used:");
     left_out
         .iter()
@@ -185,33 +185,4 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     }
     println!("\n{}", table::of(&judged));
     Ok(judged.iter().all(|j| j.end.is_right()))
-}
-
-/// The apps that are well here as they are; whatever is wrong with the others was not planted.
-fn well(
-    plane: &Plane,
-    wish: &Wish,
-    apps: Vec<App>,
-    renderer: &Renderer,
-) -> Result<(Vec<App>, Vec<LeftOut>), String> {
-    let (mut used, mut left_out) = (Vec::new(), Vec::new());
-    for (number, batch) in apps.chunks(BATCH).enumerate() {
-        let bed = |(i, app): (usize, &App)| app.bed(&format!("try-{number}-{i}"), renderer);
-        let beds = batch
-            .iter()
-            .enumerate()
-            .map(bed)
-            .collect::<Result<_, _>>()?;
-        let health = field::health(plane, wish.engine, &format!("try-{number}"), beds)?;
-        for (app, health) in batch.iter().zip(health) {
-            match health.ill.is_empty() {
-                true => used.push(app.clone()),
-                false => left_out.push(LeftOut {
-                    name: app.name.clone(),
-                    why: format!("is not well as it is: {}", health.shown()),
-                }),
-            }
-        }
-    }
-    Ok((used, left_out))
 }

@@ -131,16 +131,6 @@ pub struct Bed {
     pub objects: Vec<Object>,
 }
 
-/// Which apps become well here, and what is wrong with the others.
-pub fn health(
-    plane: &Plane,
-    engine: Engine,
-    name: &str,
-    beds: Vec<Bed>,
-) -> Result<Vec<Health>, String> {
-    Field::open(plane, engine, name, beds)?.until_well()
-}
-
 /// What kubemend recorded of one finding.
 #[derive(Debug, Clone)]
 struct Record {

@@ -174,12 +174,6 @@ pub struct Health {
 }
 
 impl Health {
-    /// What is ill, in a few words.
-    pub fn shown(&self) -> String {
-        let ill: Vec<&str> = self.ill.iter().map(String::as_str).collect();
-        ill.join(", ")
-    }
-
     /// Looks at a namespace; `app` is what has to be there.
     pub fn of(plane: &Plane, namespace: &str, app: &[Object]) -> Result<Self, String> {
         let kinds = "deployments,statefulsets,daemonsets,endpointslices";
