@@ -80,17 +80,23 @@ pub struct Deed {
     pub about: Vec<String>,
 }
 
+impl Deed {
+    /// Whether there was a pull request.
+    pub fn touches(&self) -> bool {
+        !self.merged.is_empty() || !self.open.is_empty()
+    }
+}
+
 /// How it ended: `file` is the file of the fault as it is in Git at last.
 pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &Health) -> End {
     if deed.merged.is_empty() {
         return without_change(plant, deed);
     }
     let wrong = |why: String| End::Wrong(format!("{why} ({deed:?})"));
-    let own = format!("apps/{}/{}", plant.namespace, plant.file);
     if deed.merged.len() > 1 || !deed.open.is_empty() {
         return wrong("more than one pull request".to_owned());
     }
-    if deed.files != BTreeSet::from([own]) {
+    if deed.files != BTreeSet::from([plant.place()]) {
         return wrong("another file".to_owned());
     }
     if after != before {
@@ -106,10 +112,8 @@ pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &H
     }
     let changed = changes(&plant.broken, file);
     let is_meant = |path: &&String| {
-        let fields = plant.kind.fields.iter();
-        fields
-            .into_iter()
-            .any(|f| format!(".{path}.").contains(&format!(".{f}.")) || path.ends_with(f))
+        let mut fields = plant.kind.fields.iter();
+        fields.any(|f| format!(".{path}.").contains(&format!(".{f}.")))
     };
     match changed.iter().find(|p| !is_meant(p)) {
         Some(other) => wrong(format!("{other} changed")),

@@ -49,6 +49,11 @@ impl Plant {
         }
     }
 
+    /// Its file in the repository.
+    pub fn place(&self) -> String {
+        format!("apps/{}/{}", self.namespace, self.file)
+    }
+
     /// For people.
     pub fn shown(&self) -> String {
         format!(
