@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kubemend::render::Renderer;
 
 use crate::plane::Plane;
+use crate::registry::Registry;
 use crate::stage::Engine;
 
 mod app;
@@ -23,7 +24,7 @@ use app::{App, LeftOut, apps};
 use judge::Judged;
 
 /// So many faults are in the cluster at the same time: one hub has so many requests to give.
-const BATCH: usize = 25;
+const BATCH: usize = 34;
 
 type Run = fn(&Plane) -> Result<(), String>;
 
@@ -102,6 +103,18 @@ fn all_apps(renderer: &Renderer, with_corpus: bool) -> (Vec<App>, Vec<LeftOut>) 
     found
 }
 
+/// What the simulated kubelets can run: what these apps run when they are well.
+fn registry_of(apps: &[App], renderer: &Renderer) -> Registry {
+    let mut registry = Registry::default();
+    for bed in apps
+        .iter()
+        .filter_map(|a| a.bed("somewhere", renderer).ok())
+    {
+        bed.objects.iter().for_each(|o| registry.learn(o));
+    }
+    registry
+}
+
 /// A dozen faults and some more in the project's own samples.
 fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
     let renderer = Renderer::from_program(&plane.kubectl.program).map_err(|e| e.to_string())?;
@@ -109,12 +122,14 @@ fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
     if !left_out.is_empty() {
         return Err(format!("a sample is not used: {left_out:?}"));
     }
+    let registry = registry_of(&apps, &renderer);
     let order = plan::Order {
         seed: 1,
         count: kinds::KINDS.len(),
         kinds: kinds::KINDS.iter().collect(),
     };
-    let (registry, plants) = plan::plan(&apps, &renderer, order, &|i| format!("planted-{i}"));
+    let names = |i: usize| format!("planted-{i}");
+    let plants = plan::plan(&apps, &renderer, &registry, order, &names);
     if plants.len() < kinds::KINDS.len() {
         return Err(format!(
             "only {} of {} kinds fit the samples",
@@ -139,29 +154,45 @@ fn planted_faults_heal(plane: &Plane) -> Result<(), String> {
 pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     let renderer = Renderer::from_program(&plane.kubectl.program).map_err(|e| e.to_string())?;
     let (mut apps, left_out) = all_apps(&renderer, true);
-    println!("left out:");
+    if !corpus().is_dir() {
+        println!("missing, see KUBEMEND_SHARED: {}", corpus().display());
+    }
+    apps.retain(|a| a.name.contains(&wish.only));
+    let registry = registry_of(&apps, &renderer);
+    plane.registry.write().unwrap().add(&registry);
+    println!("not used:");
     left_out
         .iter()
-        .for_each(|l| println!("  {}: {}", l.name, l.why));
-    apps.retain(|a| a.name.contains(&wish.only));
-    println!("{} apps:", apps.len());
-    apps.iter().for_each(|a| println!("  {}", a.name));
-    let names = |i: usize| format!("plant-{}-{i}", wish.seed);
+        .for_each(|l| println!("- {}: {}", l.name, l.why));
+    println!("used:");
+    apps.iter().for_each(|a| println!("- {}", a.name));
+
     let kinds = kinds::KINDS.iter().filter(|k| k.name.contains(&wish.kind));
     let order = plan::Order {
         seed: wish.seed,
         count: wish.plants,
         kinds: kinds.collect(),
     };
-    let (registry, plants) = plan::plan(&apps, &renderer, order, &names);
-    plane.registry.write().unwrap().add(&registry);
-    let mut judged = Vec::new();
+    let names = |i: usize| format!("plant-{}-{i}", wish.seed);
+    let plants = plan::plan(&apps, &renderer, &registry, order, &names);
+    println!("{} faults:", plants.len());
+    let (mut judged, mut is_whole) = (Vec::new(), true);
     for (number, batch) in plants.chunks(BATCH).enumerate() {
         let name = format!("plant-{}-batch-{number}", wish.seed);
-        let done = field::run(plane, wish.engine, &name, batch)?;
-        done.iter().for_each(|j| println!("{}", j.shown()));
-        judged.extend(done);
+        match field::run(plane, wish.engine, &name, batch) {
+            Ok(done) => {
+                done.iter().for_each(|j| println!("- {}", j.shown()));
+                judged.extend(done);
+                println!("\n{}", table::of(&judged));
+            }
+            Err(e) => {
+                println!(
+                    "{name} ended early, {} faults are not judged: {e}",
+                    batch.len()
+                );
+                is_whole = false;
+            }
+        }
     }
-    println!("\n{}", table::of(&judged));
-    Ok(judged.iter().all(|j| j.end.is_right()))
+    Ok(is_whole && judged.iter().all(|j| j.end.is_right()))
 }

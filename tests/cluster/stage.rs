@@ -197,6 +197,24 @@ impl<'p> Stage<'p> {
         Ok(())
     }
 
+    /// Whether the engine has applied the newest commit in a namespace.
+    pub fn is_applied(&self, namespace: &str) -> Result<bool, String> {
+        let head = self.git(&["rev-parse", "HEAD"])?;
+        let kubectl = &self.plane.kubectl;
+        let (object, at) = match self.engine {
+            Engine::Flux => (
+                kubectl.get(namespace, "kustomizations.kustomize.toolkit.fluxcd.io/app")?,
+                "/status/lastAppliedRevision",
+            ),
+            Engine::Argo => (
+                kubectl.get("argocd", &format!("applications.argoproj.io/{namespace}"))?,
+                "/status/operationState/syncResult/revision",
+            ),
+        };
+        let revision = object.pointer(at).and_then(Value::as_str);
+        Ok(revision.is_some_and(|r| r.ends_with(&head)))
+    }
+
     /// Git as Alice.
     pub fn git(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new("git")

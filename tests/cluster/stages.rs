@@ -10,8 +10,8 @@ pub fn of_nodes() -> String {
         - {type: Hostname, address: {{ NodeName | Quote }}}\n\
         daemonEndpoints: {kubeletEndpoint: {Port: {{ NodePort }}}}\n\
         nodeInfo: {architecture: amd64, operatingSystem: linux, kubeletVersion: v1.36.2}\n\
-        allocatable: {cpu: \"8\", memory: 32Gi, pods: \"110\"}\n\
-        capacity: {cpu: \"8\", memory: 32Gi, pods: \"110\"}\n\
+        allocatable: {cpu: \"8\", memory: 32Gi, ephemeral-storage: 200Gi, pods: \"110\"}\n\
+        capacity: {cpu: \"8\", memory: 32Gi, ephemeral-storage: 200Gi, pods: \"110\"}\n\
         conditions:\n\
         {{ range NodeConditions }}\n\
         - {type: {{ .type | Quote }}, status: {{ .status | Quote }}, reason: {{ .reason | Quote }}, message: {{ .message | Quote }}, lastHeartbeatTime: {{ Now | Quote }}, lastTransitionTime: {{ Now | Quote }}}\n\

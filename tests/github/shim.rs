@@ -357,7 +357,9 @@ async fn api(
         .is_some_and(|q| q.trim_start().starts_with("query"));
     let reads = method == "GET" || route.ends_with("/access_tokens") || query;
     let write = !reads;
-    let _turn = if write {
+    // what is put together from both stores would find them apart halfway through a write
+    let of_both = route.ends_with("/files") || route.ends_with("{pull_number}/commits");
+    let _turn = if write || of_both {
         Some(shared.turn.lock().await)
     } else {
         None

@@ -13,6 +13,8 @@ use kubemend::propose::Op;
 use kubemend::render::Renderer;
 use serde_json::{Value, json};
 
+use super::field::Bed;
+
 /// The most objects and pods of an app.
 const MOST_OBJECTS: usize = 60;
 const MOST_PODS: i64 = 14;
@@ -188,6 +190,17 @@ impl App {
         let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
         dir == self.path
             && ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains(&file)
+    }
+
+    /// The app in this namespace.
+    pub fn bed(&self, namespace: &str, renderer: &Renderer) -> Result<Bed, String> {
+        let files = self.moved(namespace)?;
+        Ok(Bed {
+            namespace: namespace.to_owned(),
+            path: self.path.clone(),
+            objects: self.render(&files, renderer)?,
+            files,
+        })
     }
 
     /// What its files define.

@@ -5,22 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use kubemend::code::Code;
+use kubemend::files::Files;
+use kubemend::object::Object;
 use serde_json::{Value, json};
 
 use super::granted;
 use super::judge::{Deed, End, Health, Judged, judge};
 use super::plan::Plant;
 use crate::plane::Plane;
-use crate::stage::{Delivery, Engine, Stage};
+use crate::stage::{Delivery, Engine, Pull, Stage};
 use crate::support::program::Program;
 
 /// So long an app may take to become well, and a fault to be dealt with.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// An app in which nothing changed for so long will not become well.
+const STILL: Duration = Duration::from_secs(40);
 /// Pause between two looks.
 const POLL: Duration = Duration::from_secs(2);
+/// So often a merge is tried again.
+const MOST_TRIES: usize = 5;
 /// Codes of what is not settled yet.
 const PASSING: &[&str] = &["PendingSync", ""];
 
+/// Nothing measures here what autoscalers want to know, so they fail in apps that are well, too.
+const UNJUDGED: &str = "HorizontalPodAutoscaler";
 /// Verdicts that stay.
 const ENDED: &[&str] = &["Verified", "Regressed", "Inconclusive", "ApplyFailed"];
 
@@ -31,88 +39,40 @@ pub fn run(
     name: &str,
     plants: &[Plant],
 ) -> Result<Vec<Judged>, String> {
-    grant_to_all(plane, plants)?;
-    let apps: Vec<Delivery<'_>> = plants
-        .iter()
-        .map(|p| Delivery {
-            namespace: &p.namespace,
-            path: &p.app.path,
-            files: p.files.by_path.clone(),
-        })
-        .collect();
-    let stage = Stage::open(plane, engine, name, &apps)?;
-    for plant in plants {
-        for object in granted::objects(&plant.objects) {
-            plane
-                .kubectl
-                .apply(Some(&plant.namespace), &object.to_string())?;
-        }
-    }
-    let field = Field { stage, plants };
+    let field = Field::open(plane, engine, name, plants.iter().map(Plant::bed).collect())?;
     let before = field.until_well()?;
-    let mut judged: Vec<Judged> = Vec::new();
-    let mut planted: Vec<(&Plant, &Health)> = Vec::new();
-    for (plant, health) in plants.iter().zip(&before) {
-        match health.ill.is_empty() {
-            true => planted.push((plant, health)),
-            false => judged.push(Judged::new(plant, End::NotWell(format!("{health:?}")))),
-        }
-    }
-    for (plant, _) in &planted {
-        field.stage.put(
-            &format!("apps/{}/{}", plant.namespace, plant.file),
-            &plant.broken,
-        )?;
+    let pairs = || plants.iter().zip(&before);
+    let planted = || pairs().filter(|(_, health)| health.ill.is_empty());
+    for (plant, _) in planted() {
+        field.stage.put(&plant.place(), &plant.broken)?;
     }
     field.stage.push("change the apps")?;
     field.stage.wake()?;
     let mut program = field.stage.kubemend()?;
-    let namespaces: BTreeSet<&str> = planted.iter().map(|(p, _)| p.namespace.as_str()).collect();
+    let namespaces: BTreeSet<&str> = planted().map(|(p, _)| p.namespace.as_str()).collect();
     field.until_ended(&namespaces, &mut program)?;
     let merged = field.merge_all(&mut program)?;
-    let deeds = field.deeds(&merged)?;
-    for (plant, before) in planted {
-        let file = field
-            .stage
-            .file(&format!("apps/{}/{}", plant.namespace, plant.file))?;
-        let after = Health::of(plane, &plant.namespace, &plant.objects)?;
-        let deed = deeds
-            .get(plant.namespace.as_str())
-            .cloned()
-            .unwrap_or_default();
-        let end = judge(plant, &deed, &file, before, &after);
+    let mut deeds = field.deeds(&merged)?;
+    let mut judged: Vec<Judged> = Vec::new();
+    for (plant, before) in pairs() {
+        let deed = deeds.remove(&plant.namespace).unwrap_or_default();
+        let end = match before.ill.is_empty() {
+            true => {
+                let after = Health::of(plane, &plant.namespace, &plant.objects)?;
+                judge(
+                    plant,
+                    &deed,
+                    &field.stage.file(&plant.place())?,
+                    before,
+                    &after,
+                )
+            }
+            false => End::NotWell(format!("{before:?}; {deed:?}")),
+        };
         judged.push(Judged::new(plant, end));
     }
-    if std::env::var_os("DEBUG_PLANT").is_some() {
-        judged.iter().for_each(|j| eprintln!("{}", j.shown()));
-        eprintln!("{}", program.rest());
-        eprintln!("{:#?}", field.records());
-        for n in 1..60 {
-            let Ok(p) = field.stage.ask("GET", &format!("/pulls/{n}"), None) else {
-                continue;
-            };
-            eprintln!(
-                "PULL {n} {} {} merged={}\n{}",
-                p["state"],
-                p["title"],
-                p["merged"],
-                p["body"].as_str().unwrap_or_default()
-            );
-            for c in field.stage.comments(n).unwrap_or_default() {
-                eprintln!("  COMMENT {c}");
-            }
-            for f in field
-                .stage
-                .list(&format!("/pulls/{n}/files"))
-                .unwrap_or_default()
-            {
-                eprintln!(
-                    "FILE {} {}",
-                    f["filename"],
-                    f["patch"].as_str().unwrap_or_default()
-                );
-            }
-        }
+    if let Some((place, deed)) = deeds.into_iter().find(|(_, d)| d.touches()) {
+        return Err(format!("{place} was changed, where nothing is: {deed:?}"));
     }
     match field.stage.is_clean() {
         Ok(()) => Ok(judged),
@@ -123,12 +83,18 @@ pub fn run(
     }
 }
 
-/// What the cluster has for all.
-fn grant_to_all(plane: &Plane, plants: &[Plant]) -> Result<(), String> {
-    let objects: Vec<_> = plants.iter().flat_map(|p| p.objects.clone()).collect();
-    for object in granted::of_the_cluster(&objects) {
-        plane.kubectl.apply(None, &object.to_string())?;
+fn apply(plane: &Plane, namespace: Option<&str>, objects: &[Value]) -> Result<(), String> {
+    if objects.is_empty() {
+        return Ok(());
     }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    plane.kubectl.apply(namespace, &list.to_string())
+}
+
+/// What the cluster has for all.
+fn grant_to_all(plane: &Plane, beds: &[Bed]) -> Result<(), String> {
+    let objects: Vec<_> = beds.iter().flat_map(|b| b.objects.clone()).collect();
+    apply(plane, None, &granted::of_the_cluster(&objects))?;
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (key, value) in granted::node_labels(&objects) {
         let nodes = plane.kubectl.get("default", "nodes")?;
@@ -155,13 +121,25 @@ fn grant_to_all(plane: &Plane, plants: &[Plant]) -> Result<(), String> {
 
 struct Field<'p> {
     stage: Stage<'p>,
-    plants: &'p [Plant],
+    beds: Vec<Bed>,
+}
+
+/// An app in a namespace, as it is well.
+#[derive(Debug, Clone)]
+pub struct Bed {
+    pub namespace: String,
+    /// The folder that is applied.
+    pub path: String,
+    pub files: Files,
+    /// What its files define.
+    pub objects: Vec<Object>,
 }
 
 /// What kubemend recorded of one finding.
 #[derive(Debug, Clone)]
 struct Record {
-    object: String,
+    /// Class, object and message, for people.
+    about: String,
     namespace: String,
     outcome: String,
     code: String,
@@ -173,14 +151,18 @@ struct Record {
 impl Record {
     fn of(record: &Value) -> Option<Self> {
         let (spec, status) = (&record["spec"], &record["status"]);
-        let object = spec["object"].as_str()?.split_whitespace().last()?;
+        let (kind, object) = spec["object"].as_str()?.split_once(' ')?;
+        if kind == UNJUDGED {
+            return None;
+        }
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         Some(Self {
-            object: text(&spec["class"])
-                + " "
-                + &text(&spec["object"])
-                + ": "
-                + &text(&status["message"]),
+            about: format!(
+                "{} of {} {}",
+                text(&spec["class"]),
+                text(&spec["object"]),
+                text(&status["message"])
+            ),
             namespace: object.split_once('/')?.0.to_owned(),
             outcome: text(&status["outcome"]),
             code: text(&status["code"]),
@@ -200,21 +182,45 @@ impl Record {
     }
 }
 
-impl Field<'_> {
+impl<'p> Field<'p> {
+    /// Everything is pushed, and granted what it takes for granted.
+    fn open(plane: &'p Plane, engine: Engine, name: &str, beds: Vec<Bed>) -> Result<Self, String> {
+        grant_to_all(plane, &beds)?;
+        let apps: Vec<Delivery<'_>> = beds
+            .iter()
+            .map(|b| Delivery {
+                namespace: &b.namespace,
+                path: &b.path,
+                files: b.files.by_path.clone(),
+            })
+            .collect();
+        let stage = Stage::open(plane, engine, name, &apps)?;
+        for bed in &beds {
+            let granted = granted::objects(&bed.objects);
+            apply(plane, Some(&bed.namespace), &granted)?;
+        }
+        Ok(Self { stage, beds })
+    }
+
     fn plane(&self) -> &Plane {
         self.stage.plane
     }
 
-    /// Waits until every app is well, or does not become it.
+    /// Waits until every app is well, or nothing moves any more.
     fn until_well(&self) -> Result<Vec<Health>, String> {
-        let start = Instant::now();
+        let (start, mut moved) = (Instant::now(), Instant::now());
+        let mut last: Vec<Health> = Vec::new();
         loop {
-            let look = |p: &Plant| Health::of(self.plane(), &p.namespace, &p.objects);
-            let all: Vec<Health> = self.plants.iter().map(look).collect::<Result<_, _>>()?;
+            let look = |b: &Bed| Health::of(self.plane(), &b.namespace, &b.objects);
+            let all: Vec<Health> = self.beds.iter().map(look).collect::<Result<_, _>>()?;
+            if all != last {
+                moved = Instant::now();
+            }
             let is_well = all.iter().all(|h| h.ill.is_empty());
-            if is_well || start.elapsed() > PATIENCE {
+            if is_well || moved.elapsed() > STILL || start.elapsed() > PATIENCE {
                 return Ok(all);
             }
+            last = all;
             std::thread::sleep(POLL);
         }
     }
@@ -258,15 +264,15 @@ impl Field<'_> {
         let ways = ["squash", "merge", "rebase"].iter().cycle();
         let mut merged = Vec::new();
         for (pull, how) in self.stage.open_pulls()?.into_iter().zip(ways) {
-            self.stage.merge(pull.number, how)?;
-            merged.push(Merged {
-                number: pull.number,
-                files: pull.files,
-            });
+            self.merge(pull.number, how)?;
+            merged.push(Merged::of(pull));
         }
         self.stage.wake()?;
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
+            for pull in &mut merged {
+                self.follow_orders(pull)?;
+            }
             let records = self.records()?;
             let verdicts: BTreeMap<u64, String> = records
                 .into_iter()
@@ -284,6 +290,37 @@ impl Field<'_> {
         program.rest();
         program.until("pass");
         Ok(merged)
+    }
+
+    /// Merges one, and again where kubemend wrote at the same moment, as a person would.
+    fn merge(&self, number: u64, how: &str) -> Result<(), String> {
+        let mut tries = 0;
+        loop {
+            match self.stage.merge(number, how) {
+                Err(e) if tries == MOST_TRIES => {
+                    return Err(format!("#{number}: {e}\n{:?}", self.stage.is_clean()));
+                }
+                Err(_) => std::thread::sleep(POLL),
+                Ok(()) => return Ok(()),
+            }
+            tries += 1;
+        }
+    }
+
+    /// Does once what a pull request tells people to do after it is applied.
+    fn follow_orders(&self, pull: &mut Merged) -> Result<(), String> {
+        let is_applied = |namespace: &str| self.stage.is_applied(namespace);
+        match &pull.deletes {
+            Some((namespace, pods)) if is_applied(namespace)? => {
+                for pod in pods {
+                    let delete = ["delete", "pod", "-n", namespace, pod, "--wait=false"];
+                    self.plane().kubectl.run(&delete)?;
+                }
+                pull.deletes = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What was done in each namespace.
@@ -311,6 +348,7 @@ impl Field<'_> {
         }
         for record in self.records()? {
             let deed = deeds.entry(record.namespace.clone()).or_default();
+            deed.about.push(record.about);
             match record.outcome.as_str() {
                 "Asked" => {
                     let number = record.question.unwrap_or_default();
@@ -334,4 +372,23 @@ impl Field<'_> {
 struct Merged {
     number: u64,
     files: Vec<String>,
+    /// The namespace and the pods that a person is told to delete after the merge.
+    deletes: Option<(String, Vec<String>)>,
+}
+
+impl Merged {
+    fn of(pull: Pull) -> Self {
+        let order = |line: &str| {
+            let (_, rest) = line.split_once("delete the pod")?;
+            let (pods, rest) = rest.split_once(" of namespace ")?;
+            let pods = pods.split([' ', ',']).filter(|w| w.contains('-'));
+            let namespace = rest.split(' ').next()?.to_owned();
+            Some((namespace, pods.map(str::to_owned).collect()))
+        };
+        Self {
+            number: pull.number,
+            files: pull.files,
+            deletes: pull.body.lines().find_map(order),
+        }
+    }
 }

@@ -76,6 +76,15 @@ pub struct Deed {
     /// Codes of questions and of refusals.
     pub asked: BTreeSet<String>,
     pub refused: BTreeSet<String>,
+    /// Findings, for people.
+    pub about: Vec<String>,
+}
+
+impl Deed {
+    /// Whether there was a pull request.
+    pub fn touches(&self) -> bool {
+        !self.merged.is_empty() || !self.open.is_empty()
+    }
 }
 
 /// How it ended: `file` is the file of the fault as it is in Git at last.
@@ -84,11 +93,10 @@ pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &H
         return without_change(plant, deed);
     }
     let wrong = |why: String| End::Wrong(format!("{why} ({deed:?})"));
-    let own = format!("apps/{}/{}", plant.namespace, plant.file);
     if deed.merged.len() > 1 || !deed.open.is_empty() {
         return wrong("more than one pull request".to_owned());
     }
-    if deed.files != BTreeSet::from([own]) {
+    if deed.files != BTreeSet::from([plant.place()]) {
         return wrong("another file".to_owned());
     }
     if after != before {
@@ -104,10 +112,8 @@ pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &H
     }
     let changed = changes(&plant.broken, file);
     let is_meant = |path: &&String| {
-        let fields = plant.kind.fields.iter();
-        fields
-            .into_iter()
-            .any(|f| format!(".{path}.").contains(&format!(".{f}.")) || path.ends_with(f))
+        let mut fields = plant.kind.fields.iter();
+        fields.any(|f| format!(".{path}.").contains(&format!(".{f}.")))
     };
     match changed.iter().find(|p| !is_meant(p)) {
         Some(other) => wrong(format!("{other} changed")),
@@ -133,7 +139,7 @@ fn without_change(plant: &Plant, deed: &Deed) -> End {
         .collect();
     match all.is_empty() {
         true => End::Nothing,
-        false => End::OtherCode(all.join(", ")),
+        false => End::OtherCode(format!("{} ({})", all.join(", "), deed.about.join("; "))),
     }
 }
 
@@ -169,8 +175,6 @@ pub struct Health {
     pub ill: BTreeSet<String>,
     /// Services with a place to send traffic to.
     pub served: BTreeSet<String>,
-    /// What the engine does not get applied.
-    pub unapplied: Option<String>,
 }
 
 impl Health {

@@ -79,11 +79,7 @@ pub const KINDS: &[Kind] = &[
         plant: |s| {
             let container = s.at(".resources.limits.memory")?;
             let uses = s.registry.uses(container.str("image")?)?;
-            let low = uses.times(3).div_floor(4)?;
-            let low = (1..=1 << 20)
-                .rev()
-                .map(Quantity::mebi)
-                .find(|q| *q <= low)?;
+            let low = whole_mebibytes(uses.times(3).div_floor(4)?)?;
             let request = container.get("resources.requests.memory");
             let fits = request.and_then(Quantity::of).is_none_or(|r| r <= low);
             fits.then(|| json!(low.to_string()))
@@ -234,7 +230,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "number that is none",
-        right: &[],
+        right: &["MissingValue"],
         fields: &["replicas", "containerPort"],
         plant: |s| {
             let is_one = s.path == "spec.replicas" || s.path.ends_with(".containerPort");
@@ -245,6 +241,18 @@ pub const KINDS: &[Kind] = &[
         },
     },
 ];
+
+/// The largest number of whole MiB that is not over an amount.
+fn whole_mebibytes(amount: Quantity) -> Option<Quantity> {
+    let mut low = 0_i64;
+    for bit in (0..24).rev() {
+        let next = low + (1 << bit);
+        if Quantity::mebi(next) <= amount {
+            low = next;
+        }
+    }
+    (low > 0).then(|| Quantity::mebi(low))
+}
 
 /// The memory that all workloads ask for.
 fn requested(objects: &[Object]) -> Quantity {
@@ -263,6 +271,9 @@ impl Site<'_> {
     /// The container that the field is in, where the path ends so.
     fn at(&self, end: &str) -> Option<Container<'_>> {
         let head = self.path.strip_suffix(end)?;
+        if !head.ends_with(']') {
+            return None;
+        }
         let mut all = self.object.containers().into_iter();
         all.find(|c| c.path.by_name(&self.object.value).to_string() == head)
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::app::{App, WORKLOADS, documents};
 use super::dice::Dice;
+use super::field;
 use super::kinds::{Kind, Site};
 use crate::registry::Registry;
 
@@ -38,6 +39,21 @@ pub struct Plant {
 }
 
 impl Plant {
+    /// The app as it is well.
+    pub fn bed(&self) -> field::Bed {
+        field::Bed {
+            namespace: self.namespace.clone(),
+            path: self.app.path.clone(),
+            files: self.files.clone(),
+            objects: self.objects.clone(),
+        }
+    }
+
+    /// Its file in the repository.
+    pub fn place(&self) -> String {
+        format!("apps/{}/{}", self.namespace, self.file)
+    }
+
     /// For people.
     pub fn shown(&self) -> String {
         format!(
@@ -69,22 +85,16 @@ pub struct Order {
 pub fn plan(
     apps: &[App],
     renderer: &Renderer,
+    registry: &Registry,
     order: Order,
     names: &dyn Fn(usize) -> String,
-) -> (Registry, Vec<Plant>) {
+) -> Vec<Plant> {
     let count = order.count;
     let mut dice = Dice::new(order.seed);
     let known: Vec<(&App, Vec<Object>)> = apps
         .iter()
-        .filter_map(|app| {
-            let files = app.moved("somewhere").ok()?;
-            Some((app, app.render(&files, renderer).ok()?))
-        })
+        .filter_map(|app| Some((app, app.bed("somewhere", renderer).ok()?.objects)))
         .collect();
-    let mut registry = Registry::default();
-    let workloads = known.iter().flat_map(|(_, objects)| objects);
-    workloads.for_each(|o| registry.learn(o));
-
     let mut plants: Vec<Plant> = Vec::new();
     let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
     let mut kinds: Vec<&'static Kind> = dice.shuffled(order.kinds);
@@ -101,7 +111,7 @@ pub fn plan(
                 let bed = Bed {
                     app,
                     renderer,
-                    registry: &registry,
+                    registry,
                 };
                 let plant = bed.plant(kind, objects, &namespace, &mut dice)?;
                 let is_new = plants.iter().all(|p| !p.is_like(&plant));
@@ -116,7 +126,7 @@ pub fn plan(
         }
         kinds = room;
     }
-    (registry, plants)
+    plants
 }
 
 impl Plant {
@@ -144,6 +154,10 @@ impl Bed<'_> {
         let mut fields: Vec<(&Object, FieldPath)> = Vec::new();
         for object in objects.iter().filter(|o| may_fail(o)) {
             for (path, value) in leaves(&object.value) {
+                // the rest of a manifest is long, and no kind has a use for it
+                if path.0.first() != Some(&Seg::Key("spec".to_owned())) {
+                    continue;
+                }
                 let shown = path.by_name(&object.value).to_string();
                 let mut site = Site {
                     object,
@@ -157,6 +171,9 @@ impl Bed<'_> {
                     fields.push((object, path));
                 }
             }
+        }
+        if fields.is_empty() {
+            return None;
         }
         let files = self.app.moved(namespace).ok()?;
         let healthy = self.app.render(&files, self.renderer).ok()?;

@@ -211,11 +211,7 @@ pub async fn of_compare(shared: &Shared, call: &Call, what: &str) -> Done<Option
     let pull = fetched.json();
     let (base, head) = (text(&pull, "/base/sha"), text(&pull, "/head/sha"));
     let target = format!("/repos/{}/compare/{base}...{head}", call.repo());
-    let compare = shared
-        .upstream
-        .must(ADMIN, "GET", &target, None)
-        .await
-        .map_err(|e| format!("{e} DEBUG {pull}"))?;
+    let compare = shared.upstream.must(ADMIN, "GET", &target, None).await?;
     Ok(Some(plain(200, &compare[what])))
 }
 
