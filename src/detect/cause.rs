@@ -105,7 +105,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
         return true;
     }
     let names_effect = cause.related.iter().any(|r| r.same_object(&effect.object));
-    if SYMPTOMS.contains(&effect.class) && rank(cause.class) == 0 && names_effect {
+    // an autoscaler that knows no metrics names its workload, and makes nothing fail
+    let may_cause = rank(cause.class) == 0 && cause.class != Class::HpaCannotScale;
+    if SYMPTOMS.contains(&effect.class) && may_cause && names_effect {
         return true;
     }
     let names_it = effect.related.iter().any(|r| r.same_object(&cause.object));
@@ -227,6 +229,14 @@ mod tests {
         assert_eq!(classes(vec![symptom.clone(), claim.clone()]).len(), 2);
         claim.related.push(symptom.object.clone());
         assert_eq!(classes(vec![symptom, claim]), [Class::PvcPending]);
+    }
+
+    #[test]
+    fn an_autoscaler_without_metrics_hides_no_crash() {
+        let crash = finding(Class::CrashLoopBackOff, "web", Some("app"));
+        let mut scaler = finding(Class::HpaCannotScale, "scaler", None);
+        scaler.related = vec![crash.object.clone()];
+        assert_eq!(classes(vec![crash, scaler]).len(), 2);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use app::{App, LeftOut, apps};
 use judge::Judged;
 
 /// So many faults are in the cluster at the same time: one hub has so many requests to give.
-const BATCH: usize = 34;
+const BATCH: usize = 18;
 
 type Run = fn(&Plane) -> Result<(), String>;
 

@@ -152,8 +152,8 @@ impl Running {
     fn by_rules(image: &str) -> Option<Self> {
         let (_, tag) = image.rsplit_once(':')?;
         let numbers: Vec<&str> = tag.split('.').collect();
-        let is_number = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
-        let exists = numbers.len() == 3 && numbers.iter().all(|n| is_number(&n));
+        let is_number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+        let exists = numbers.len() == 3 && numbers.iter().all(|n| is_number(n));
         exists.then(|| Self::Ruled {
             breaks: numbers.last() == Some(&"13"),
         })

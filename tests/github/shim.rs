@@ -19,7 +19,7 @@ use crate::server;
 use crate::support::github::state::Holder;
 use crate::support::github::wire::{Call, decode, query};
 use crate::support::github::{APP_ID, APP_KEY, Entry, INSTALLATION, contract, git, routes};
-use crate::truth::{ADMIN, Truth};
+use crate::truth::{ADMIN, READER, Truth};
 use crate::upstream::{Answer, Upstream};
 
 #[path = "shim/lacking.rs"]
@@ -92,7 +92,7 @@ fn seed() -> Value {
     let token = |login: &str| json!({"login": login, "scopes": ["repo", "workflow"]});
     json!({
         "tokens": {
-            MACHINE: token("kubemend-bot"), ALICE: token("alice"), MALLORY: token("mallory"), ADMIN: token("root"),
+            MACHINE: token("kubemend-bot"), ALICE: token("alice"), MALLORY: token("mallory"), ADMIN: token("root"), READER: token("root"),
         },
         "github": {
             "users": [user("kubemend-bot"), user("alice"), user("mallory"), user("root"), user("kubemend[bot]")],
@@ -348,7 +348,7 @@ async fn api(
     }
     // the emulator takes a token that it does not know for somebody's
     let is_nobody =
-        |t: &str| t.starts_with("ghp_") && ![MACHINE, ALICE, MALLORY, ADMIN].contains(&t);
+        |t: &str| t.starts_with("ghp_") && ![MACHINE, ALICE, MALLORY, ADMIN, READER].contains(&t);
     if is_nobody(lacking::token(&call)) {
         return Ok(finish(lacking::refused(401, "Bad credentials")));
     }

@@ -11,6 +11,8 @@ use crate::upstream::Upstream;
 
 /// Reads and writes behind everybody's back.
 pub const ADMIN: &str = "ghp_admin";
+/// Reads what every look at a pull request wants to know: a token has only so many requests.
+pub const READER: &str = "ghp_reader";
 
 pub struct Truth {
     pub upstream: Upstream,

@@ -17,7 +17,7 @@ use crate::stage::{Delivery, Engine, Pull, Stage};
 use crate::support::program::Program;
 
 /// So long an app may take to become well, and a fault to be dealt with.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// An app in which nothing changed for so long will not become well.
 const STILL: Duration = Duration::from_secs(40);
 /// Pause between two looks.
@@ -234,7 +234,7 @@ impl<'p> Field<'p> {
         Ok(items.filter_map(Record::of).collect())
     }
 
-    /// Waits until something was said to every fault, and twice more for what changes after that.
+    /// Waits until something was said to every fault, and for one more pass, which may say more.
     fn until_ended(
         &self,
         namespaces: &BTreeSet<&str>,
@@ -254,7 +254,6 @@ impl<'p> Field<'p> {
             std::thread::sleep(POLL);
         }
         program.rest();
-        program.until("pass");
         program.until("pass");
         Ok(())
     }

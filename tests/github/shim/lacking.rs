@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Shared, pulls};
 use crate::support::github::wire::Call;
-use crate::truth::ADMIN;
+use crate::truth::{ADMIN, READER};
 use crate::upstream::Answer;
 
 type Maybe = Result<Option<Answer>, String>;
@@ -113,7 +113,7 @@ pub fn token(call: &Call) -> &str {
 
 async fn get(shared: &Shared, call: &Call, rest: &str) -> Result<Answer, String> {
     let target = format!("/repos/{}{rest}", call.repo());
-    shared.upstream.ask(ADMIN, "GET", &target, None).await
+    shared.upstream.ask(READER, "GET", &target, None).await
 }
 
 /// No head, nothing new, or one like it already.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::lacking::{invalid, plain, refused, token};
 use crate::support::github::wire::Call;
-use crate::truth::ADMIN;
+use crate::truth::{ADMIN, READER};
 use crate::upstream::Answer;
 
 /// How one ended.
@@ -39,7 +39,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 
 async fn fetched(shared: &Shared, call: &Call) -> Done<Answer> {
     let target = format!("/repos/{}/pulls/{}", call.repo(), call.param("pull_number"));
-    let mut answer = shared.upstream.ask(ADMIN, "GET", &target, None).await?;
+    let mut answer = shared.upstream.ask(READER, "GET", &target, None).await?;
     correct(shared, &mut answer)?;
     Ok(answer)
 }
@@ -211,7 +211,7 @@ pub async fn of_compare(shared: &Shared, call: &Call, what: &str) -> Done<Option
     let pull = fetched.json();
     let (base, head) = (text(&pull, "/base/sha"), text(&pull, "/head/sha"));
     let target = format!("/repos/{}/compare/{base}...{head}", call.repo());
-    let compare = shared.upstream.must(ADMIN, "GET", &target, None).await?;
+    let compare = shared.upstream.must(READER, "GET", &target, None).await?;
     Ok(Some(plain(200, &compare[what])))
 }
 
@@ -267,7 +267,7 @@ pub async fn close_orphans(shared: &Shared, actor: &str) -> Done<()> {
 pub async fn issue_of(shared: &Shared, call: &Call) -> Done<Option<Answer>> {
     let number = call.param("issue_number");
     let target = format!("/repos/{}/pulls/{number}", call.repo());
-    let mut answer = shared.upstream.ask(ADMIN, "GET", &target, None).await?;
+    let mut answer = shared.upstream.ask(READER, "GET", &target, None).await?;
     if answer.status != 200 {
         return Ok(None);
     }
