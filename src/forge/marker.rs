@@ -19,7 +19,7 @@ use sha2::Sha256;
 use crate::finding::Class;
 use crate::forge::identity;
 use crate::verify::expect::Expected;
-use crate::verify::machine::{Baseline, Memory};
+use crate::verify::machine::{Baseline, Memory, Verdict};
 
 /// How every marker begins; a version, white space and the data follow.
 const OPENING: &str = "<!--";
@@ -459,7 +459,19 @@ fn texts(marker: &mut Marker) -> Vec<&mut String> {
     all.extend(marker.answers.as_mut());
     all.extend(marker.topic.as_mut());
     all.extend(marker.paused.as_mut().map(|p| &mut p.by));
+    let verdict = marker.trial.as_mut().and_then(|t| t.verdict.as_mut());
+    all.extend(verdict.and_then(why));
     all
+}
+
+/// The reason of a verdict, in the words of the cluster.
+pub(crate) fn why(verdict: &mut Verdict) -> Option<&mut String> {
+    match verdict {
+        Verdict::Verified => None,
+        Verdict::Regressed(why) | Verdict::ApplyFailed(why) | Verdict::Inconclusive(why) => {
+            Some(why)
+        }
+    }
 }
 
 /// The lists, the most expendable first.

@@ -75,6 +75,11 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// The front of a foreign text, to be remembered: one line without credentials.
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
+    shortened(&one_line(text), most)
+}
+
 /// Foreign text as one line of Markdown.
 pub fn prose(text: &str) -> String {
     brief(text, MAX_PROSE)
@@ -82,7 +87,7 @@ pub fn prose(text: &str) -> String {
 
 /// The same of at most so many characters.
 pub(crate) fn brief(text: &str, most: usize) -> String {
-    let text = shortened(&one_line(text), most);
+    let text = excerpt(text, most);
     let mut out = String::with_capacity(text.len());
     for (is_code, part) in own_spans(&text) {
         if is_code {

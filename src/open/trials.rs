@@ -17,6 +17,7 @@ use crate::forge::decide::{Observed, OurPull, Topic};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::{PullState, identity};
 use crate::github::{CheckReport, Result};
+use crate::message::excerpt;
 use crate::message::rollout::{self as words, Revert, Told};
 use crate::verify::machine::{Memory, State, Verdict, step};
 use crate::verify::sight::Merged;
@@ -25,6 +26,8 @@ use crate::verify::sight::Merged;
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
+/// The longest reason of a verdict that is remembered, in characters.
+const MAX_WHY: usize = 500;
 /// What a marker says when the verdict was given, and which one.
 const VERDICT: &str = "verdict:";
 /// The check on the head of the pull request.
@@ -89,7 +92,9 @@ pub async fn verify(
         let timing = work.rules.verify.timing();
         let baseline = marker.baseline.as_ref();
         let baseline = baseline.filter(|b| b.is_before(merged.at));
-        let (next, state) = step(&memory, &sight.facts, baseline, &timing, work.now);
+        let (mut next, mut state) = step(&memory, &sight.facts, baseline, &timing, work.now);
+        let told = [next.verdict.as_mut(), ended(&mut state)];
+        told.into_iter().flatten().for_each(shorten);
         let trial = Trialed {
             number,
             fingerprint: marker.fingerprint.clone(),
@@ -142,6 +147,20 @@ impl Trials {
 
     fn again(&mut self, pause: SignedDuration) {
         self.again = Some(self.again.map_or(pause, |known| known.min(pause)));
+    }
+}
+
+fn ended(state: &mut State) -> Option<&mut Verdict> {
+    match state {
+        State::Ended(verdict) => Some(verdict),
+        _ => None,
+    }
+}
+
+/// The cluster's words go into the hidden state, where nobody redacts or cuts them any more.
+fn shorten(verdict: &mut Verdict) {
+    if let Some(why) = marker::why(verdict) {
+        *why = excerpt(why, MAX_WHY);
     }
 }
 

@@ -11,7 +11,7 @@ use super::{App, Stage, app, stage};
 use crate::lifecycle_faults::faults;
 use crate::support::github::{Fault, Moment, On, State};
 
-fn well() -> Facts {
+pub(super) fn well() -> Facts {
     Facts {
         applied: Applied::Applied {
             at: None,
@@ -37,7 +37,7 @@ fn ill() -> Facts {
 }
 
 /// A merged fix of one app, and its number; nothing fails any more that the run could see.
-async fn merged(facts: Facts) -> (Stage, u64) {
+pub(super) async fn merged(facts: Facts) -> (Stage, u64) {
     let mut stage = stage(vec![app("cart")]).await;
     stage.facts = Some(facts);
     stage.scope = "cluster test";
@@ -113,7 +113,7 @@ async fn waiting_says_so_once_and_writes_nothing_more() {
     assert_eq!(verdict(&stage, number), ["verified"]);
 }
 
-async fn regressed(stage: &Stage) {
+pub(super) async fn regressed(stage: &Stage) {
     for _ in 0..3 {
         stage.clean().await;
         stage.minutes(9);
