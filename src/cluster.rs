@@ -83,6 +83,12 @@ impl ClusterError {
         matches!(self, Self::Status { status: 409, .. })
     }
 
+    /// Whether this very request is refused: another one may be answered.
+    pub fn is_refusal(&self) -> bool {
+        let is = |status: u16| (400..500).contains(&status) && ![401, 408, 429].contains(&status);
+        matches!(self, Self::Status { status, .. } if is(*status))
+    }
+
     /// Whether it is not there.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Status { status: 404, .. })

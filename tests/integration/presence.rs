@@ -511,3 +511,24 @@ async fn a_pull_request_has_its_address_in_record_and_event() {
     let event: Value = serde_json::from_slice(&events[0].body).unwrap();
     assert!(event["note"].as_str().unwrap().ends_with(url), "{event}");
 }
+
+/// A namespace that ends or a policy refuses one Event; the next is about another workload.
+#[tokio::test]
+async fn one_refused_event_silences_no_other() {
+    let api = Api::start().await;
+    let keeper = api.keeper(always()).await;
+    api.trouble("POST", EVENTS, refused(403, "Forbidden"), 1)
+        .await;
+    let mut two = survey(Outcome::Refused, "NoSafeFix");
+    let mut other = two.seen[0].clone();
+    other.spec.fingerprint = "bbbbbbbb2222".to_owned();
+    other.spec.object = "Deployment shop/mail".to_owned();
+    two.seen.push(other);
+    keeper.keep(&two, 0, Timestamp::now()).await;
+    let told = api.asked("POST", EVENTS).await;
+    let told = told
+        .iter()
+        .map(|r| -> Value { serde_json::from_slice(&r.body).unwrap() });
+    let about: Vec<Value> = told.map(|e| e["regarding"]["name"].clone()).collect();
+    assert_eq!(about, ["cart", "mail"]);
+}
