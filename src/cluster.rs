@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+mod bill;
 pub mod event;
 mod keeper;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod remediation;
 mod slim;
 pub mod watch;
 
+pub use bill::Bill;
 pub use event::Events;
 pub use keeper::Keeper;
 pub use lease::{Campaign, Leases};

@@ -21,7 +21,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use survey::{Course, Seen, Survey, survey};
+pub use survey::{Course, Seen, Survey, spending, survey};
 
 /// The most records.
 pub const MOST: usize = 500;
@@ -383,7 +383,8 @@ fn settled(mut record: Record, now: Timestamp) -> Record {
 }
 
 fn spend(spend: &mut Spend, used: Usage, now: Timestamp) {
-    if used.calls == 0 {
+    // a pass spends at one time: whatever writes it down twice counts it once
+    if used.calls == 0 || spend.recent.iter().any(|s| s.at == now) {
         return;
     }
     spend.calls = spend.calls.saturating_add(used.calls);
