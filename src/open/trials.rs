@@ -46,6 +46,8 @@ pub struct Trials {
     pub notes: Vec<String>,
     /// The verdicts that were given, in a word each.
     pub given: Vec<&'static str>,
+    /// Fingerprints of fixes that a verdict, and no person, takes back.
+    pub taken_back: BTreeSet<String>,
     /// Those that could not be looked at: nothing waits for them.
     given_up: Vec<u64>,
 }
@@ -115,7 +117,9 @@ pub async fn verify(
             trials.again(pause);
         }
         trials.notes.append(&mut writer.outcome.notes);
-        ask_back(work, observed, &trial);
+        if ask_back(work, observed, &trial) {
+            trials.taken_back.insert(trial.fingerprint.clone());
+        }
         trials.seen.push(trial);
     }
     for number in &trials.given_up {
@@ -217,17 +221,16 @@ fn reason(trial: &Trialed) -> Reason {
 }
 
 /// A proven regression of a fix is taken back; a revert never is.
-fn ask_back(work: &Work<'_>, observed: &mut Observed, trial: &Trialed) {
-    let State::Ended(verdict) = &trial.state else {
-        return;
+fn ask_back(work: &Work<'_>, observed: &mut Observed, trial: &Trialed) -> bool {
+    let State::Ended(Verdict::Regressed(why) | Verdict::ApplyFailed(why)) = &trial.state else {
+        return false;
     };
-    if let Verdict::Regressed(why) | Verdict::ApplyFailed(why) = verdict
-        && work.rules.verify.revert
-        && !trial.is_revert
-    {
+    let wanted = work.rules.verify.revert && !trial.is_revert;
+    if wanted {
         observed.asked.revert.insert(trial.number);
         observed.regressed.insert(trial.number, why.clone());
     }
+    wanted
 }
 
 /// Gives the verdicts of this pass: what became of the revert is known now.
