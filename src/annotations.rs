@@ -2,6 +2,7 @@
 //!
 //! Texts of a repository are hostile: whatever could end a command or begin another one is escaped.
 
+use crate::evidence::redact;
 use crate::finding::Severity;
 use crate::scan::report::Report;
 
@@ -49,7 +50,8 @@ impl Annotation<'_> {
             properties.push(format!("endLine={end}"));
         }
         properties.push(format!("title={}", property(self.title)));
-        let message: String = self.message.chars().take(MAX_MESSAGE).collect();
+        let message = redact::text(self.message);
+        let message: String = message.chars().take(MAX_MESSAGE).collect();
         format!("::{name} {}::{}", properties.join(","), data(&message))
     }
 }

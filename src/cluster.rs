@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+mod bill;
 pub mod event;
 mod keeper;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod remediation;
 mod slim;
 pub mod watch;
 
+pub use bill::Bill;
 pub use event::Events;
 pub use keeper::Keeper;
 pub use lease::{Campaign, Leases};
@@ -81,6 +83,12 @@ impl ClusterError {
     /// Whether somebody else wrote, or made it, in between.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Status { status: 409, .. })
+    }
+
+    /// Whether this very request is refused: another one may be answered.
+    pub fn is_refusal(&self) -> bool {
+        let is = |status: u16| (400..500).contains(&status) && ![401, 408, 429].contains(&status);
+        matches!(self, Self::Status { status, .. } if is(*status))
     }
 
     /// Whether it is not there.

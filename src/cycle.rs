@@ -13,9 +13,9 @@ use crate::case::Answers;
 use crate::config::Rules;
 use crate::converse;
 use crate::finding::Finding;
-use crate::forge::decide::{Action, Wanted, WantedEnding, decide};
+use crate::forge::decide::{Action, Observed, Wanted, WantedEnding, decide};
 use crate::forge::marker::Key;
-use crate::forge::{identity, rollback};
+use crate::forge::{PullState, identity, rollback};
 use crate::github::{Error, GitHub};
 use crate::open::{self, Trials};
 use crate::phase::Phase;
@@ -143,6 +143,8 @@ pub struct Report {
     pub pulls: Vec<Touched>,
     /// Questions that are open after the pass.
     pub questions: Vec<Touched>,
+    /// How much is open after the pass, whether it touched it or not.
+    pub open: Open,
     /// Commands that were answered.
     pub answered: usize,
     /// Commands that were heard, and what came of each.
@@ -169,14 +171,44 @@ impl Report {
         let opened = self.pulls.iter().filter(|t| {
             t.operation == "created" && identity::reverted_of_branch(&t.branch).is_some()
         });
-        opened.map(|t| {
-            let mut trials = self.trials.seen.iter();
-            match trials.any(|trial| trial.fingerprint == t.fingerprint) {
-                true => "regression",
-                false => "command",
-            }
+        opened.map(|t| match self.trials.taken_back.contains(&t.fingerprint) {
+            true => "regression",
+            false => "command",
         })
     }
+}
+
+/// How much of ours is open after a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Open {
+    /// Pull requests.
+    pub pulls: usize,
+    /// Questions.
+    pub questions: usize,
+}
+
+impl Open {
+    fn after(observed: &Observed, report: &Report) -> Self {
+        let pulls = observed.pulls.iter().map(|p| &p.pull);
+        let ours = pulls.filter(|p| p.author.id == observed.me.id);
+        let open = ours.filter(|p| p.state == PullState::Open);
+        let asked = observed.questions.iter().filter(|q| q.open);
+        Self {
+            pulls: still_open(open.map(|p| p.number), &report.pulls),
+            questions: still_open(asked.map(|q| q.number), &report.questions),
+        }
+    }
+}
+
+fn still_open(before: impl Iterator<Item = u64>, touched: &[Touched]) -> usize {
+    let mut open: BTreeSet<u64> = before.collect();
+    for t in touched {
+        match t.operation {
+            "closed" => open.remove(&t.number),
+            _ => open.insert(t.number),
+        };
+    }
+    open.len()
 }
 
 /// A pull request or issue that the pass made or kept.
@@ -210,6 +242,10 @@ pub async fn onboard(work: &Work<'_>) -> Report {
     match open::onboard(work, analyse).await {
         Ok(open::Onboarding::Agreed) => run(work).await,
         Ok(open::Onboarding::Waiting(pull)) => Report {
+            open: Open {
+                pulls: usize::from(pull.is_some()),
+                questions: 0,
+            },
             pulls: pull.into_iter().collect(),
             notes: vec!["waiting for the pull request that configures kubemend".to_owned()],
             ..Report::default()
@@ -298,6 +334,8 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let heard = converse::hear(work, &mut observed).await?;
     open::reread(work, &mut observed);
     let analysis = analysed(work, &heard.answers);
+    // spent is spent, whatever becomes of the rest
+    report.tally.clone_from(&analysis.tally);
     // whoever stopped this pass while it computed stops it here, before it writes
     tokio::task::yield_now().await;
     open::recall(work, &mut observed, &analysis).await?;
@@ -316,10 +354,10 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
         outcome.frozen = given.err();
     }
     report.refused = refused(&analysis);
-    report.tally.clone_from(&analysis.tally);
     report.actions.clone_from(&actions);
     report.pulls.clone_from(&outcome.pulls);
     report.questions.clone_from(&outcome.questions);
+    report.open = Open::after(&observed, report);
     report.notes.extend(outcome.notes.iter().cloned());
     report.notes.extend(report.trials.notes.iter().cloned());
     report.survey = remediation::survey(&analysis, &observed, report);

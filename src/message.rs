@@ -28,7 +28,7 @@ mod voice;
 
 pub use commit::commit;
 pub use markdown::{MAX_BODY, clean, code, prose};
-pub(crate) use markdown::{fenced, row};
+pub(crate) use markdown::{excerpt, fenced, row};
 pub use pull_request::{PullRequestParts, checks, pull_request};
 pub use question::question;
 pub use refusal::refusal;

@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::code::Code;
+use crate::cycle::Open;
 use crate::tally::Tally;
 
 /// The content type of [`Metrics::text`].
@@ -53,15 +54,6 @@ impl<const N: usize> EncodeLabelSet for Labels<N> {
 }
 
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
-
-/// What is open in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Open {
-    /// Pull requests.
-    pub pulls: usize,
-    /// Questions.
-    pub questions: usize,
-}
 
 /// What is counted.
 #[derive(Debug)]
@@ -173,9 +165,12 @@ impl Metrics {
         set(&self.repositories, number);
     }
 
-    /// Whether this process makes the passes, or another one does.
+    /// Whether this process makes the passes, or another one does, which then counts what is open.
     pub fn leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if !leads {
+            self.change_open(BTreeMap::clear);
+        }
     }
 
     /// A phase of a pass ended.
@@ -428,5 +423,21 @@ mod tests {
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.contains("bucket")).collect();
         lines.sort_unstable();
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn who_does_not_lead_counts_nothing_as_open() {
+        let metrics = Metrics::default();
+        let open = Open {
+            pulls: 2,
+            questions: 1,
+        };
+        metrics.open(1, open);
+        metrics.leader(true);
+        assert!(metrics.text().contains("kubemend_open_pull_requests 2"));
+        metrics.leader(false);
+        let text = metrics.text();
+        assert!(text.contains("kubemend_open_pull_requests 0"), "{text}");
+        assert!(text.contains("kubemend_open_questions 0"), "{text}");
     }
 }

@@ -20,12 +20,14 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use survey::{Course, Seen, Survey, survey};
+pub use survey::{Course, Seen, Survey, spending, survey};
 
 /// The most records.
 pub const MOST: usize = 500;
 /// How long the record of something that ended is kept.
 pub const RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How old the time of the last look may become before it is written anew.
+const LOOK: SignedDuration = SignedDuration::from_hours(24);
 /// The most entries of spending that are kept in a record.
 const MAX_SPENT: usize = 50;
 /// The most bytes of a text.
@@ -112,6 +114,10 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub ended_at: Option<Timestamp>,
+    /// When a pass saw it last, to a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_seen: Option<Timestamp>,
     /// `Proposed`, `Merged`, `Applied`, `Verified`.
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this is about.
@@ -283,7 +289,7 @@ pub fn changes(known: &[Record], survey: &Survey, website: &str, now: Timestamp)
             changes.write.push(after);
         }
     }
-    changes.delete = surplus(known, changes.left_out, now);
+    changes.delete = surplus(known, &changes, now);
     changes.write.retain(|w| !changes.delete.contains(&w.name));
     changes
 }
@@ -337,6 +343,10 @@ pub fn brought_up(before: Option<&Record>, seen: &Seen, website: &str, now: Time
         true => status.ended_at.or(Some(now)),
         false => None,
     };
+    if status.ended_at.is_none() {
+        let is_fresh = |at: &Timestamp| now.duration_since(*at) < LOOK;
+        status.last_seen = status.last_seen.filter(is_fresh).or(Some(now));
+    }
     settled(record, now)
 }
 
@@ -363,7 +373,8 @@ fn settled(mut record: Record, now: Timestamp) -> Record {
 }
 
 fn spend(spend: &mut Spend, used: Usage, now: Timestamp) {
-    if used.calls == 0 {
+    // a pass spends at one time: whatever writes it down twice counts it once
+    if used.calls == 0 || spend.recent.iter().any(|s| s.at == now) {
         return;
     }
     spend.calls = spend.calls.saturating_add(used.calls);
@@ -385,19 +396,30 @@ fn spend(spend: &mut Spend, used: Usage, now: Timestamp) {
     }
 }
 
-/// The records to delete: those that ended too long ago, and the oldest of those that ended where
-/// room is needed.
-fn surplus(known: &[Record], needed: usize, now: Timestamp) -> Vec<String> {
-    let ended = |r: &&Record| r.status.ended_at.is_some();
-    let mut ended: Vec<&Record> = known.iter().filter(ended).collect();
-    ended.sort_by_key(|r| (r.status.ended_at, r.name.clone()));
+/// The records to delete: those that ended too long ago, those whose repository or cluster nobody
+/// reports on any more, and the oldest of those that ended where room is needed.
+fn surplus(known: &[Record], changes: &Changes, now: Timestamp) -> Vec<String> {
     let old = now - RETENTION;
-    let over = known.len().saturating_sub(MOST) + needed;
-    let goes = |(i, r): (usize, &&Record)| {
-        let too_old = r.status.ended_at.is_some_and(|at| at < old);
-        (too_old || i < over).then(|| r.name.clone())
-    };
-    ended.iter().enumerate().filter_map(goes).collect()
+    let is_old = |at: Option<Timestamp>| at.is_some_and(|at| at < old);
+    let (mut ended, open): (Vec<&Record>, Vec<&Record>) =
+        known.iter().partition(|r| r.status.ended_at.is_some());
+    ended.sort_by_key(|r| (r.status.ended_at, r.name.clone()));
+    let is_back = |r: &Record| changes.write.iter().any(|w| w.name == r.name);
+    let is_dead = |r: &&Record| is_old(last_look(r)) && !is_back(r);
+    let dead: Vec<&Record> = open.into_iter().filter(is_dead).collect();
+    let over = known.len().saturating_sub(MOST) + changes.left_out;
+    let over = over.saturating_sub(dead.len());
+    let ended = ended.into_iter().enumerate();
+    let ended = ended.filter(|(i, r)| *i < over || is_old(r.status.ended_at));
+    let all = dead.into_iter().chain(ended.map(|(_, r)| r));
+    all.map(|r| r.name.clone()).collect()
+}
+
+/// When a pass saw it last, or what it says for itself changed last.
+fn last_look(record: &Record) -> Option<Timestamp> {
+    let conditions = record.status.conditions.iter();
+    let changed = conditions.map(|c| c.last_transition_time).max();
+    record.status.last_seen.or(changed)
 }
 
 /// A text as it may stand in the cluster: one line, not endless, without secrets, and of no

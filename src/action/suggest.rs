@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::evidence::redact;
 use crate::message::{code, prose};
 use crate::patch;
 
@@ -87,6 +88,10 @@ fn suggestion(wish: &Wish<'_>) -> Option<Suggestion> {
         return None;
     };
     let (lines, text) = anchored(wish.before, lines.clone(), text)?;
+    // what is suggested is committed as it stands, and must not be redacted on its way
+    if *redact::text(&text) != *text {
+        return None;
+    }
     let long = lines.end() - lines.start() + 1 > MAX_LINES || text.lines().count() > MAX_LINES;
     if long
         || text

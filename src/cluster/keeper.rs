@@ -164,15 +164,24 @@ impl Keeper {
     }
 
     async fn spread(&self, known: &mut Known, news: Vec<News>) {
-        let Some(events) = &self.events else { return };
+        let Some(events) = self.events.as_ref().filter(|_| !news.is_empty()) else {
+            return;
+        };
+        let mut trouble = None;
         for one in news.iter().take(news::MOST) {
-            match events.tell(one).await {
-                Ok(()) => known.told[1] = None,
-                Err(error) => {
-                    known.tell(1, "Events", &error);
-                    return;
-                }
+            let Err(error) = events.tell(one).await else {
+                continue;
+            };
+            // one refused Event (a namespace that ends, a policy) says nothing about the next one
+            let refused = error.is_refusal();
+            trouble.get_or_insert(error);
+            if !refused {
+                break;
             }
+        }
+        match trouble {
+            Some(error) => known.tell(1, "Events", &error),
+            None => known.told[1] = None,
         }
     }
 }

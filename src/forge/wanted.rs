@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::cycle::Analysis;
+use crate::evidence::redact;
 use crate::finding::Finding;
 use crate::forge::decide::{Checks, Fix, Query, Wanted, WantedEnding};
 use crate::forge::identity;
@@ -152,8 +153,9 @@ fn about(finding: &Finding, ending: WantedEnding) -> Wanted {
     }
 }
 
+/// Redacted before it is cut: half a token has no shape any more.
 fn cut(text: &str) -> String {
-    text.chars().take(MAX_SUMMARY).collect()
+    redact::text(text).chars().take(MAX_SUMMARY).collect()
 }
 
 fn fix(ended: &Ended, pull: &PullRequest, checkout: &Checkout) -> Fix {

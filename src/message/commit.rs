@@ -85,7 +85,7 @@ pub fn commit(
     style: Style,
 ) -> String {
     let redact = |text: &str| evidence.redactor().text(text).into_string();
-    let title = redact(&title(title_text));
+    let title = title(&redact(title_text));
     let subject = subject(&title, style);
     let mut out = format!("{subject}\n\n");
     if subject.ends_with('…') {
@@ -94,7 +94,7 @@ pub fn commit(
         }
         out.push('\n');
     }
-    for line in wrap(&redact(&inert(&proposal.reason)), MAX_SUBJECT) {
+    for line in wrap(&inert(&redact(&proposal.reason)), MAX_SUBJECT) {
         let _ = writeln!(out, "{line}");
     }
     let object = &finding.object;

@@ -1,10 +1,13 @@
 //! Foreign text as Markdown that does nothing: no mention, reference, link, image, HTML, command,
 //! marker or closing keyword survives. Pure.
 //!
+//! Every way in ([`prose`], [`code`], blocks, titles) goes through [`hushed`]: redacted before anything
+//! is cut or neutralised, for half a token has no shape any more.
+//!
 //! One rule: outside code stands only what an allow-list of characters and word forms lets through;
 //! every other word becomes a code span. Code does nothing on a forge.
 
-use crate::evidence::is_unseen;
+use crate::evidence::{is_unseen, redact};
 
 /// GitHub's limit for a body, in characters.
 pub const MAX_BODY: usize = 65_536;
@@ -47,9 +50,18 @@ fn defused(text: String) -> String {
     out
 }
 
-/// One line without anything unseen, white space folded.
+/// A clean text without credentials. Redacting what is redacted changes nothing, so a text whose case
+/// knows more secrets goes through its own redaction before.
+fn hushed(text: &str) -> String {
+    redact::text(&clean(text)).into_string()
+}
+
+/// One line without anything unseen and without credentials, white space folded.
 pub(crate) fn one_line(text: &str) -> String {
-    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    hushed(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// At most so many characters; what is cut is shown as cut.
@@ -63,9 +75,19 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// The front of a foreign text, to be remembered: one line without credentials.
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
+    shortened(&one_line(text), most)
+}
+
 /// Foreign text as one line of Markdown.
 pub fn prose(text: &str) -> String {
-    let text = shortened(&one_line(text), MAX_PROSE);
+    brief(text, MAX_PROSE)
+}
+
+/// The same of at most so many characters.
+pub(crate) fn brief(text: &str, most: usize) -> String {
+    let text = excerpt(text, most);
     let mut out = String::with_capacity(text.len());
     for (is_code, part) in own_spans(&text) {
         if is_code {
@@ -245,7 +267,7 @@ pub(crate) fn row(cells: &[String]) -> String {
 
 /// A code block with a fence longer than any run of backticks inside, cut at a line end.
 pub(crate) fn fenced(language: &str, text: &str, most: usize) -> String {
-    let text = without_commands(&clean(text));
+    let text = without_commands(&hushed(text));
     let cut = cut_at_line(&text, most);
     let longest = cut.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

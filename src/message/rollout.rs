@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::markdown::{code, prose, row, shortened};
+use super::markdown::{brief, code, prose, row};
 use crate::forge::reporters::cluster;
 use crate::verify::Wait;
 use crate::verify::machine::{Memory, State, Timing, Verdict};
@@ -50,8 +50,7 @@ pub fn comment(told: &Told<'_>) -> String {
     let merged = code(told.commit.get(..12).unwrap_or(told.commit));
     out.push_str(&row(&["Merged as".to_owned(), merged]));
     for (what, said) in told.evidence {
-        let said = prose(&shortened(said, MAX_CELL));
-        out.push_str(&row(&[(*what).to_owned(), said]));
+        out.push_str(&row(&[(*what).to_owned(), brief(said, MAX_CELL)]));
     }
     out.push_str(&format!("\n{}\n", last_line(told)));
     out
@@ -229,8 +228,7 @@ fn taken_back(told: &Told<'_>) -> String {
 
 /// Foreign text as the rest of a sentence.
 fn sentence(text: &str) -> String {
-    let text = shortened(text, MAX_CELL);
-    prose(text.trim().trim_end_matches('.'))
+    brief(text.trim().trim_end_matches('.'), MAX_CELL)
 }
 
 /// How long until it is worth another look.

@@ -27,8 +27,7 @@ impl<'a> Voice<'a> {
 
     /// A sentence of at most so many characters.
     pub(super) fn brief(self, text: &str, most: usize) -> String {
-        let text = self.redactor.text(text);
-        markdown::prose(&markdown::shortened(&markdown::one_line(&text), most))
+        markdown::brief(&self.redactor.text(text), most)
     }
 
     /// A code span.

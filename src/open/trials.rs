@@ -16,8 +16,9 @@ use crate::forge::decide::{Observed, OurPull};
 use crate::forge::marker::{Marker, What};
 use crate::forge::{PullState, identity};
 use crate::github::Result;
+use crate::message::excerpt;
 use crate::message::rollout::{self as words, Revert};
-use crate::verify::machine::{Baseline, Memory, Timing, Verdict, step};
+use crate::verify::machine::{Baseline, Memory, State, Timing, Verdict, step};
 use crate::verify::sight::{self, Merged, Sight};
 use crate::verify::together::{self, Jury, Trial};
 
@@ -25,6 +26,8 @@ use crate::verify::together::{self, Jury, Trial};
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
+/// The longest reason of a verdict that is remembered, in characters.
+const MAX_WHY: usize = 500;
 /// What a marker says when the verdict was given, and which one.
 pub(super) const VERDICT: &str = "verdict:";
 
@@ -41,6 +44,8 @@ pub struct Trials {
     pub notes: Vec<String>,
     /// The verdicts that were given, in a word each.
     pub given: Vec<&'static str>,
+    /// Fingerprints of fixes that a verdict, and no person, takes back.
+    pub taken_back: BTreeSet<String>,
     /// Those that this cluster is through with, and how, while others still look.
     pub through: BTreeMap<u64, &'static str>,
     /// Those that cannot be looked at here: nothing waits for them.
@@ -70,7 +75,9 @@ pub async fn verify(
         let Some(trial) = trials.one(&mut writer, look, number).await? else {
             continue;
         };
-        ask_back(work, observed, &trial);
+        if ask_back(work, observed, &trial) {
+            trials.taken_back.insert(trial.fingerprint.clone());
+        }
         trials.seen.push(trial);
     }
     for number in trials.free.iter().chain(trials.through.keys()) {
@@ -197,6 +204,13 @@ fn jury(ours: &OurPull, marker: &Marker) -> Jury {
     }
 }
 
+/// The cluster's words go into the hidden state, where nobody redacts or cuts them any more.
+fn shorten(verdict: &mut Verdict) {
+    if let Some(why) = verdict.why_mut() {
+        *why = excerpt(why, MAX_WHY);
+    }
+}
+
 /// Merged ones without a verdict that say what the cluster shall hold. One that cannot be believed
 /// is left alone.
 fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<u64> {
@@ -262,8 +276,12 @@ impl Case<'_> {
         let merged = self.merged(scope);
         let (commit, is_revert) = (merged.commit.to_owned(), merged.is_revert);
         let baseline = self.baseline(scope).filter(|b| b.is_before(merged.at));
-        let (memory, state) = step(&self.memory, &sight.facts, baseline, timing, now);
-        let says = words::says(&state, &sight.evidence);
+        let (mut memory, mut state) = step(&self.memory, &sight.facts, baseline, timing, now);
+        memory.verdict.iter_mut().for_each(shorten);
+        if let State::Ended(verdict) = &mut state {
+            shorten(verdict);
+        }
+        let says = excerpt(&words::says(&state, &sight.evidence), MAX_WHY);
         let mine = Trial::new(scope, &memory, &says);
         Trialed {
             number: self.number,
@@ -287,14 +305,16 @@ fn reason(trial: &Trialed) -> Reason {
 }
 
 /// A proven regression of a fix is taken back; a revert never is.
-fn ask_back(work: &Work<'_>, observed: &mut Observed, trial: &Trialed) {
-    if let Some(Verdict::Regressed(why) | Verdict::ApplyFailed(why)) = trial.verdict()
-        && work.rules.verify.revert
-        && !trial.is_revert
-    {
+fn ask_back(work: &Work<'_>, observed: &mut Observed, trial: &Trialed) -> bool {
+    let Some(Verdict::Regressed(why) | Verdict::ApplyFailed(why)) = trial.verdict() else {
+        return false;
+    };
+    let wanted = work.rules.verify.revert && !trial.is_revert;
+    if wanted {
         observed.asked.revert.insert(trial.number);
         observed.regressed.insert(trial.number, why);
     }
+    wanted
 }
 
 /// Gives the verdicts of this pass: what became of the revert is known now.

@@ -52,9 +52,21 @@ impl Budget {
 pub struct Ledger(Arc<Mutex<Vec<Spent>>>);
 
 impl Ledger {
-    /// Begins anew with what records tell.
+    /// Adds what records tell. A pass spends at one time, which tells its entry from others': what
+    /// this process spent itself and what is recorded of it count once.
     pub fn restore(&self, spent: Vec<Spent>) {
-        *self.entries() = spent;
+        let mut recorded: BTreeMap<Timestamp, u32> = BTreeMap::new();
+        for one in spent {
+            let calls = recorded.entry(one.at).or_default();
+            *calls = calls.saturating_add(one.calls);
+        }
+        let mut entries = self.entries();
+        for own in entries.iter() {
+            let calls = recorded.entry(own.at).or_default();
+            *calls = own.calls.max(*calls);
+        }
+        let all = recorded.into_iter();
+        *entries = all.map(|(at, calls)| Spent { at, calls }).collect();
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Spent>> {

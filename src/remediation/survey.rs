@@ -82,9 +82,10 @@ impl Seen {
     pub(super) fn is_worth_a_record(&self, now: Timestamp) -> bool {
         let recent =
             |at: Timestamp| now.duration_since(at) < RETENTION - SignedDuration::from_hours(24);
-        self.outcome.is_some()
+        let is_told = self.outcome.is_some()
             && self.outcome != Some(Outcome::Resolved)
-            && (self.reported || self.closed_at.is_none_or(recent))
+            && (self.reported || self.closed_at.is_none_or(recent));
+        is_told || self.spent.calls > 0
     }
 
     /// Whether nothing is left to do.
@@ -183,6 +184,29 @@ pub fn survey(analysis: &Analysis, observed: &Observed, report: &Report) -> Surv
         complete: analysis.complete && observed.complete,
         seen: seen.into_values().collect(),
     }
+}
+
+/// What the proposers used up in a repository, and nothing else: known before the pass ends, if it
+/// ends at all.
+pub fn spending(analysis: &Analysis, repository: &str, branch: &str) -> Survey {
+    let mut observed = Observed {
+        base_branch: branch.to_owned(),
+        ..Observed::default()
+    };
+    repository.clone_into(&mut observed.facts.full_name);
+    let mut survey = survey(analysis, &observed, &Report::default());
+    survey.complete = false;
+    survey.seen.retain(|s| s.spent.calls > 0);
+    for seen in &mut survey.seen {
+        *seen = Seen {
+            spec: std::mem::take(&mut seen.spec),
+            uid: seen.uid.take(),
+            spent: seen.spent,
+            reported: true,
+            ..Seen::default()
+        };
+    }
+    survey
 }
 
 struct Here<'a> {

@@ -486,3 +486,32 @@ fn hostile_texts_are_short_plain_and_without_secrets() {
     }
     assert_eq!(name("../../Secrets?x=1&fa"), "finding-ece1fa");
 }
+
+/// A repository that was renamed, a cluster that was named anew: no pass says that it is over.
+#[test]
+fn a_record_that_nobody_reports_on_ends_too() {
+    let records = kept(&[], &quiet(vec![wanted(PRINT, refused("NoSafeFix"))]), 0);
+    let renamed = |minutes| {
+        let mut survey = quiet(vec![wanted("bbbbbbbb2222", refused("NoSafeFix"))]);
+        survey.repository = "acme/store".to_owned();
+        survey.seen[0].spec.repository = "acme/store".to_owned();
+        (survey, minutes)
+    };
+    let pass = |known: &[Record], (survey, minutes): (Survey, i64)| kept(known, &survey, minutes);
+    let records = pass(&records, renamed(days(29)));
+    assert_eq!(records.len(), 2);
+    let records = pass(&records, renamed(days(31)));
+    let [record] = &records[..] else {
+        panic!("{records:#?}")
+    };
+    assert_eq!(record.spec.repository, "acme/store");
+    // whoever is seen stays, for one write a day, even when the last look was long ago
+    let (survey, _) = renamed(0);
+    let written = |minutes| {
+        changes(&records, &survey, SITE, at(days(31) + minutes))
+            .write
+            .len()
+    };
+    assert_eq!((written(days(1) - 1), written(days(1))), (0, 1));
+    assert_eq!(pass(&records, renamed(days(90))).len(), 1);
+}

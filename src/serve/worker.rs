@@ -21,7 +21,7 @@ use crate::cycle::{Report, Touched};
 use crate::evidence::redact;
 use crate::github;
 use crate::message;
-use crate::metrics::{Metrics, Open};
+use crate::metrics::Metrics;
 use crate::phase;
 
 /// The most characters of a text from outside in one log line.
@@ -390,12 +390,7 @@ impl Worker {
             self.metrics.question(question.operation);
         }
         if report.stale.is_none() && report.frozen.is_none() {
-            let open = |all: &[Touched]| all.iter().filter(|t| t.operation != "closed").count();
-            let open = Open {
-                pulls: open(&report.pulls),
-                questions: open(&report.questions),
-            };
-            self.metrics.open(place.id, open);
+            self.metrics.open(place.id, report.open);
         }
         self.metrics.answered(report.answered);
         for (verb, outcome) in &report.commands {

@@ -187,6 +187,14 @@ impl Verdict {
         matches!(self, Self::Regressed(_) | Self::ApplyFailed(_))
     }
 
+    /// Its reason, in the words of the cluster.
+    pub fn why_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Verified => None,
+            Self::Regressed(why) | Self::ApplyFailed(why) | Self::Inconclusive(why) => Some(why),
+        }
+    }
+
     /// One word, for markers and labels.
     pub fn name(&self) -> &'static str {
         match self {

@@ -25,12 +25,9 @@ impl Trial {
     pub fn new(scope: &str, memory: &Memory, says: &str) -> Self {
         let cut = |text: &str| text.chars().take(MAX_SAYS).collect::<String>();
         let mut memory = memory.clone();
-        memory.verdict = memory.verdict.map(|verdict| match verdict {
-            Verdict::Verified => Verdict::Verified,
-            Verdict::Regressed(why) => Verdict::Regressed(cut(&why)),
-            Verdict::ApplyFailed(why) => Verdict::ApplyFailed(cut(&why)),
-            Verdict::Inconclusive(why) => Verdict::Inconclusive(cut(&why)),
-        });
+        if let Some(why) = memory.verdict.as_mut().and_then(Verdict::why_mut) {
+            *why = cut(why);
+        }
         Self {
             scope: scope.to_owned(),
             memory,

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         trial("the_chart_is_linted", no_helm, lint),
         trial("the_base_is_what_the_chart_says", no_helm, no_drift),
         trial("wrong_values_are_refused", no_helm, wrong_values),
+        trial("one_key_may_fill_several_files", no_helm, shared_key),
         trial("replicas_wait_for_one_lease", no_helm, one_lease),
         trial("rights_can_be_for_some_namespaces", no_helm, namespaced),
         trial("the_base_is_sound", no_kustomize, || {
@@ -161,6 +162,24 @@ fn wrong_values() {
         assert!(!output.status.success(), "{wrong}");
         assert!(said.contains(why), "{wrong}: {said}");
     }
+}
+
+/// One secret may sign deliveries and markers.
+fn shared_key() {
+    let same = "credentials.keys.markerKey=webhook-secret";
+    let all = policy::objects(&template("defaults", &["--set", same]));
+    let volumes = &policy::one(&all, "Deployment")["spec"]["template"]["spec"]["volumes"];
+    let items = &volumes[0]["secret"]["items"];
+    let pairs = items.as_array().unwrap().iter();
+    let pairs: BTreeSet<(&str, &str)> = pairs
+        .map(|i| (i["path"].as_str().unwrap(), i["key"].as_str().unwrap()))
+        .collect();
+    let wanted = [
+        ("app-key.pem", "app-key.pem"),
+        ("marker-key", "webhook-secret"),
+        ("webhook-secret", "webhook-secret"),
+    ];
+    assert_eq!(pairs, wanted.into());
 }
 
 fn one_lease() {

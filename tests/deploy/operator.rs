@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use kubemend::cli::LogFormat;
 use kubemend::code::Code;
+use kubemend::cycle::Open;
 use kubemend::finding::Severity;
-use kubemend::metrics::{Metrics, Open};
+use kubemend::metrics::Metrics;
 use kubemend::phase::{self, Phase};
 use kubemend::tally::Tally;
 use kubemend::telemetry::Telemetry;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use kubemend::case::Answers;
 use kubemend::config::Rules;
 use kubemend::cycle::{self, Analysis, Look, Report, RolledBack, Work};
-use kubemend::finding::{Class, Severity};
+use kubemend::finding::{Class, Finding, Severity};
 use kubemend::forge::decide::{Fix, Query, Wanted, WantedEnding};
 use kubemend::forge::marker::{self, Key, Marker};
 use kubemend::forge::{identity, rollback};
@@ -27,6 +27,7 @@ mod clusters;
 mod noise;
 mod onboarding;
 mod people;
+mod secrets;
 mod story;
 mod trials;
 
@@ -82,6 +83,10 @@ pub(crate) struct Stage {
     pub(crate) records: bool,
     /// No engine of the cluster applies this repository.
     pub(crate) elsewhere: bool,
+    /// What stands in every text that others wrote.
+    pub(crate) foreign: String,
+    /// How often the run asks a model.
+    pub(crate) calls: u32,
 }
 
 pub(crate) const APPS: [&str; 6] = ["cart", "pay", "mail", "web", "auth", "search"];
@@ -116,6 +121,8 @@ pub(crate) async fn stage_on(seed: Seed, apps: Vec<App>) -> Stage {
         facts: None,
         records: false,
         elsewhere: false,
+        foreign: String::new(),
+        calls: 0,
     }
 }
 
@@ -133,6 +140,7 @@ impl Stage {
             apps: self.apps.clone(),
             facts: self.facts.clone(),
             reads: self.reads.clone(),
+            foreign: self.foreign.clone(),
             scope,
             ..*self
         }
@@ -238,7 +246,7 @@ impl Stage {
         }
         Look::Seen(Box::new(Sight {
             facts: self.facts.clone().expect("a cluster"),
-            evidence: vec![("Applied", "as the test says".to_owned())],
+            evidence: vec![("Applied", format!("as the test says{}", self.foreign))],
         }))
     }
 
@@ -252,14 +260,51 @@ impl Stage {
         let courses = wanted
             .iter()
             .map(|w| (w.fingerprint.clone(), course.clone()));
-        Analysis {
+        let mut analysis = Analysis {
             courses: courses.collect(),
             wanted,
             listed: Vec::new(),
             scope: self.scope.to_owned(),
             complete: self.complete,
             ..Analysis::default()
+        };
+        analysis.tally.usage.calls = self.calls;
+        if !self.foreign.is_empty() {
+            self.told(&mut analysis);
         }
+        analysis
+    }
+
+    /// Whatever is not proposed, in the words of others.
+    fn told(&self, analysis: &mut Analysis) {
+        let object = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "other");
+        let listed = Finding::new(
+            Class::OOMKilled,
+            Severity::Low,
+            object.clone(),
+            &self.foreign,
+        );
+        analysis.listed.push(listed);
+        analysis
+            .problems
+            .push(format!("other.yaml: {}", self.foreign));
+        let wanted = analysis.wanted.iter_mut();
+        wanted.for_each(|w| w.summary.push_str(&self.foreign));
+        analysis.wanted.push(Wanted {
+            key: "bbbbbbbb2222".to_owned(),
+            fingerprint: "bbbbbbbb2222".to_owned(),
+            severity: Severity::High,
+            namespace: Some("shop".to_owned()),
+            object: Some(object),
+            class: Some(Class::OOMKilled),
+            summary: format!("other fails{}", self.foreign),
+            failing_since: None,
+            unheard: None,
+            ending: WantedEnding::Refused {
+                code: "NoSafeFix".to_owned(),
+                reason: format!("no{}", self.foreign),
+            },
+        });
     }
 
     fn wanted(&self, app: &App, base: &str) -> Wanted {

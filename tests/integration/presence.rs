@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kubemend::cluster::{Access, Campaign, Cluster, Keeper};
+use kubemend::cluster::{Access, Bill, Campaign, Cluster, Keeper};
 use kubemend::election::Timing;
 use kubemend::propose::Usage;
 use kubemend::remediation::{Outcome, PullRequest, Seen, Spec, Survey};
@@ -510,4 +510,99 @@ async fn a_pull_request_has_its_address_in_record_and_event() {
     let events = api.asked("POST", EVENTS).await;
     let event: Value = serde_json::from_slice(&events[0].body).unwrap();
     assert!(event["note"].as_str().unwrap().ends_with(url), "{event}");
+}
+
+/// A namespace that ends or a policy refuses one Event; the next is about another workload.
+#[tokio::test]
+async fn one_refused_event_silences_no_other() {
+    let api = Api::start().await;
+    let keeper = api.keeper(always()).await;
+    api.trouble("POST", EVENTS, refused(403, "Forbidden"), 1)
+        .await;
+    let mut two = survey(Outcome::Refused, "NoSafeFix");
+    let mut other = two.seen[0].clone();
+    other.spec.fingerprint = "bbbbbbbb2222".to_owned();
+    other.spec.object = "Deployment shop/mail".to_owned();
+    two.seen.push(other);
+    keeper.keep(&two, 0, Timestamp::now()).await;
+    let told = api.asked("POST", EVENTS).await;
+    let told = told
+        .iter()
+        .map(|r| -> Value { serde_json::from_slice(&r.body).unwrap() });
+    let about: Vec<Value> = told.map(|e| e["regarding"]["name"].clone()).collect();
+    assert_eq!(about, ["cart", "mail"]);
+}
+
+fn with_calls(calls: u32) -> Survey {
+    let mut survey = survey(Outcome::Refused, "NoSafeFix");
+    survey.seen[0].spent.calls = calls;
+    survey
+}
+
+/// A pass that is late, panics or loses the lead is dropped where it waits.
+#[tokio::test]
+async fn what_a_dropped_pass_spent_is_written_down() {
+    let api = Api::start().await;
+    let keeper = Arc::new(api.keeper(always()).await);
+    let now = Timestamp::now();
+    let mut spent = with_calls(4);
+    spent.seen[0].outcome = None;
+    let bill = Bill::new(Arc::clone(&keeper), 0, now);
+    bill.add(spent.clone());
+    let pass = tokio::spawn(async move {
+        std::future::pending::<()>().await;
+        drop(bill);
+    });
+    pass.abort();
+    let written = async {
+        while api.records().is_empty() || api.records()[0]["status"].is_null() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), written).await;
+    waited.expect("a record");
+    let record = &api.records()[0];
+    assert_eq!(record["status"]["spend"]["calls"], 4);
+    assert!(record["status"]["outcome"].is_null(), "{record}");
+
+    // a pass that ended early tells what it spent, one that ended tells all of it, and once
+    let later = now + jiff::SignedDuration::from_secs(1);
+    let bill = Bill::new(Arc::clone(&keeper), 0, later);
+    bill.add(spent.clone());
+    bill.settle(&Survey::default()).await;
+    assert_eq!(api.records()[0]["status"]["spend"]["calls"], 8);
+    let bill = Bill::new(Arc::clone(&keeper), 0, later);
+    bill.add(spent);
+    bill.settle(&with_calls(4)).await;
+    let record = &api.records()[0];
+    assert_eq!(record["status"]["spend"]["calls"], 8);
+    assert_eq!(record["status"]["outcome"], "Refused");
+}
+
+/// Its own passes may have ended without a record; whoever led meanwhile wrote others.
+#[tokio::test]
+async fn a_leader_that_comes_back_forgets_nothing_that_it_spent() {
+    use kubemend::propose::ration::{Budget, Ration};
+    let api = Api::start().await;
+    let now = Timestamp::now();
+    let budget = Budget {
+        per_hour: 100,
+        per_day: 100,
+    };
+    let keeper = api.keeper(always()).await;
+    let (ledger, refusals) = keeper.recall(1).await;
+    let ration = Ration::new(budget, ledger, refusals, now);
+    assert_eq!(ration.reserve(10), 10);
+    let earlier = now - jiff::SignedDuration::from_secs(60);
+    let other = api.keeper(always()).await;
+    other.keep(&with_calls(5), 0, earlier).await;
+    let (ledger, refusals) = keeper.recall(2).await;
+    let ration = Ration::new(budget, ledger, refusals, now);
+    assert_eq!(ration.reserve(100), 85);
+    // what is recorded of it counts once
+    keeper.keep(&with_calls(10), 2, now).await;
+    let (ledger, refusals) = keeper.recall(3).await;
+    ration.give_back(85);
+    let ration = Ration::new(budget, ledger, refusals, now);
+    assert_eq!(ration.reserve(100), 85);
 }

@@ -48,22 +48,22 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* The keys of the Secret that are used, as key: file. */ -}}
+{{- /* The files of credentials, as file: key of the Secret. Two files may come from one key. */ -}}
 {{- define "kubemend.credentials" -}}
 {{- $keys := .Values.credentials.keys }}
 {{- if eq .Values.github.auth "app" }}
-{{ required "credentials.keys.appKey" $keys.appKey }}: app-key.pem
+app-key.pem: {{ required "credentials.keys.appKey" $keys.appKey | quote }}
 {{- else }}
-{{ required "credentials.keys.token" $keys.token }}: token
+token: {{ required "credentials.keys.token" $keys.token | quote }}
 {{- end }}
 {{- if .Values.webhook.enabled }}
-{{ required "credentials.keys.webhookSecret" $keys.webhookSecret }}: webhook-secret
+webhook-secret: {{ required "credentials.keys.webhookSecret" $keys.webhookSecret | quote }}
 {{- end }}
 {{- with $keys.markerKey }}
-{{ . }}: marker-key
+marker-key: {{ . | quote }}
 {{- end }}
 {{- with $keys.modelKey }}
-{{ . }}: model-key
+model-key: {{ . | quote }}
 {{- end }}
 {{- end }}
 

@@ -27,6 +27,7 @@ use crate::forge::marker::Key;
 use crate::github::{self, Credentials, GitHub, Observer, Transport};
 use crate::metrics::Metrics;
 use crate::phase::Phase;
+use crate::remediation;
 use crate::repo::gateway::{self, Gateway, Upstream};
 use crate::repo::mirror::{self, Mirror, MirrorError};
 use crate::repo::{Checkout, RepoError};
@@ -212,8 +213,10 @@ impl Office {
         if facts.archived {
             return Ok(Report::default());
         }
+        let begun = Timestamp::now();
+        let bill = self.presence.bill(begun);
         let mut pass = match self
-            .read(&transport.of(&facts.full_name), &facts)
+            .read(&transport.of(&facts.full_name), &facts, begun)
             .instrument(Phase::Read.span())
             .await
         {
@@ -227,7 +230,12 @@ impl Office {
         let reads = pass.session.checkout.head.clone().unwrap_or_default();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
         let is_live = lock(&pass).is_live();
-        let analyse = |answers: &Answers| -> Analysis { lock(&pass).analyse(answers) };
+        let base = rules.base_branch.as_ref().unwrap_or(&facts.default_branch);
+        let analyse = |answers: &Answers| -> Analysis {
+            let analysis = lock(&pass).analyse(answers);
+            bill.add(remediation::spending(&analysis, &facts.full_name, base));
+            analysis
+        };
         let look = |merged: &Merged<'_>, analysis: &Analysis| lock(&pass).look(merged, analysis);
         let work = Work {
             github: &github,
@@ -245,7 +253,7 @@ impl Office {
             false => cycle::run(&work).await,
         };
         lock(&self.on_trial).insert(place.id, report.trials.blind.clone());
-        self.presence.keep(&report, work.now).await;
+        bill.settle(&report.survey).await;
         Ok(report)
     }
 
@@ -278,7 +286,12 @@ impl Office {
     }
 
     /// Everything that the run works on: Git as of now, the settings in it, the cluster.
-    async fn read(&self, transport: &Transport, facts: &RepositoryFacts) -> Result<Pass, Failed> {
+    async fn read(
+        &self,
+        transport: &Transport,
+        facts: &RepositoryFacts,
+        begun: Timestamp,
+    ) -> Result<Pass, Failed> {
         let default = &facts.default_branch;
         let mut session = self.session(self.checkout(transport, facts, default).await?)?;
         let base = session.config.pull_requests.base_branch.clone();
@@ -288,11 +301,7 @@ impl Office {
         }
         let situation = self.situation(facts.id).await?;
         let mut chosen = Chosen::from_fix(&self.args.proposer);
-        chosen.ration = Some(
-            self.presence
-                .ration(&session.config, Timestamp::now())
-                .await,
-        );
+        chosen.ration = Some(self.presence.ration(&session.config, begun).await);
         Ok(Pass {
             proposer: proposer::choose(&chosen, &session.config).map_err(input)?,
             session,

@@ -1,15 +1,15 @@
 //! What kubemend itself is in the cluster: leader or not, and where it keeps what.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cli::Serve;
-use crate::cluster::{Campaign, Cluster, Keeper};
+use crate::cluster::{Bill, Campaign, Cluster, Keeper};
 use crate::commands::Failure;
 use crate::config::{Config, ModelConfig};
-use crate::cycle::Report;
 use crate::election::Timing;
 use crate::propose::ration::Ration;
 
@@ -21,7 +21,7 @@ const MAX_NAME: usize = 128;
 /// What kubemend is in the cluster; without one it always leads.
 pub(super) struct Presence {
     campaign: Option<Campaign>,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
 }
 
 impl Presence {
@@ -52,7 +52,8 @@ impl Presence {
             .as_ref()
             .map(|(cluster, own)| cluster.remediations(own));
         let events = place.as_ref().map(|(cluster, _)| cluster.events(&me));
-        let keeper = Keeper::new(records, events, leads(campaign.as_ref()), website);
+        let leads = leads(campaign.as_ref());
+        let keeper = Arc::new(Keeper::new(records, events, leads, website));
         Ok(Self { campaign, keeper })
     }
 
@@ -88,9 +89,9 @@ impl Presence {
         Ration::new(budget, ledger, refusals, now)
     }
 
-    /// Writes down what a pass saw, and tells what is new.
-    pub(super) async fn keep(&self, report: &Report, now: Timestamp) {
-        self.keeper.keep(&report.survey, self.term(), now).await;
+    /// Writes down what the pass that begins now spends and sees, and tells what is new.
+    pub(super) fn bill(&self, begun: Timestamp) -> Bill {
+        Bill::new(Arc::clone(&self.keeper), self.term(), begun)
     }
 
     fn term(&self) -> u64 {

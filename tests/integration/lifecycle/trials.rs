@@ -37,7 +37,7 @@ pub(super) fn ill() -> Facts {
 }
 
 /// A merged fix of one app, and its number; nothing fails any more that the run could see.
-async fn merged(facts: Facts) -> (Stage, u64) {
+pub(super) async fn merged(facts: Facts) -> (Stage, u64) {
     let mut stage = stage(vec![app("cart")]).await;
     stage.facts = Some(facts);
     stage.scope = "cluster test";
@@ -150,7 +150,7 @@ async fn waiting_says_so_once_and_writes_nothing_more() {
     assert_eq!(verdict(&stage, number), ["verified"]);
 }
 
-async fn regressed(stage: &Stage) {
+pub(super) async fn regressed(stage: &Stage) {
     for _ in 0..3 {
         stage.clean().await;
         stage.minutes(9);
@@ -465,4 +465,44 @@ async fn a_revert_that_people_closed_does_not_come_back_after_a_kill() {
         assert_eq!(stage.open(), Vec::<u64>::new(), "killed at {at}");
         assert_eq!(verdict(&stage, number), ["regressed"]);
     }
+}
+
+/// What started a revert, and how much is open, whether a pass touched it or not.
+#[tokio::test]
+async fn a_revert_is_counted_by_what_started_it_and_while_it_is_open() {
+    let (stage, number) = merged(well()).await;
+    stage.clean().await;
+    let alice = stage.github.human("alice");
+    alice.comment(number, "/kubemend revert");
+    let report = stage.clean().await;
+    assert_eq!(report.reverts().collect::<Vec<_>>(), ["command"]);
+    assert_eq!(report.open.pulls, 1);
+    let report = stage.clean().await;
+    assert_eq!(report.open.pulls, 1, "nobody touched it: {report:#?}");
+    alice.close(stage.open()[0]);
+    assert_eq!(stage.clean().await.open.pulls, 0);
+
+    let (stage, _) = merged(ill()).await;
+    let mut started = Vec::new();
+    for _ in 0..3 {
+        started.extend(stage.clean().await.reverts());
+        stage.minutes(9);
+    }
+    assert_eq!(started, ["regression"]);
+}
+
+#[tokio::test]
+async fn what_a_run_used_is_counted_when_the_pass_ends_early() {
+    let (mut stage, _) = merged(well()).await;
+    stage.impatient = true;
+    stage.calls = 3;
+    stage.clean().await;
+    stage.minutes(2);
+    // the look is remembered in the comment, long after the run
+    let comment = "/repos/{owner}/{repo}/issues/comments/{comment_id}";
+    let outage = Fault::status(502, "Bad Gateway");
+    stage.github.fault(On::route("PATCH", comment), outage);
+    let report = stage.pass().await;
+    assert!(report.frozen.is_some(), "{report:#?}");
+    assert_eq!(report.tally.usage.calls, 3);
 }
