@@ -20,14 +20,12 @@ use crate::message::excerpt;
 use crate::message::rollout::{self as words, Revert};
 use crate::verify::machine::{Baseline, Memory, State, Timing, Verdict, step};
 use crate::verify::sight::{self, Merged, Sight};
-use crate::verify::together::{self, Jury, Trial};
+use crate::verify::together::{self, Jury, MAX_SAYS, Trial};
 
 /// How long after its merge a fix is looked at.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
-/// The longest reason of a verdict that is remembered, in characters.
-const MAX_WHY: usize = 500;
 /// What a marker says when the verdict was given, and which one.
 pub(super) const VERDICT: &str = "verdict:";
 
@@ -207,7 +205,7 @@ fn jury(ours: &OurPull, marker: &Marker) -> Jury {
 /// The cluster's words go into the hidden state, where nobody redacts or cuts them any more.
 fn shorten(verdict: &mut Verdict) {
     if let Some(why) = verdict.why_mut() {
-        *why = excerpt(why, MAX_WHY);
+        *why = excerpt(why, MAX_SAYS);
     }
 }
 
@@ -281,7 +279,7 @@ impl Case<'_> {
         if let State::Ended(verdict) = &mut state {
             shorten(verdict);
         }
-        let says = excerpt(&words::says(&state, &sight.evidence), MAX_WHY);
+        let says = excerpt(&words::says(&state, &sight.evidence), MAX_SAYS);
         let mine = Trial::new(scope, &memory, &says);
         Trialed {
             number: self.number,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::forge::reporters::cluster;
 use crate::verify::machine::{Memory, Verdict};
 
-/// The longest text of one cluster that is remembered.
-const MAX_SAYS: usize = 400;
+/// The longest text of one cluster that is remembered, in characters.
+pub const MAX_SAYS: usize = 400;
 
 /// How far a merged fix got in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
