@@ -184,6 +184,8 @@ impl Pass {
                 key: &w.key,
                 object: w.object.as_ref()?,
                 class: w.class?,
+                severity: w.severity,
+                since: w.failing_since,
                 summary: &w.summary,
             })
         });
@@ -191,6 +193,8 @@ impl Pass {
             key: "",
             object: &f.object,
             class: f.class,
+            severity: f.severity,
+            since: None,
             summary: &f.summary,
         });
         let failing: Vec<Failing<'_>> = handled.chain(listed).collect();

@@ -73,10 +73,11 @@ impl Marker {
         self.reporters.iter_mut().find(|r| r.scope == scope)
     }
 
-    /// Entries that count: one that is alone always does, one of several only for a time.
+    /// Entries that count: one of several only for a time; where none does any more, all of them.
     pub fn reporting(&self, now: Timestamp) -> impl Iterator<Item = &Reporter> {
-        let alone = self.reporters.len() == 1;
-        let counts = move |r: &&Reporter| alone || now.duration_since(r.seen) < EXPIRY;
+        let is_fresh = move |r: &Reporter| now.duration_since(r.seen) < EXPIRY;
+        let all = self.reporters.len() == 1 || !self.reporters.iter().any(is_fresh);
+        let counts = move |r: &&Reporter| all || is_fresh(r);
         self.reporters.iter().filter(counts)
     }
 
@@ -232,7 +233,11 @@ mod tests {
         let marker = listed(&[("b", 1_000)]);
         assert_eq!(names(&marker, 1_000), "a b");
         assert_eq!(names(&marker, 1_000 + 7 * 24 - 1), "a b");
-        assert_eq!(names(&marker, 1_000 + 7 * 24), "", "nobody said a word");
+        assert_eq!(
+            names(&marker, 1_000 + 7 * 24),
+            "a b",
+            "where nobody says a word, all count"
+        );
         assert_eq!(marker.keeper(at(1_000 + 7 * 24)), "cluster a");
         let mut old = Marker {
             scope: "cluster a".to_owned(),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::case::Desired;
-use crate::finding::Class;
+use crate::finding::{Class, Severity};
 use crate::object::{Object, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::verify::Applied;
@@ -55,6 +55,10 @@ pub struct Failing<'a> {
     pub object: &'a ObjectRef,
     /// How.
     pub class: Class,
+    /// How bad that is.
+    pub severity: Severity,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
     /// In one line.
     pub summary: &'a str,
 }
@@ -455,13 +459,32 @@ fn roots_of<'a>(
     of.map(|d| d.root.as_deref())
 }
 
-/// What else of the same app fails and did not before; without an engine, what Git makes with it in
-/// the same namespaces.
+/// What else of the same app fails, and did not before the merge. Where more failed before than is
+/// remembered, nobody knows.
 fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
+    if merged.was_failing.len() >= MAX_LISTED {
+        return Vec::new();
+    }
+    let is_new = |f: &&Failing<'_>| f.since.is_none_or(|since| since >= merged.at);
+    let names = beside(merged, world, carrier).filter(is_new);
+    let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
+    let others = names
+        .into_iter()
+        .filter(|n| n != merged.object && !merged.was_failing.contains(n));
+    others.take(MAX_LISTED).collect()
+}
+
+/// What else of the same app fails; without an engine, what Git makes with it in the same namespaces.
+/// What is merely worth a look may show just because all is well again.
+fn beside<'a>(
+    merged: &'a Merged<'_>,
+    world: &'a World<'_>,
+    carrier: Option<Carrier<'a>>,
+) -> impl Iterator<Item = &'a Failing<'a>> {
     let here = namespaces(merged);
     let expected = merged.expects.iter().map(|e| &e.object);
     let roots: BTreeSet<_> = expected.flat_map(|o| roots_of(world, o)).collect();
-    let in_app = |f: &&Failing<'_>| match carrier {
+    let in_app = move |f: &&Failing<'_>| match carrier {
         Some(carrier) => {
             Carrier::of(f.object, world.snapshot).is_some_and(|other| other == carrier)
                 || f.object.same_object(&carrier.object().reference())
@@ -483,14 +506,12 @@ fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) 
                 | Class::FluxSourceNotReady
         )
     };
+    let is_ours = |f: &&Failing<'_>| {
+        !f.key.is_empty() && (f.key == merged.key || merged.also.iter().any(|key| key == f.key))
+    };
     let all = world.failing.iter();
-    let all = all.filter(|f| f.key.is_empty() || f.key != merged.key);
-    let names = all.filter(|f| !is_engine(f)).filter(in_app);
-    let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
-    let others = names
-        .into_iter()
-        .filter(|n| n != merged.object && !merged.was_failing.contains(n));
-    others.take(MAX_LISTED).collect()
+    let all = all.filter(move |f| !is_ours(f) && f.severity > Severity::Low);
+    all.filter(move |f| !is_engine(f)).filter(in_app)
 }
 
 /// What fails before the merge, and what fails again and again: it may be well at that very moment.
@@ -501,7 +522,9 @@ fn shaky(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -
         let in_app = carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
         in_app && restarts(&snapshot.pods_of(&w.reference())) >= SHAKY
     });
-    let mut names = others(merged, world, carrier);
+    let failing = beside(merged, world, carrier).map(|f| f.object.to_string());
+    let failing: BTreeSet<String> = failing.filter(|n| *n != merged.object).collect();
+    let mut names = Vec::from_iter(failing);
     let restarting = restarting.map(|w| w.reference().to_string());
     let new: Vec<String> = restarting.filter(|n| *n != merged.object).collect();
     names.extend(

@@ -21,6 +21,8 @@ struct Shop {
     is_revert: bool,
     was_failing: Vec<String>,
     also: Vec<String>,
+    severity: Severity,
+    since: Option<Timestamp>,
 }
 
 fn web() -> ObjectRef {
@@ -87,6 +89,8 @@ impl Shop {
             is_revert: false,
             was_failing: Vec::new(),
             also: Vec::new(),
+            severity: Severity::High,
+            since: None,
         }
     }
 
@@ -105,6 +109,8 @@ impl Shop {
                 key,
                 object,
                 class: *class,
+                severity: self.severity,
+                since: self.since,
                 summary: "it fails",
             })
             .collect();
@@ -239,6 +245,33 @@ fn another_commit_counts_where_the_app_reads_it() {
         shop.changed = vec![file];
         assert_eq!(shop.look().facts.excuse.is_some(), touches, "{file}");
     }
+}
+
+#[test]
+fn what_is_no_failure_or_is_older_or_was_not_counted_is_not_blamed_on_the_change() {
+    let mut shop = Shop::new();
+    let api = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "api");
+    shop.failing = vec![("a", api, Class::CrashLoopBackOff)];
+    let broken = |shop: &Shop| shop.look().facts.newly_broken.len();
+    assert_eq!(broken(&shop), 1);
+    shop.severity = Severity::Low;
+    assert_eq!(
+        broken(&shop),
+        0,
+        "a PodDisruptionBudget shows when all pods are well"
+    );
+    shop.severity = Severity::High;
+    shop.since = "2026-01-02T11:59:00Z".parse().ok();
+    assert_eq!(broken(&shop), 0, "before the merge");
+    assert_eq!(shop.ask(baseline).failing.len(), 1);
+    shop.since = None;
+    shop.also = vec!["a".to_owned()];
+    assert_eq!(broken(&shop), 0, "another finding that it mends");
+    shop.also.clear();
+    shop.was_failing = (0..MAX_LISTED)
+        .map(|n| format!("Deployment shop/w{n}"))
+        .collect();
+    assert_eq!(broken(&shop), 0, "more failed than is remembered");
 }
 
 /// Without an engine everything that Git holds may be in the cluster: somebody else's commit, or
