@@ -465,7 +465,9 @@ fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) 
     if merged.was_failing.len() >= MAX_LISTED {
         return Vec::new();
     }
-    let is_new = |f: &&Failing<'_>| f.since.is_none_or(|since| since >= merged.at);
+    // Kubernetes counts in whole seconds
+    let merged_at = merged.at.as_second();
+    let is_new = |f: &&Failing<'_>| f.since.is_none_or(|since| since.as_second() >= merged_at);
     let names = beside(merged, world, carrier).filter(is_new);
     let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
     let others = names
