@@ -12,7 +12,7 @@ use crate::assets::Assets;
 use crate::faults::added;
 use crate::plane::Plane;
 use crate::presence;
-use crate::shim::{ALICE, Hub, MACHINE};
+use crate::shim::{ALICE, Hub, MACHINE, git_as_alice};
 use crate::support::program::Program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
@@ -217,22 +217,7 @@ impl<'p> Stage<'p> {
 
     /// Git as Alice.
     pub fn git(&self, args: &[&str]) -> Result<String, String> {
-        let output = Command::new("git")
-            .current_dir(&self.clone)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.clone)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .args([
-                "-c",
-                "user.name=Alice",
-                "-c",
-                "user.email=alice@example.com",
-            ])
-            .arg("-c")
-            .arg(format!("http.extraHeader=Authorization: Bearer {ALICE}"))
-            .args(args)
+        let output = git_as_alice(&self.clone, args)
             .output()
             .map_err(|e| e.to_string())?;
         match output.status.success() {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Assets;
 use crate::hook::SECRET;
 use crate::life::{Done, client};
-use crate::shim::{ALICE, Hub, MACHINE};
+use crate::shim::{ALICE, Hub, MACHINE, git_as_alice};
 use crate::support::program::Program;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
@@ -85,23 +85,7 @@ impl Stage {
     /// Git as Alice, in the clone.
     async fn git(&self, args: &[&str]) -> Result<String, String> {
         std::fs::create_dir_all(&self.clone).map_err(|e| e.to_string())?;
-        let mut command = Command::new("git");
-        command
-            .current_dir(&self.clone)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &self.clone)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .args([
-                "-c",
-                "user.name=Alice",
-                "-c",
-                "user.email=alice@example.com",
-            ])
-            .arg("-c")
-            .arg(format!("http.extraHeader=Authorization: Bearer {ALICE}"))
-            .args(args);
+        let command = git_as_alice(&self.clone, args);
         let ran = ran(command).await?;
         match ran.code {
             Some(0) => Ok(ran.out.trim().to_owned()),

@@ -34,6 +34,28 @@ pub const ALICE: &str = "ghp_alice";
 /// Mallory's, who may read.
 pub const MALLORY: &str = "ghp_mallory";
 
+/// Git as Alice, in a clone, without anybody's own settings.
+pub fn git_as_alice(clone: &std::path::Path, args: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("git");
+    command
+        .current_dir(clone)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", clone)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .args([
+            "-c",
+            "user.name=Alice",
+            "-c",
+            "user.email=alice@example.com",
+            "-c",
+        ])
+        .arg(format!("http.extraHeader=Authorization: Bearer {ALICE}"))
+        .args(args);
+    command
+}
+
 /// What the shim itself remembers.
 #[derive(Default)]
 pub struct Memory {
