@@ -110,11 +110,14 @@ impl<'a> Writer<'a> {
 
     /// Open pull requests for the same finding in another place: this one replaces them.
     fn replaces(&self, wanted: &Wanted) -> Vec<u64> {
+        let (scope, now) = (&self.analysis.scope, self.work.now);
+        let is_alone =
+            |m: &Marker| m.is_reported_by(scope, now) && !m.is_reported_beside(scope, now);
         let older = self.observed.pulls.iter().filter(|p| {
             let marker = self.observed.markers.get(&p.pull.number);
             p.pull.state == PullState::Open
                 && p.pull.author.id == self.observed.me.id
-                && marker.is_some_and(|m| m.key == wanted.key && m.scope == self.analysis.scope)
+                && marker.is_some_and(|m| m.key == wanted.key && is_alone(m))
         });
         older.map(|p| p.pull.number).collect()
     }
