@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
@@ -21,6 +21,8 @@ use crate::watch::{Board, Id, Watched};
 const PAGE: u32 = 500;
 /// How often a kind that the cluster does not have is asked for again.
 const ABSENT: Duration = Duration::from_secs(300);
+/// How long changes gather before they are read: to wake up costs more than to read one.
+const GATHER: Duration = Duration::from_millis(100);
 /// How long the first lists may take before a pass gives up.
 const FIRST_LISTS: Duration = Duration::from_secs(120);
 
@@ -164,11 +166,12 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
     };
     let events = watcher(api, config).default_backoff().into_stream();
     let mut events = std::pin::pin!(events);
-    let mut told = false;
-    while let Some(event) = events.next().await {
+    let (mut told, mut listed) = (false, false);
+    while let Some(event) = next(&mut events, listed).await {
         match event {
             Ok(event) => {
                 told = false;
+                listed = !matches!(event, Event::Init | Event::InitApply(_));
                 take(&shared, kind, &scope, event);
             }
             // the first of a series; the text of the error may hold bodies
@@ -184,6 +187,23 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
             Err(_) => {}
         }
     }
+}
+
+/// The next event. Those of a list are read as fast as they come; where they are read to the end and
+/// the list is complete, some gather first.
+async fn next<S: Stream + Unpin>(events: &mut S, listed: bool) -> Option<S::Item> {
+    if let Some(event) = events.next().now_or_never() {
+        return event;
+    }
+    // the connection has a task of its own: what is there already may come with its next turn
+    tokio::task::yield_now().await;
+    if let Some(event) = events.next().now_or_never() {
+        return event;
+    }
+    if listed {
+        tokio::time::sleep(GATHER).await;
+    }
+    events.next().await
 }
 
 async fn until_there(cluster: &Cluster, kind: Watched) {
