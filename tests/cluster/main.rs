@@ -57,6 +57,7 @@ mod stages;
 mod support;
 #[path = "../github/truth.rs"]
 mod truth;
+mod two;
 #[path = "../github/upstream.rs"]
 mod upstream;
 mod watch;
@@ -105,6 +106,14 @@ fn main() -> ExitCode {
         let there = assets.flux().and_then(|()| stage::assets().map(drop));
         trials.push(trial(name, &cluster, there, shared(run)));
     }
+    let both = |cluster: &Cluster| {
+        let north = cluster.plane()?;
+        let played = two::two_clusters_share_one_pull_request(&cluster.assets, north);
+        played.map_err(|e| format!("{e}\n{}", north.tails()))
+    };
+    let there = assets.flux().and_then(|()| stage::assets().map(drop));
+    let name = "two_clusters_share_one_pull_request";
+    trials.push(trial(name, &cluster, there, both));
     for (name, run) in argo::TRIALS {
         trials.push(trial(name, &cluster, assets.argo(), shared(run)));
     }

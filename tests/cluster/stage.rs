@@ -108,19 +108,24 @@ impl<'p> Stage<'p> {
             }
         }
         stage.push("run the apps")?;
+        stage.deliver_to(plane, apps)?;
+        Ok(stage)
+    }
+
+    /// Lets the engine of a cluster apply the apps there.
+    pub fn deliver_to(&self, plane: &Plane, apps: &[Delivery<'_>]) -> Result<(), String> {
         let create = |namespace: &str| {
             let created = plane.kubectl.run(&["create", "namespace", namespace]);
             created.map(drop)
         };
-        create(&stage.home)?;
-        stage.keep_records()?;
-        stage.start_source()?;
+        create(&self.home)?;
+        self.keep_records(plane)?;
+        self.start_source(plane)?;
         for app in apps {
             create(app.namespace)?;
         }
-        let all: String = apps.iter().map(|a| stage.engine_object(a)).collect();
-        plane.kubectl.apply(None, &all)?;
-        Ok(stage)
+        let objects = apps.iter().map(|a| self.engine_object(plane, a));
+        plane.kubectl.apply(None, &objects.collect::<String>())
     }
 
     fn url(&self) -> String {
@@ -128,7 +133,7 @@ impl<'p> Stage<'p> {
     }
 
     /// How the engine gets in.
-    fn start_source(&self) -> Result<(), String> {
+    fn start_source(&self, plane: &Plane) -> Result<(), String> {
         let (url, home) = (self.url(), &self.home);
         let source = match self.engine {
             Engine::Flux => format!(
@@ -142,11 +147,11 @@ impl<'p> Stage<'p> {
                  stringData: {{type: git, url: '{url}', username: git, password: {ALICE}}}\n"
             ),
         };
-        self.plane.kubectl.apply(None, &source)
+        plane.kubectl.apply(None, &source)
     }
 
     /// The Kustomization or Application of one app.
-    fn engine_object(&self, app: &Delivery<'_>) -> String {
+    fn engine_object(&self, plane: &Plane, app: &Delivery<'_>) -> String {
         let Delivery {
             namespace, path, ..
         } = app;
@@ -164,7 +169,7 @@ impl<'p> Stage<'p> {
                  spec:\n  project: default\n  destination: {{server: '{server}', namespace: {namespace}}}\n\
                  \x20 source: {{repoURL: '{url}', path: {path}, targetRevision: main}}\n\
                  \x20 syncPolicy: {{automated: {{}}}}\n",
-                server = self.plane.server,
+                server = plane.server,
                 url = self.url()
             ),
         }
@@ -238,9 +243,9 @@ impl<'p> Stage<'p> {
 
     /// Lets kubemend keep its records in the home of the stage, with the rights that it has for them in
     /// its own namespace.
-    fn keep_records(&self) -> Result<(), String> {
-        self.plane.reader()?;
-        presence::define(self.plane)?;
+    fn keep_records(&self, plane: &Plane) -> Result<(), String> {
+        plane.reader()?;
+        presence::define(plane)?;
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/rbac.yaml");
         let rights = std::fs::read_to_string(base).map_err(|e| e.to_string())?;
         let own = rights
@@ -249,11 +254,22 @@ impl<'p> Stage<'p> {
         let home = format!("namespace: {}", self.home);
         let moved = own.map(|d| d.replacen("namespace: kubemend", &home, 1));
         let moved: Vec<String> = moved.collect();
-        self.plane.kubectl.apply(None, &moved.join("---\n"))
+        plane.kubectl.apply(None, &moved.join("---\n"))
     }
 
     /// kubemend, with the rights of the shipped roles.
     pub fn kubemend(&self) -> Result<Program, String> {
+        Ok(Program::start(&mut self.watcher(self.plane, "cache")?))
+    }
+
+    /// kubemend in a cluster that has a name.
+    pub fn kubemend_of(&self, plane: &Plane, cluster: &str) -> Result<Program, String> {
+        let mut command = self.watcher(plane, cluster)?;
+        Ok(Program::start(command.args(["--cluster", cluster])))
+    }
+
+    /// It keeps what it fetched in a folder of that name.
+    fn watcher(&self, plane: &Plane, cache: &str) -> Result<Command, String> {
         let mut command = Command::new(PROGRAM);
         command
             .env_clear()
@@ -265,7 +281,7 @@ impl<'p> Stage<'p> {
             .args(["serve", "--poll", "20s", "--listen", "127.0.0.1:0"])
             .args(["--log-format", "json", "--github-repo", "acme/gitops"])
             .args(["--watch", "--failure-age", "1s", "--kubeconfig"])
-            .arg(self.plane.reader()?)
+            .arg(plane.reader()?)
             .arg("--namespaces")
             .arg(format!(
                 "{},{},argocd",
@@ -275,8 +291,8 @@ impl<'p> Stage<'p> {
             .arg("--lease-namespace")
             .arg(&self.home)
             .arg("--cache")
-            .arg(self.hub.folder("cache"));
-        Ok(Program::start(&mut command))
+            .arg(self.hub.folder(cache));
+        Ok(command)
     }
 
     /// SIGKILL while it works, and another one.
@@ -337,7 +353,7 @@ impl<'p> Stage<'p> {
         let all = self.comments(number)?;
         Ok(all
             .into_iter()
-            .filter(|c| c.contains("| Merged as |"))
+            .filter(|c| c.contains("Merged as"))
             .collect())
     }
 

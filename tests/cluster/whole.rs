@@ -57,7 +57,7 @@ fn open<'p>(
 }
 
 /// Changes what one shop says in Git, not pushed yet.
-fn plant(stage: &Stage<'_>, namespace: &str, from: &str, to: &str) -> Result<(), String> {
+pub fn plant(stage: &Stage<'_>, namespace: &str, from: &str, to: &str) -> Result<(), String> {
     let file = format!("apps/{namespace}/web.yaml");
     let text = String::from_utf8(stage.file(&file)?).map_err(|e| e.to_string())?;
     let broken = text.replace(from, to);
@@ -68,7 +68,7 @@ fn plant(stage: &Stage<'_>, namespace: &str, from: &str, to: &str) -> Result<(),
 }
 
 /// The shop of one namespace; the objects name it, as one repository holds several.
-fn manifest(namespace: &str) -> String {
+pub fn manifest(namespace: &str) -> String {
     let named = format!("metadata:\n  namespace: {namespace}\n  name:");
     shop::MANIFEST.replace("metadata:\n  name:", &named)
 }
@@ -238,7 +238,7 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
 }
 
 /// What a kubelet would say of a program that begins to crash.
-fn break_pods(plane: &Plane, namespace: &str) -> Result<(), String> {
+pub fn break_pods(plane: &Plane, namespace: &str) -> Result<(), String> {
     let all = plane.kubectl.get(namespace, "pods")?;
     let status = json!({"status": {
         "conditions": [
