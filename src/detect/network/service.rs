@@ -40,6 +40,17 @@ pub(crate) struct Near<'a> {
     pub ports: Option<bool>,
 }
 
+impl Near<'_> {
+    /// Whether all that keeps the Service from the pods are slips of the keyboard.
+    pub(crate) fn slips(&self) -> bool {
+        let slip = |(_, want, have): &(String, String, Option<String>)| {
+            have.as_deref()
+                .is_some_and(|h| near::is_misspelling(want, h))
+        };
+        !self.differing.is_empty() && self.differing.iter().all(slip)
+    }
+}
+
 /// A port of a Service that the selected pods do not have.
 #[derive(Debug)]
 pub(crate) struct PortFault<'a> {
@@ -216,7 +227,7 @@ pub(crate) fn labels_text(labels: Option<&Map<String, Value>>) -> String {
 }
 
 /// The workloads that a selector misses, those that it misses least first. A workload that shares
-/// no label counts only where name and ports agree.
+/// no label counts only where their names agree or the difference is a slip.
 pub(crate) fn near_workloads<'a>(service: &Object, known: &Known<'a>) -> Vec<Near<'a>> {
     let mut out: Vec<Near<'a>> = known
         .workloads(service.namespace())
@@ -224,7 +235,7 @@ pub(crate) fn near_workloads<'a>(service: &Object, known: &Known<'a>) -> Vec<Nea
         .filter(|w| !matches!(w.kind(), "Job" | "CronJob"))
         .map(|w| near(service, w))
         .filter(|n| !n.differing.is_empty())
-        .filter(|n| n.shared > 0 || n.alike || renamed_key(n).is_some())
+        .filter(|n| n.shared > 0 || n.alike || n.slips() || renamed_key(n).is_some())
         .collect();
     out.sort_by_key(|n| {
         (

@@ -40,13 +40,8 @@ fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
     }
     let all = near_workloads(service, look.known);
     let meant = all.iter().find(|n| {
-        let slip = |have: &Option<String>, want: &str| {
-            have.as_deref()
-                .is_some_and(|h| near::is_misspelling(want, h))
-        };
-        let slips = n.differing.iter().all(|(_, want, have)| slip(have, want));
         let one = n.differing.len() == 1;
-        slips || (one && n.alike && n.ports != Some(false)) || renamed_key(n).is_some()
+        n.slips() || (one && n.alike && n.ports != Some(false)) || renamed_key(n).is_some()
     });
     let at = FieldPath::keys(["spec", "selector"]);
     let text = labels_text(Some(selector));

@@ -1,6 +1,7 @@
 //! The kinds of faults that are planted: which field, what it becomes, and what is right then.
 
 use kubemend::object::{Container, Object};
+use kubemend::path::FieldPath;
 use kubemend::quantity::Quantity;
 use serde_json::{Value, json};
 
@@ -61,7 +62,10 @@ pub const KINDS: &[Kind] = &[
         name: "command that does not exist",
         right: &[],
         fields: &["command"],
-        plant: |s| s.slip(".command[0]"),
+        plant: |s| {
+            s.at(".command[0]")?;
+            s.slip("")
+        },
     },
     Kind {
         name: "variable that the program misses",
@@ -99,14 +103,14 @@ pub const KINDS: &[Kind] = &[
                 "configMapKeyRef.name",
                 "configMap.name",
             ];
-            ends.iter().find_map(|e| s.slip(e))
+            ends.iter().find_map(|e| s.slip_of_needed(e))
         },
     },
     Kind {
         name: "key of a ConfigMap that is misspelled",
         right: &[],
         fields: &["configMapKeyRef.key"],
-        plant: |s| s.slip("configMapKeyRef.key"),
+        plant: |s| s.slip_of_needed("configMapKeyRef.key"),
     },
     Kind {
         name: "Secret that is misspelled",
@@ -114,14 +118,14 @@ pub const KINDS: &[Kind] = &[
         fields: &["secretRef.name", "secretKeyRef.name", "secret.secretName"],
         plant: |s| {
             let ends = ["secretRef.name", "secretKeyRef.name", "secret.secretName"];
-            ends.iter().find_map(|e| s.slip(e))
+            ends.iter().find_map(|e| s.slip_of_needed(e))
         },
     },
     Kind {
         name: "key of a Secret that is misspelled",
         right: &["MissingSecretInput"],
         fields: &["secretKeyRef.key"],
-        plant: |s| s.slip("secretKeyRef.key"),
+        plant: |s| s.slip_of_needed("secretKeyRef.key"),
     },
     Kind {
         name: "pull secret that is misspelled",
@@ -283,6 +287,17 @@ impl Site<'_> {
         self.at(".image")?;
         let image = self.value.as_str()?;
         (!image.contains('@')).then(|| image.to_owned())
+    }
+
+    /// The same of a reference that the app cannot do without.
+    fn slip_of_needed(&mut self, end: &str) -> Option<Value> {
+        let path: FieldPath = self.path.parse().ok()?;
+        let (reference, _) = path.split_last()?;
+        let may_lack = reference
+            .get(&self.object.value)
+            .and_then(|r| r.get("optional"));
+        let is_needed = may_lack.and_then(Value::as_bool) != Some(true);
+        is_needed.then(|| self.slip(end))?
     }
 
     /// A slip in a text whose path ends so.

@@ -90,15 +90,10 @@ fn already_right(case: &Case<'_>, service: &Object) -> Option<Answer> {
 }
 
 fn is_one_key_off(near: &Near<'_>) -> bool {
-    let [(_, want, have)] = near.differing.as_slice() else {
-        return false;
-    };
-    if near.ports == Some(false) {
+    if near.differing.len() != 1 || near.ports == Some(false) {
         return false;
     }
-    let slip = have
-        .as_deref()
-        .is_some_and(|h| near::is_misspelling(want, h));
+    let slip = near.slips();
     // labels like part-of or environment are shared by everything, so a shared key proves nothing
     match near.shared {
         0 => (near.alike && near.ports == Some(true)) || slip || renamed_key(near).is_some(),
@@ -109,11 +104,7 @@ fn is_one_key_off(near: &Near<'_>) -> bool {
 /// Another Service sends to these pods already, and the difference is no slip: a second track
 /// (canary, blue and green) whose pods are not there yet.
 fn is_served_elsewhere(service: &Object, near: &Near<'_>, known: &Known<'_>) -> bool {
-    let slip = near.differing.iter().any(|(_, want, have)| {
-        have.as_deref()
-            .is_some_and(|h| near::is_misspelling(want, h))
-    });
-    !slip
+    !near.slips()
         && !near.alike
         && known.all("Service", service.namespace()).iter().any(|s| {
             !s.reference().same_object(&service.reference())

@@ -122,6 +122,19 @@ fn one_wrong_selector_key_is_corrected() {
 }
 
 #[test]
+fn a_slip_is_corrected_whatever_the_service_is_called() {
+    let fix = ["fix spec.selector.tier=\"front\""];
+    assert_eq!(of_service("entry", "{tier: fornt}", "8080"), fix);
+    // one of a series is another one
+    let track = WEB.replace("tier: front", "tier: front-1");
+    let docs = [track.as_str(), &service("entry", "{tier: front-2}", "8080")];
+    assert_eq!(answers(&docs, "", ""), ["ask OwnerDecision"]);
+    // a port that its containers do not have
+    let ask = ["ask OwnerDecision"];
+    assert_eq!(of_service("entry", "{tier: fornt}", "9999"), ask);
+}
+
+#[test]
 fn an_unproven_selector_is_a_question() {
     let ask = ["ask OwnerDecision"];
     // the Service of something that is not deployed shares a label with everything
