@@ -22,6 +22,18 @@ const WELL_PODS: usize = 2;
 const WHOLE_PODS: usize = 2_000;
 /// Events of one object that are kept, the newest.
 const EVENTS: usize = 20;
+/// Events without those that every pod has, and that say nothing: the server leaves them out.
+const QUIET: &str = "reason!=Pulling,reason!=Pulled,reason!=Created,reason!=Started,reason!=Scheduled,\
+reason!=SuccessfulCreate,reason!=SuccessfulDelete,reason!=ScalingReplicaSet";
+/// Events of type Normal that findings rest on: a probe has a container killed, a node is on its way,
+/// why a claim waits. All others of that type are news of what is well.
+const TELLING: [&str; 5] = [
+    "Killing",
+    "TriggeredScaleUp",
+    "Nominated",
+    "FailedBinding",
+    "ExternalProvisioning",
+];
 /// Logs that one reading takes, and the bytes and lines of each.
 const LOGS: usize = 40;
 const LOG_BYTES: usize = 64 << 10;
@@ -195,7 +207,7 @@ impl Cluster {
             }
             let mut news = Newest::default();
             reader
-                .list(&EVENT, &namespace, "type=Warning", |event| news.take(event))
+                .list(&EVENT, &namespace, QUIET, |event| news.take(event))
                 .await?;
             reader.objects.extend(news.into_objects());
             reader.logs(&namespace, watch).await;
@@ -480,7 +492,9 @@ struct Newest(BTreeMap<String, Vec<Value>>);
 impl Newest {
     /// Takes it; it is never kept by the list itself.
     fn take(&mut self, event: &Value) -> bool {
-        if is_own_event(event) {
+        let is_telling = TELLING.contains(&text(event, "/reason"));
+        let is_warning = text(event, "/type") == "Warning";
+        if is_own_event(event) || !(is_warning || is_telling) {
             return false;
         }
         let about = text(event, "/involvedObject/uid");
@@ -577,7 +591,7 @@ mod tests {
     fn the_newest_events_of_an_object_are_kept() {
         let mut newest = Newest::default();
         for n in 0..100 {
-            let event = json!({"kind": "Event", "involvedObject": {"uid": "a"}, "lastTimestamp": format!("2026-01-01T00:00:{n:03}Z")});
+            let event = json!({"kind": "Event", "type": "Warning", "involvedObject": {"uid": "a"}, "lastTimestamp": format!("2026-01-01T00:00:{n:03}Z")});
             assert!(!newest.take(&event));
         }
         let kept = newest.into_objects();

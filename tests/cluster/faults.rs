@@ -89,6 +89,15 @@ pub const FAULTS: &[Fault] = &[
         healed: HEALED,
     },
     Fault {
+        name: "a_path_that_is_not_served_and_restarts_it",
+        from: "/healthz\n            port: 8080\n",
+        to: "/helthz\n            port: 8080\n",
+        also: "",
+        symptom: ("events", |e| e["reason"] == "Killing"),
+        end: End::Fix("path: /healthz"),
+        healed: HEALED,
+    },
+    Fault {
         name: "a_request_that_no_node_meets",
         from: "cpu: 100m",
         to: "cpu: 100",

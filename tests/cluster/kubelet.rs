@@ -82,7 +82,10 @@ impl Kubelets {
             if said.as_ref() != Some(&state) && self.tell(&pods, &pod, &state).await.is_ok() {
                 let event = state.ill.values().find_map(|i| i.event.as_ref());
                 if let Some(event) = state.unmounted.as_ref().or(event) {
-                    self.warn(&namespace, &pod, event).await;
+                    self.tell_news(&namespace, &pod, "Warning", event).await;
+                }
+                for kill in state.ill.iter().filter_map(Ill::kill) {
+                    self.tell_news(&namespace, &pod, "Normal", &kill).await;
                 }
                 said = Some(state.clone());
             }
@@ -143,13 +146,19 @@ impl Kubelets {
         told.map(drop)
     }
 
-    async fn warn(&self, namespace: &str, pod: &Object, (reason, message): &(String, String)) {
+    async fn tell_news(
+        &self,
+        namespace: &str,
+        pod: &Object,
+        kind: &str,
+        (reason, message): &(String, String),
+    ) {
         let now = now();
         let event = json!({
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"generateName": format!("{}.", pod.name()), "namespace": namespace},
             "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name(), "uid": pod.uid()},
-            "type": "Warning", "reason": reason, "message": message, "count": 4,
+            "type": kind, "reason": reason, "message": message, "count": 4,
             "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "kubelet"},
         });
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
@@ -304,6 +313,19 @@ impl Ill {
             event: Some(("Failed".to_owned(), format!("Error: {message}"))),
             waits,
         }
+    }
+
+    /// The event of a kubelet that kills a container because of a probe.
+    fn kill((name, ill): (&String, &Self)) -> Option<(String, String)> {
+        let (_, message) = ill.event.as_ref()?;
+        let probe = ["Startup", "Liveness"]
+            .into_iter()
+            .find(|p| message.starts_with(&format!("{p} probe failed")))?;
+        let message = format!(
+            "Container {name} failed {} probe, will be restarted",
+            probe.to_lowercase()
+        );
+        Some(("Killing".to_owned(), message))
     }
 
     fn crashing(name: &str, restarts: u32, last: Value, event: Option<(String, String)>) -> Self {

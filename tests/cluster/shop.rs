@@ -45,6 +45,10 @@ spec:
           httpGet:
             path: /healthz
             port: http
+        livenessProbe:
+          httpGet:
+            path: /healthz
+            port: 8080
         resources:
           requests:
             cpu: 100m

@@ -162,6 +162,29 @@ async fn what_looks_ill_is_read_with_its_events_and_logs_and_no_secret_is_asked_
 }
 
 #[tokio::test]
+async fn events_that_are_no_warnings_are_read_where_they_say_something() {
+    let api = Api::start().await;
+    api.list("/api/v1/pods", json!([pod("cart-1")])).await;
+    api.list("/api/v1/namespaces/shop/pods", json!([pod("cart-1")]))
+        .await;
+    let event = |kind: &str, reason: &str| json!({"metadata": {"name": reason, "namespace": "shop"}, "type": kind, "reason": reason, "message": "m", "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "cart-1", "uid": "cart-1"}});
+    let events = [
+        event("Warning", "Unhealthy"),
+        event("Normal", "Killing"),
+        event("Normal", "TriggeredScaleUp"),
+        event("Normal", "LeaderElection"),
+    ];
+    api.list("/api/v1/namespaces/shop/events", json!(events))
+        .await;
+    api.rest().await;
+    let reading = api.read().await.unwrap();
+    let read = reading.snapshot.events().iter().map(|e| e.reason.clone());
+    let mut read: Vec<String> = read.collect();
+    read.sort();
+    assert_eq!(read, ["Killing", "TriggeredScaleUp", "Unhealthy"]);
+}
+
+#[tokio::test]
 async fn nothing_is_read_of_pods_where_nothing_looks_ill() {
     let api = Api::start().await;
     api.rest().await;
