@@ -27,6 +27,21 @@ pub fn is_misspelling(wrong: &str, right: &str) -> bool {
     is_close(wrong, right) && (folded(wrong) == folded(right) || is_near_by_words(wrong, right))
 }
 
+/// Whether a text is a likely misspelling of a name to which something was added in front or behind, as
+/// kustomize does: `web-cofnig` of `prod-web-config-5h2k9`.
+pub fn is_misspelling_of_core(wrong: &str, right: &str) -> bool {
+    let starts = right.match_indices('-').map(|(at, _)| at + 1);
+    let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();
+    let ends = right.match_indices('-').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.chain(std::iter::once(right.len())).collect();
+    right.len() <= 253
+        && starts.iter().any(|start| {
+            ends.iter()
+                .filter_map(|end| right.get(*start..*end))
+                .any(|core| is_misspelling(wrong, core))
+        })
+}
+
 /// Near as a whole, whatever the words are.
 fn is_close(wrong: &str, right: &str) -> bool {
     if wrong == right || wrong.len() > 253 || right.len() > 253 {
@@ -174,6 +189,24 @@ mod tests {
             ("chekcout-data", "checkout-data"),
         ] {
             assert!(is_misspelling(wrong, right), "{wrong} {right}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_what_something_was_added_to_is_found() {
+        for (wrong, right, is_slip) in [
+            ("web-cofnig", "prod-web-config", true),
+            ("web-cofnig", "web-config-5h2k9m8t6f", true),
+            ("web-cofnig", "prod-web-config-5h2k9m8t6f", true),
+            ("web-config", "prod-web-config", false),
+            ("web-defaults", "prod-web-config", false),
+            ("cofnig", "", false),
+        ] {
+            assert_eq!(
+                is_misspelling_of_core(wrong, right),
+                is_slip,
+                "{wrong} {right}"
+            );
         }
     }
 

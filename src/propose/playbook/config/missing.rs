@@ -4,10 +4,10 @@ use super::refs::{self, Reference};
 use crate::case::Case;
 use crate::code::Code;
 use crate::finding::fact;
-use crate::near::misspelled;
+use crate::near::{is_misspelling_of_core, misspelled};
 use crate::object::Object;
 use crate::propose::playbook::build::{Words, and, ask, by_hand, edit, proposal, refuse};
-use crate::propose::playbook::container::subject::{after_merge, diagnosis, settle, whom};
+use crate::propose::playbook::container::subject::{after_merge, diagnosis, goods, settle, whom};
 use crate::propose::{Answer, Choice, Op, ProposedEdit, Unlock};
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ impl<'c> Missing<'c> {
 
     /// The only existing name or key that the reference misspells.
     fn respelled(&self, case: &Case<'c>, unlock: Unlock) -> Option<Answer> {
-        let edits = match self.key {
+        let (edits, proof) = match self.key {
             Some(key) => self.other_key(case, key, unlock)?,
             None => self.other_name(case, unlock)?,
         };
@@ -76,10 +76,7 @@ impl<'c> Missing<'c> {
         };
         let mut facts = diagnosis(case);
         facts.extend(self.places());
-        facts.push(match self.key {
-            Some(_) => format!("{} {} exists, and {right} is the key of it that fits", self.kind, self.name),
-            None => format!("{} {right} exists in the same namespace, has every key that is needed, and is the only one with a name that near", self.kind),
-        });
+        facts.push(proof);
         let words = Words {
             play: if self.kind == "Secret" {
                 "missing-secret"
@@ -96,7 +93,7 @@ impl<'c> Missing<'c> {
         Some(settle(case, proposal(words, edits), self.hand_made(case)))
     }
 
-    fn other_name(&self, case: &Case<'c>, unlock: Unlock) -> Option<Vec<ProposedEdit>> {
+    fn other_name(&self, case: &Case<'c>, unlock: Unlock) -> Option<(Vec<ProposedEdit>, String)> {
         let needed: Vec<&str> = self
             .references
             .iter()
@@ -113,16 +110,50 @@ impl<'c> Missing<'c> {
             .filter(has_all)
             .map(Object::name)
             .collect();
-        let right = misspelled(self.name, fitting)?;
+        let exists = |right: &str| {
+            format!(
+                "{} {right} exists in the same namespace, has every key that is needed, and",
+                self.kind
+            )
+        };
+        let (right, proof) = match misspelled(self.name, fitting.iter().copied()) {
+            Some(right) => {
+                let proof = format!("{} is the only one with a name that near", exists(right));
+                (right, proof)
+            }
+            None => {
+                let (right, basis) = self.earlier_name(case, &fitting)?;
+                let proof = format!("{} {basis} names it in the same place", exists(right));
+                (right, proof)
+            }
+        };
         let edits: Vec<ProposedEdit> = self
             .references
             .iter()
             .map(|r| self.set(&r.name_path, right, unlock))
             .collect();
-        (!edits.is_empty()).then_some(edits)
+        (!edits.is_empty()).then_some((edits, proof))
     }
 
-    fn other_key(&self, case: &Case<'c>, key: &str, unlock: Unlock) -> Option<Vec<ProposedEdit>> {
+    /// What a revision that worked names in all these places, where the reference is a slip of it but for
+    /// what kustomize adds to names.
+    fn earlier_name<'n>(&self, case: &Case<'c>, fitting: &[&'n str]) -> Option<(&'n str, String)> {
+        goods(case).into_iter().find_map(|good| {
+            let named = |r: &Reference| r.name_path.get(&good.object).and_then(Value::as_str);
+            let first = named(self.references.first()?)?;
+            let everywhere = self.references.iter().all(|r| named(r) == Some(first));
+            let right = fitting.iter().find(|name| **name == first)?;
+            let slip = is_misspelling_of_core(self.name, right);
+            (everywhere && slip).then(|| (*right, good.basis.clone()))
+        })
+    }
+
+    fn other_key(
+        &self,
+        case: &Case<'c>,
+        key: &str,
+        unlock: Unlock,
+    ) -> Option<(Vec<ProposedEdit>, String)> {
         let all = self.existing(case);
         let holder = all.iter().find(|o| o.name() == self.name)?;
         let keys = refs::keys(holder)?;
@@ -144,7 +175,11 @@ impl<'c> Missing<'c> {
             .flat_map(|r| r.key_path.clone().into_iter().chain(of_items(r)))
             .map(|path| self.set(&path, right, unlock))
             .collect();
-        (!edits.is_empty()).then_some(edits)
+        let proof = format!(
+            "{} {} exists, and {right} is the key of it that fits",
+            self.kind, self.name
+        );
+        (!edits.is_empty()).then_some((edits, proof))
     }
 
     fn set(&self, path: &crate::path::FieldPath, value: &str, unlock: Unlock) -> ProposedEdit {

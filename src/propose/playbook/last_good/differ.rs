@@ -133,24 +133,20 @@ fn env(container: &Container<'_>, good: &Value) -> Vec<Difference> {
     let mut out = Vec::new();
     for item in mine {
         let Some(name) = name(item) else { continue };
-        let change = match by_name(theirs, &name) {
-            None => (path.named(&name), Op::Remove),
+        let changes = match by_name(theirs, &name) {
+            None => vec![(path.named(&name), Op::Remove)],
             Some(good) if same_env(item, &good) => continue,
             Some(good) => restored_item(&path.named(&name), item, &good),
         };
-        out.push(env_difference(
-            &name,
-            Some(item),
-            by_name(theirs, &name),
-            change,
-        ));
+        let before = by_name(theirs, &name);
+        out.push(env_difference(&name, Some(item), before, changes));
     }
     let mut end = mine.len();
     for good in theirs {
         let Some(name) = name(good) else { continue };
         if by_name(mine, &name).is_none() {
-            let change = (path.index(end), Op::Add(without_defaults(good)));
-            out.push(env_difference(&name, None, Some(good.clone()), change));
+            let changes = vec![(path.index(end), Op::Add(without_defaults(good)))];
+            out.push(env_difference(&name, None, Some(good.clone()), changes));
             end += 1;
         }
     }
@@ -161,11 +157,17 @@ fn same_env(mine: &Value, good: &Value) -> bool {
     equivalent(mine, good) && mine.get("value").is_some() == good.get("value").is_some()
 }
 
-/// The value alone where both have one, else the whole item.
-fn restored_item(path: &FieldPath, mine: &Value, good: &Value) -> (FieldPath, Op) {
-    match (mine.get("value"), good.get("value")) {
-        (Some(_), Some(value)) => (path.key("value"), Op::Set(value.clone())),
-        _ => (path.clone(), Op::Set(without_defaults(good))),
+/// Single values where only values differ, else the whole item: what is written once is changed once.
+fn restored_item(path: &FieldPath, mine: &Value, good: &Value) -> Vec<(FieldPath, Op)> {
+    let good = without_defaults(good);
+    let mut single = Vec::new();
+    if let (Value::Object(mine), Value::Object(good)) = (mine, &good) {
+        leaves(path, mine, good, &mut single);
+    }
+    let is_value = |(_, op): &(FieldPath, Op)| matches!(op, Op::Set(v) if !v.is_object());
+    match !single.is_empty() && single.iter().all(is_value) {
+        true => single,
+        false => vec![(path.clone(), Op::Set(good))],
     }
 }
 
@@ -182,7 +184,7 @@ fn env_difference(
     name: &str,
     mine: Option<&Value>,
     good: Option<Value>,
-    change: (FieldPath, Op),
+    changes: Vec<(FieldPath, Op)>,
 ) -> Difference {
     let tell = |v: Option<&Value>| {
         v.map_or_else(
@@ -200,7 +202,7 @@ fn env_difference(
             tell(mine)
         ),
         good,
-        changes: vec![change],
+        changes,
     }
 }
 

@@ -56,6 +56,39 @@ fn a_misspelled_config_map_is_found() {
     }
 }
 
+/// An earlier revision that worked names it, with what kustomize added.
+#[test]
+fn a_slip_of_a_name_that_kustomize_completes_is_found_in_an_earlier_revision() {
+    let from = |name: &str| {
+        format!("image: registry.test/web:1\nenvFrom: [{{configMapRef: {{name: {name}}}}}]")
+    };
+    let stage = |wrong: &str, earlier: &str, existing: &str| {
+        let message = format!("configmap \"{wrong}\" not found");
+        let state = waiting("CreateContainerConfigError", &message);
+        let base = rollout(&from(earlier), &from(wrong), &state);
+        Stage::new(
+            &docs(&[base.dump, config_map(existing, "url")]),
+            &deployment(&from(wrong)),
+        )
+    };
+    let at = "spec.template.spec.containers[name=app].envFrom[0].configMapRef.name";
+    assert_eq!(
+        stage("web-cofnig", "prod-web-config", "prod-web-config").fix(),
+        [format!("{at} = \"prod-web-config\"")]
+    );
+    for (wrong, earlier, existing) in [
+        // it is not there any more
+        ("web-cofnig", "prod-web-config", "prod-web-settings"),
+        // it is there, and never was named
+        ("web-cofnig", "prod-web-defaults", "prod-web-config"),
+        // another name altogether: it may be meant, and its ConfigMap forgotten
+        ("flags", "prod-web-config", "prod-web-config"),
+    ] {
+        let words = stage(wrong, earlier, existing).words();
+        assert!(words.starts_with("ask MissingValue"), "{words}");
+    }
+}
+
 #[test]
 fn a_misspelled_key_is_found() {
     let c = env("configMapKeyRef", "settings", "adress");
