@@ -3,7 +3,8 @@
 //! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux,argo`.
 //!
 //! `cargo test --test cluster -- serve [flux] [argo]` starts a cluster for a look by hand;
-//! `cargo test --test cluster -- plant [argo] [--seed N] [--plants N]` plants faults and prints what became of them.
+//! `cargo test --test cluster -- plant [argo] [--seed N] [--plants N]` plants faults and prints what became of them;
+//! `cargo test --test cluster -- soak [--minutes N]` lets kubemend work for so long and prints what it takes.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -51,6 +52,7 @@ mod server;
 mod shim;
 mod shipped;
 mod shop;
+mod soak;
 mod stage;
 mod stages;
 #[path = "../support/mod.rs"]
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
     match words.split_first() {
         Some((mode, rest)) if mode == "serve" => return serve(rest),
         Some((mode, rest)) if mode == "plant" => return plant(rest),
+        Some((mode, rest)) if mode == "soak" => return soak(rest),
         _ => {}
     }
     let arguments = Arguments::from_args();
@@ -264,17 +267,38 @@ fn on_path(program: &str) -> Option<PathBuf> {
 
 /// Plants faults and prints what became of them.
 fn plant(words: &[String]) -> ExitCode {
-    let run = || {
-        let wish = plant::Wish::parse(words)?;
+    ended(plant::Wish::parse(words).and_then(|wish| {
         let extras = Extras {
             flux: wish.engine == stage::Engine::Flux,
             argo: wish.engine == stage::Engine::Argo,
         };
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let plane = Assets::find().start(folder.path(), extras)?;
-        plant::command(&plane, &wish)
-    };
-    match run() {
+        with_plane(extras, |plane| plant::command(plane, &wish))
+    }))
+}
+
+/// Lets kubemend work for a long time and prints what it takes.
+fn soak(words: &[String]) -> ExitCode {
+    ended(soak::Wish::parse(words).and_then(|wish| {
+        let extras = Extras {
+            flux: true,
+            argo: false,
+        };
+        with_plane(extras, |plane| soak::command(plane, &wish))
+    }))
+}
+
+/// In a cluster of its own.
+fn with_plane<T>(
+    extras: Extras,
+    run: impl FnOnce(&Plane) -> Result<T, String>,
+) -> Result<T, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let plane = Assets::find().start(folder.path(), extras)?;
+    run(&plane)
+}
+
+fn ended(result: Result<bool, String>) -> ExitCode {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
