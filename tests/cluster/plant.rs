@@ -176,6 +176,9 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     let names = |i: usize| format!("plant-{}-{i}", wish.seed);
     let plants = plan::plan(&apps, &renderer, &registry, order, &names);
     println!("{} faults:", plants.len());
+    if plants.is_empty() {
+        return Err("no fault of these kinds fits these apps".to_owned());
+    }
     let (mut judged, mut is_whole) = (Vec::new(), true);
     for (number, batch) in plants.chunks(BATCH).enumerate() {
         let name = format!("plant-{}-batch-{number}", wish.seed);

@@ -69,6 +69,10 @@ pub fn run(
             }
             false => End::NotWell(format!("{before:?}; {deed:?}")),
         };
+        let end = match end {
+            End::Nothing(health) => End::Nothing(format!("{health}; {}", field.seen(plant)?)),
+            end => end,
+        };
         judged.push(Judged::new(plant, end));
     }
     if let Some((place, deed)) = deeds.into_iter().find(|(_, d)| d.touches()) {
@@ -223,6 +227,17 @@ impl<'p> Field<'p> {
             last = all;
             std::thread::sleep(POLL);
         }
+    }
+
+    /// What a person would look at where nothing was said.
+    fn seen(&self, plant: &Plant) -> Result<String, String> {
+        let namespace = &plant.namespace;
+        let pods = self
+            .plane()
+            .kubectl
+            .run(&["get", "pods", "-n", namespace])?;
+        let is_applied = self.stage.is_applied(namespace)?;
+        Ok(format!("applied: {is_applied}; {pods}"))
     }
 
     fn records(&self) -> Result<Vec<Record>, String> {

@@ -24,8 +24,8 @@ pub enum End {
     Refused(String),
     /// A question or refusal with another code.
     OtherCode(String),
-    /// Neither a pull request nor a word.
-    Nothing,
+    /// Neither a pull request nor a word; and how the app is.
+    Nothing(String),
     /// A pull request that is none of the above.
     Wrong(String),
     /// The app was not well before: nothing was planted.
@@ -37,7 +37,7 @@ impl End {
     pub fn is_right(&self) -> bool {
         !matches!(
             self,
-            Self::OtherCode(_) | Self::Nothing | Self::Wrong(_) | Self::NotWell(_)
+            Self::OtherCode(_) | Self::Nothing(_) | Self::Wrong(_) | Self::NotWell(_)
         )
     }
 }
@@ -90,7 +90,7 @@ impl Deed {
 /// How it ended: `file` is the file of the fault as it is in Git at last.
 pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &Health) -> End {
     if deed.merged.is_empty() {
-        return without_change(plant, deed);
+        return without_change(plant, deed, after);
     }
     let wrong = |why: String| End::Wrong(format!("{why} ({deed:?})"));
     if deed.merged.len() > 1 || !deed.open.is_empty() {
@@ -121,7 +121,7 @@ pub fn judge(plant: &Plant, deed: &Deed, file: &[u8], before: &Health, after: &H
     }
 }
 
-fn without_change(plant: &Plant, deed: &Deed) -> End {
+fn without_change(plant: &Plant, deed: &Deed, after: &Health) -> End {
     if !deed.open.is_empty() {
         return End::Wrong(format!("never merged: {deed:?}"));
     }
@@ -138,7 +138,7 @@ fn without_change(plant: &Plant, deed: &Deed) -> End {
         .map(String::as_str)
         .collect();
     match all.is_empty() {
-        true => End::Nothing,
+        true => End::Nothing(format!("{after:?}")),
         false => End::OtherCode(format!("{} ({})", all.join(", "), deed.about.join("; "))),
     }
 }

@@ -21,7 +21,7 @@ pub fn of(judged: &[Judged]) -> String {
             count(|e| matches!(e, End::Asked(_))),
             count(|e| matches!(e, End::Refused(_))),
             count(|e| matches!(e, End::OtherCode(_))),
-            count(|e| matches!(e, End::Nothing)),
+            count(|e| matches!(e, End::Nothing(_))),
             count(|e| matches!(e, End::Wrong(_))),
         );
     };
