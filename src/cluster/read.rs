@@ -63,7 +63,7 @@ enum Within {
 const NODE: Within = Within::Cluster;
 const SPACE: Within = Within::Namespace;
 
-/// Everything that a detector looks at but pods and events. No Secrets.
+/// Everything that a detector looks at everywhere. No Secrets.
 const KINDS: &[Kind] = &[
     Kind("v1", "Namespace", "namespaces", NODE),
     Kind("v1", "Node", "nodes", NODE),
@@ -113,15 +113,8 @@ const KINDS: &[Kind] = &[
         SPACE,
     ),
     Kind("apps/v1", "Deployment", "deployments", SPACE),
-    Kind("apps/v1", "ReplicaSet", "replicasets", SPACE),
     Kind("apps/v1", "StatefulSet", "statefulsets", SPACE),
     Kind("apps/v1", "DaemonSet", "daemonsets", SPACE),
-    Kind(
-        "apps/v1",
-        "ControllerRevision",
-        "controllerrevisions",
-        SPACE,
-    ),
     Kind("batch/v1", "Job", "jobs", SPACE),
     Kind("batch/v1", "CronJob", "cronjobs", SPACE),
     Kind(
@@ -158,6 +151,16 @@ const KINDS: &[Kind] = &[
 ];
 
 const POD: Kind = Kind("v1", "Pod", "pods", SPACE);
+/// Earlier templates: ten of each workload, so they are read where one is in trouble.
+const REVISIONS: [Kind; 2] = [
+    Kind("apps/v1", "ReplicaSet", "replicasets", SPACE),
+    Kind(
+        "apps/v1",
+        "ControllerRevision",
+        "controllerrevisions",
+        SPACE,
+    ),
+];
 const EVENT: Kind = Kind("v1", "Event", "events", SPACE);
 
 impl Kind {
@@ -174,8 +177,8 @@ impl Kind {
 }
 
 impl Cluster {
-    /// Reads what findings rest on. Pods, events and logs are read where the watch sees something
-    /// ill, and in the `whole` namespaces, there all pods: nothing else needs them.
+    /// Reads what findings rest on. Pods, revisions, events and logs are read where the watch sees
+    /// something ill, and in the `whole` namespaces, there all pods: nothing else needs them.
     pub async fn read(
         &self,
         watch: &Watch,
@@ -204,6 +207,9 @@ impl Cluster {
                 reader.notes.push(format!(
                     "namespace {n}: {left} pods like the ones read were left out"
                 ));
+            }
+            for kind in &REVISIONS {
+                reader.list(kind, &namespace, "", |_| true).await?;
             }
             let mut news = Newest::default();
             reader

@@ -141,7 +141,11 @@ pub fn sign(kind: Watched, seen: &Sighting) -> Option<Sign> {
     }
     let reason = match kind {
         Watched::Pod => pod(seen),
-        Watched::Deployment | Watched::StatefulSet => unavailable(seen, seen.replicas.unwrap_or(1)),
+        // the pods of before may serve on while no new one can be made
+        Watched::Deployment => condition(seen, "ReplicaFailure", "True")
+            .or(condition(seen, "Progressing", "False"))
+            .or(unavailable(seen, seen.replicas.unwrap_or(1))),
+        Watched::StatefulSet => unavailable(seen, seen.replicas.unwrap_or(1)),
         Watched::DaemonSet => unavailable(seen, seen.scheduled.unwrap_or(0)),
         Watched::Job => condition(seen, "Failed", "True"),
         Watched::Autoscaler => {
@@ -268,6 +272,20 @@ mod tests {
             ..seen(Some(1), Some(1))
         };
         assert!(sign(Watched::Deployment, &late).is_some());
+        let told = |kind: &str, status: &str, reason: &str| Sighting {
+            conditions: vec![(kind.into(), status.into(), reason.into())],
+            ..seen(Some(1), Some(1))
+        };
+        let refused = told("ReplicaFailure", "True", "FailedCreate");
+        assert_eq!(
+            said(Watched::Deployment, &refused).as_deref(),
+            Some("FailedCreate"),
+            "the pods of before serve on"
+        );
+        let stuck = told("Progressing", "False", "ProgressDeadlineExceeded");
+        assert!(sign(Watched::Deployment, &stuck).is_some());
+        let well = told("Progressing", "True", "NewReplicaSetAvailable");
+        assert!(sign(Watched::Deployment, &well).is_none());
     }
 
     #[test]
