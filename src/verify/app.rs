@@ -29,6 +29,8 @@ pub struct Question<'a> {
     pub is_ancestor: &'a IsAncestor<'a>,
     /// Whether an address is that of our repository.
     pub is_ours: &'a dyn Fn(&str) -> bool,
+    /// What the commit changes.
+    pub objects: &'a [&'a ObjectRef],
 }
 
 impl<'s> Carrier<'s> {
@@ -38,7 +40,7 @@ impl<'s> Carrier<'s> {
         let listed = || {
             let kustomizations = snapshot.of_kind("Kustomization").filter(is_flux);
             let by_flux = kustomizations.filter(|k| in_inventory(k, object));
-            let by_argo = applications(snapshot).filter(|a| in_resources(a, object));
+            let by_argo = applications(snapshot).filter(|a| argo::resource(a, object).is_some());
             let mut all = by_flux
                 .map(Self::Kustomization)
                 .chain(by_argo.map(Self::Application));
@@ -207,6 +209,7 @@ fn application(app: &Object, question: &Question<'_>) -> Applied {
         repo_url: "",
         is_ancestor: question.is_ancestor,
         same_repo: &|url, _| (question.is_ours)(url),
+        objects: question.objects,
     };
     argo::applied(app, &question)
 }
@@ -229,16 +232,6 @@ fn in_inventory(kustomization: &Object, object: &ObjectRef) -> bool {
     let id = format!("{namespace}_{}_{group}_{}", object.name, object.kind);
     let entries = kustomization.list("status.inventory.entries");
     entries.iter().any(|e| text(e, "id") == id)
-}
-
-fn in_resources(app: &Object, object: &ObjectRef) -> bool {
-    let is = |r: &Value| {
-        text(r, "kind") == object.kind
-            && text(r, "group") == object.group()
-            && text(r, "name") == object.name
-            && text(r, "namespace") == object.namespace.as_deref().unwrap_or_default()
-    };
-    app.list("status.resources").iter().any(is)
 }
 
 fn release<'s>(object: &ObjectRef, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::object::{Object, at};
+use crate::object::{Object, ObjectRef, at};
 use crate::verify::revision::{IsAncestor, Revision, contains};
 use crate::verify::{Applied, Wait};
 
@@ -20,6 +20,20 @@ pub struct Question<'a> {
     pub is_ancestor: &'a IsAncestor<'a>,
     /// The repository and path of a source name the same repository.
     pub same_repo: &'a dyn Fn(&str, &str) -> bool,
+    /// What the commit changes: an Application that is never in sync may be so for others.
+    pub objects: &'a [&'a ObjectRef],
+}
+
+/// What an Application says of an object of its own.
+pub(super) fn resource<'a>(app: &'a Object, object: &ObjectRef) -> Option<&'a Value> {
+    let text = |r: &'a Value, key: &str| r.get(key).and_then(Value::as_str).unwrap_or_default();
+    let mut all = app.list("status.resources").iter();
+    all.find(|r| {
+        text(r, "kind") == object.kind
+            && text(r, "group") == object.group()
+            && text(r, "name") == object.name
+            && text(r, "namespace") == object.namespace.as_deref().unwrap_or_default()
+    })
 }
 
 /// How far the commit got.
@@ -127,6 +141,7 @@ fn operation(app: &Object, source: usize, compared: &Revision, question: &Questi
     }
     match app.str("status.sync.status").unwrap_or_default() {
         "Synced" => synced(app, source, compared, question),
+        "OutOfSync" if is_drift_elsewhere(app, question) => synced(app, source, compared, question),
         "OutOfSync" if !is_automated(app) => Applied::Waiting {
             why: Wait::ManualSync,
         },
@@ -134,6 +149,16 @@ fn operation(app: &Object, source: usize, compared: &Revision, question: &Questi
             detail: format!("sync status is {other}"),
         },
     }
+}
+
+/// Whether all that the commit changes is in sync, so that only other objects are not: for some fields
+/// an Application never is.
+fn is_drift_elsewhere(app: &Object, question: &Question<'_>) -> bool {
+    let is_synced = |object: &&ObjectRef| {
+        let told = resource(app, object).and_then(|r| r.get("status"));
+        told.and_then(Value::as_str) == Some("Synced")
+    };
+    !question.objects.is_empty() && question.objects.iter().all(is_synced)
 }
 
 fn running(app: &Object, source: usize, question: &Question<'_>) -> Applied {
@@ -157,7 +182,7 @@ fn is_automated(app: &Object) -> bool {
     automated.is_some_and(|a| a.get("enabled").and_then(Value::as_bool) != Some(false))
 }
 
-/// Synced: either an operation carried our commit, or none was needed because our commit does not
+/// In sync: either an operation carried our commit, or none was needed because our commit does not
 /// change what this Application renders. Health counts only from after the operation.
 fn synced(app: &Object, source: usize, compared: &Revision, question: &Question<'_>) -> Applied {
     let finished = time(app, "status.operationState.finishedAt");

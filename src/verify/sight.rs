@@ -202,8 +202,10 @@ fn applied(
     carrier: Option<Carrier<'_>>,
     live: &Live,
 ) -> Applied {
+    let objects: Vec<&ObjectRef> = merged.expects.iter().map(|e| &e.object).collect();
     let question = Question {
         commit: merged.commit,
+        objects: &objects,
         is_ancestor: world.is_ancestor,
         is_ours: world.is_ours,
     };

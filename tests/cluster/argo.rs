@@ -118,6 +118,7 @@ impl<'p> Applying<'p> {
                 repo_url: url,
                 is_ancestor: &|a, b| self.delivered.is_ancestor(a, b),
                 same_repo: &|a, b| a == b,
+                objects: &[],
             };
             applied(application, &question)
         };

@@ -66,11 +66,15 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
             break;
         }
         play(&stage, &mut program, fault, shop)?;
-        let sample = Sample::of(&program, start, number + 1)?;
+        let asked = stage.hub.asked_by_machine().values().sum();
+        let sample = Sample::of(&program, start, number + 1, asked)?;
         println!("{sample}");
         curve.push(sample);
     }
     stage.is_clean()?;
+    for (operation, times) in stage.hub.asked_by_machine() {
+        println!("{times:6} {operation}");
+    }
     let [_, middle, last] = thirds(&curve);
     println!(
         "the second third took {middle:.1} MB, the last one {last:.1} MB (medians); {} pull requests, opened, merged and verified",
@@ -106,6 +110,8 @@ fn play(stage: &Stage<'_>, program: &mut Program, fault: &Fault, shop: &str) -> 
 struct Sample {
     minute: f64,
     rounds: usize,
+    /// Requests to GitHub so far.
+    asked: usize,
     rss: f64,
     peak: f64,
     files: usize,
@@ -113,9 +119,9 @@ struct Sample {
 }
 
 impl Sample {
-    const HEAD: &str = "| minute | pull requests | RSS, MB | peak, MB | open files | threads |\n|---|---|---|---|---|---|";
+    const HEAD: &str = "| minute | pull requests | requests | RSS, MB | peak, MB | open files | threads |\n|---|---|---|---|---|---|---|";
 
-    fn of(program: &Program, start: Instant, rounds: usize) -> Result<Self, String> {
+    fn of(program: &Program, start: Instant, rounds: usize, asked: usize) -> Result<Self, String> {
         let folder = format!("/proc/{}", program.child.id());
         let read = |file: &str| {
             let path = format!("{folder}/{file}");
@@ -131,6 +137,7 @@ impl Sample {
         Ok(Self {
             minute: start.elapsed().as_secs_f64() / 60.0,
             rounds,
+            asked,
             rss: megabytes("VmRSS:").ok_or("no VmRSS")?,
             peak: megabytes("VmHWM:").ok_or("no VmHWM")?,
             files: count("fd").map_err(|e| e.to_string())?,
@@ -143,8 +150,8 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "| {:.1} | {} | {:.1} | {:.1} | {} | {} |",
-            self.minute, self.rounds, self.rss, self.peak, self.files, self.threads
+            "| {:.1} | {} | {} | {:.1} | {:.1} | {} | {} |",
+            self.minute, self.rounds, self.asked, self.rss, self.peak, self.files, self.threads
         )
     }
 }

@@ -119,6 +119,7 @@ fn applied(url: &str, knows: bool) -> Applied {
         commit: OURS,
         is_ancestor: &is_ancestor,
         is_ours: &|url| url == "https://git.example/acme/gitops",
+        objects: &[],
     };
     let carrier = Carrier::of(&reference(), &all).unwrap();
     carrier.applied(&all, &question)

@@ -27,6 +27,7 @@ fn ask(yaml: &str) -> Applied {
             repo_url: URL,
             is_ancestor: &is_ancestor,
             same_repo: &|a, b| a.trim_end_matches(".git") == b,
+            objects: &[&ObjectRef::new("apps/v1", "Deployment", Some("shop"), "web")],
         },
     )
 }
@@ -221,4 +222,40 @@ fn wrong_shapes_read_as_absent() {
             "{status}: {got:?}"
         );
     }
+}
+
+/// Some fields are never in sync; what counts is what the commit changes.
+#[test]
+fn an_application_that_is_out_of_sync_for_others_has_applied_ours() {
+    let web = "kind: Deployment, group: apps, namespace: shop, name: web";
+    let with = |ours: &str, phase: &str| {
+        format!(
+            "{{sync: {{status: OutOfSync, revision: {OURS}}}, reconciledAt: '2026-01-02T12:00:05Z', operationState: {{phase: {phase}, finishedAt: '2026-01-02T12:00:00Z', syncResult: {{revision: {OURS}}}}}, \
+             resources: [{{kind: StatefulSet, group: apps, namespace: shop, name: db, status: OutOfSync}}, {ours}]}}"
+        )
+    };
+    let synced = format!("{{{web}, status: Synced}}");
+    for spec in [AUTO, ""] {
+        let got = ask(&app(spec, &with(&synced, "Succeeded")));
+        let at = "2026-01-02T12:00:00Z".parse().ok();
+        assert_eq!(
+            got,
+            Applied::Applied {
+                at,
+                revision: OURS.to_owned()
+            }
+        );
+    }
+    let drifts = format!("{{{web}, status: OutOfSync}}");
+    let other = synced.replace("name: web", "name: web-canary");
+    for (ours, phase) in [
+        (drifts.as_str(), "Succeeded"),
+        (other.as_str(), "Succeeded"),
+        (synced.as_str(), "Running"),
+    ] {
+        let got = ask(&app(AUTO, &with(ours, phase)));
+        assert!(matches!(got, Applied::Applying { .. }), "{ours}: {got:?}");
+    }
+    let failed = ask(&app(AUTO, &with(&synced, "Failed")));
+    assert!(matches!(failed, Applied::Failed { .. }), "{failed:?}");
 }
