@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -22,6 +23,7 @@ mod installation;
 mod origin;
 mod pace;
 mod read;
+mod silence;
 pub mod transport;
 
 pub use auth::{Credentials, Installation, Mode};
@@ -360,6 +362,18 @@ impl GitHub {
         let said = self.patch(&format!("/issues/{number}"), wanted).await?;
         read::is_about(&said, "/number", number)?;
         read::is_in_state(&said, state)
+    }
+
+    /// Whether nothing can have been said in a thread since it was read last, and nothing waited then.
+    pub fn is_silent(&self, number: u64, updated: Timestamp, now: Timestamp) -> bool {
+        let silence = self.transport.silence();
+        silence.holds(&self.full_name(), number, updated, now)
+    }
+
+    /// A thread was read now, and something or nothing waits there.
+    pub fn heard(&self, number: u64, updated: Timestamp, now: Timestamp, waits: bool) {
+        let silence = self.transport.silence();
+        silence.note(&self.full_name(), number, updated, now, waits);
     }
 
     /// The conversation of an issue or pull request, oldest first.

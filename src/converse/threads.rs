@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::command::{Parsed, parse};
 use crate::converse::judge::Place;
@@ -37,6 +37,8 @@ pub(super) struct Thread {
     pub(super) merge_known: bool,
     /// Whether anybody could have said something new.
     pub(super) listens: bool,
+    /// When anything about it changed last.
+    updated: Timestamp,
 }
 
 /// A comment that was not answered yet.
@@ -82,6 +84,7 @@ pub(super) fn threads(work: &Work<'_>, observed: &Observed) -> Vec<Thread> {
             Place::OpenPull | Place::OpenQuestion | Place::Dashboard
         );
         thread.listens = open || updated >= since;
+        thread.updated = updated;
     }
     all
 }
@@ -116,6 +119,7 @@ fn of_pull(ours: &OurPull) -> Thread {
         merge_known: pull.merge_commit.is_some(),
         marker: None,
         listens: true,
+        updated: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -131,6 +135,7 @@ fn of_issue(issue: &Issue, place: Place) -> Thread {
         unread: false,
         merge_known: false,
         listens: true,
+        updated: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -141,7 +146,9 @@ pub(super) async fn unanswered(
     threads: &[Thread],
 ) -> Result<Vec<Unanswered>> {
     let mut out = Vec::new();
-    for (at, thread) in threads.iter().enumerate().filter(|(_, t)| t.listens) {
+    let is_silent = |t: &Thread| work.github.is_silent(t.number, t.updated, work.now);
+    let heard = |(_, t): &(usize, &Thread)| t.listens && !is_silent(t);
+    for (at, thread) in threads.iter().enumerate().filter(heard) {
         let said = match said_in(work, thread).await {
             Ok(said) => said,
             Err(error) if error.is_outage() => return Err(error),
@@ -150,6 +157,7 @@ pub(super) async fn unanswered(
         };
         let answered = answered(work, observed, &said);
         let waits = |c: &Comment| is_heard(c, observed) && !answered.contains(&answers(c));
+        let before = out.len();
         out.extend(said.into_iter().filter(waits).filter_map(|comment| {
             let parsed = parse(&comment.body);
             matters(thread, &comment, &parsed).then_some(Unanswered {
@@ -158,6 +166,9 @@ pub(super) async fn unanswered(
                 parsed,
             })
         }));
+        let waits = out.len() > before;
+        work.github
+            .heard(thread.number, thread.updated, work.now, waits);
     }
     out.sort_by_key(|u| (u.comment.created_at, u.comment.kind, u.comment.id));
     Ok(out)

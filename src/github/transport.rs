@@ -22,6 +22,7 @@ use super::auth::{Credentials, Mode, Scope, Tokens, Who};
 use super::etag::Cache;
 use super::origin::{self, Endpoint};
 use super::pace::{Governor, Load, Pace, Resource, backoff};
+use super::silence::Silence;
 use super::{Error, Result, app};
 use crate::audit;
 use crate::forge::Actor;
@@ -100,6 +101,7 @@ pub(super) struct Inner {
     settings: Settings,
     governor: Governor,
     cache: StdMutex<Cache>,
+    silence: Silence,
     pub(super) tokens: Mutex<Tokens>,
     pub(super) me: OnceCell<Actor>,
 }
@@ -223,6 +225,7 @@ impl Transport {
             governor: Governor::new(settings.pace.clone()),
             settings,
             cache: StdMutex::default(),
+            silence: Silence::default(),
             tokens: Mutex::default(),
             me: OnceCell::new(),
             endpoint,
@@ -267,6 +270,7 @@ impl Transport {
             governor: Governor::new(self.inner.settings.pace.clone()),
             settings: self.inner.settings.clone(),
             cache: StdMutex::default(),
+            silence: Silence::default(),
             tokens: Mutex::default(),
             me: OnceCell::new(),
         };
@@ -427,6 +431,11 @@ impl Transport {
             "{}: too many redirects",
             call.named()
         )))
+    }
+
+    /// Threads in which nothing waits.
+    pub(super) fn silence(&self) -> &Silence {
+        &self.inner.silence
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -27,7 +27,12 @@ fn ask(yaml: &str) -> Applied {
             repo_url: URL,
             is_ancestor: &is_ancestor,
             same_repo: &|a, b| a.trim_end_matches(".git") == b,
-            objects: &[&ObjectRef::new("apps/v1", "Deployment", Some("shop"), "web")],
+            objects: &[&ObjectRef::new(
+                "apps/v1",
+                "Deployment",
+                Some("shop"),
+                "web",
+            )],
         },
     )
 }

@@ -604,3 +604,43 @@ async fn old_closed_threads_are_not_read() {
     );
     assert_eq!(fingerprint("closed").len(), 12);
 }
+
+/// A server that runs on reads a thread again when GitHub says that something changed there, and from time
+/// to time.
+#[tokio::test]
+async fn silent_threads_are_read_when_something_changes_and_now_and_then() {
+    let mut stage = Stage::new().await;
+    stage.lasting = Some(stage.github.client());
+    let reads = |stage: &Stage| {
+        let asked = stage.github.journal();
+        let of_threads = |e: &&crate::support::github::Entry| {
+            e.path.contains("/comments?") || e.path.contains("/reviews?")
+        };
+        let count = asked.iter().filter(of_threads).count();
+        stage.github.forget();
+        count
+    };
+    stage.pass().await;
+    stage.github.advance(Duration::from_secs(120));
+    stage.pass().await;
+    stage.github.forget();
+    stage.github.advance(Duration::from_secs(600));
+    stage.pass().await;
+    let all = reads(&stage);
+    stage.pass().await;
+    assert_eq!(reads(&stage), 0, "nothing changed");
+
+    stage
+        .github
+        .human("mia")
+        .comment(stage.open, "/kubemend status");
+    stage.pass().await;
+    assert_eq!(stage.answers(stage.open).len(), 1);
+    let of_one = reads(&stage);
+    assert!((1..all).contains(&of_one), "{of_one} of {all}");
+
+    stage.github.advance(Duration::from_secs(600));
+    stage.pass().await;
+    assert_eq!(reads(&stage), all, "time went by");
+    assert_eq!(stage.answers(stage.open).len(), 1);
+}

@@ -43,6 +43,8 @@ pub struct Stage {
     pub silent: bool,
     /// Nothing is sent twice, and no limit is waited for.
     pub impatient: bool,
+    /// The client of a server that runs on; else each pass is a process of its own.
+    pub lasting: Option<Client>,
     /// What people do while the next run computes.
     pub meanwhile: Mutex<Option<fn(&Self)>>,
 }
@@ -107,6 +109,7 @@ impl Stage {
             dashboard: 0,
             silent: false,
             impatient: false,
+            lasting: None,
             meanwhile: Mutex::default(),
         }
     }
@@ -254,7 +257,8 @@ impl Stage {
     }
 
     async fn pass_around(&self, meanwhile: impl FnOnce(&Self)) -> Result<Done> {
-        let client = self.github.client();
+        let lasting = self.lasting.clone();
+        let client = lasting.unwrap_or_else(|| self.github.client());
         let reads = self.github.branch("main").unwrap();
         let analyse = |answers: &Answers| self.analyse(answers);
         let work = Work {
