@@ -202,19 +202,41 @@ impl<'p> Stage<'p> {
         Ok(())
     }
 
+    /// The object of the engine that applies a namespace.
+    fn applier(&self, namespace: &str) -> Result<Value, String> {
+        let kubectl = &self.plane.kubectl;
+        match self.engine {
+            Engine::Flux => {
+                kubectl.get(namespace, "kustomizations.kustomize.toolkit.fluxcd.io/app")
+            }
+            Engine::Argo => kubectl.get("argocd", &format!("applications.argoproj.io/{namespace}")),
+        }
+    }
+
+    /// What the engine says of a namespace, for people.
+    pub fn engine_says(&self, namespace: &str) -> Result<String, String> {
+        let object = self.applier(namespace)?;
+        let status = &object["status"];
+        Ok(match self.engine {
+            Engine::Flux => status["conditions"].to_string(),
+            Engine::Argo => format!(
+                "{} {} {} {} {}",
+                status["sync"]["status"],
+                status["health"],
+                status["operationState"]["phase"],
+                status["operationState"]["message"],
+                status["conditions"]
+            ),
+        })
+    }
+
     /// Whether the engine has applied the newest commit in a namespace.
     pub fn is_applied(&self, namespace: &str) -> Result<bool, String> {
         let head = self.git(&["rev-parse", "HEAD"])?;
-        let kubectl = &self.plane.kubectl;
-        let (object, at) = match self.engine {
-            Engine::Flux => (
-                kubectl.get(namespace, "kustomizations.kustomize.toolkit.fluxcd.io/app")?,
-                "/status/lastAppliedRevision",
-            ),
-            Engine::Argo => (
-                kubectl.get("argocd", &format!("applications.argoproj.io/{namespace}"))?,
-                "/status/operationState/syncResult/revision",
-            ),
+        let object = self.applier(namespace)?;
+        let at = match self.engine {
+            Engine::Flux => "/status/lastAppliedRevision",
+            Engine::Argo => "/status/operationState/syncResult/revision",
         };
         let revision = object.pointer(at).and_then(Value::as_str);
         Ok(revision.is_some_and(|r| r.ends_with(&head)))

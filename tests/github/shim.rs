@@ -243,19 +243,6 @@ impl Hub {
         ours.map(|e| e.effects).sum()
     }
 
-    /// How often the machine user asked for something that it did not know yet, by operation. What is
-    /// as it was (304) does not count against the limit of GitHub.
-    pub fn asked_by_machine(&self) -> BTreeMap<String, usize> {
-        let memory = self.shared.memory();
-        let ours = memory.journal.iter().filter(|e| e.actor == 1);
-        let mut asked = BTreeMap::new();
-        for entry in ours.filter(|e| e.status != Some(304)) {
-            let operation = format!("{} {}", entry.method, entry.route);
-            *asked.entry(operation).or_default() += 1;
-        }
-        asked
-    }
-
     /// What changed something, in order.
     pub fn writes(&self) -> Vec<String> {
         let memory = self.shared.memory();

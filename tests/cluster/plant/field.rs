@@ -236,8 +236,8 @@ impl<'p> Field<'p> {
             .plane()
             .kubectl
             .run(&["get", "pods", "-n", namespace])?;
-        let is_applied = self.stage.is_applied(namespace)?;
-        Ok(format!("applied: {is_applied}; {pods}"))
+        let engine = self.stage.engine_says(namespace)?;
+        Ok(format!("the engine: {engine}; {pods}"))
     }
 
     fn records(&self) -> Result<Vec<Record>, String> {
