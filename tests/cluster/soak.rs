@@ -14,6 +14,8 @@ use crate::support::program::Program;
 use crate::whole::{manifest, plant};
 
 const SHOPS: usize = 6;
+/// A fault each so often: an hour has five thousand requests to GitHub, and here none is for free.
+const PACE: Duration = Duration::from_secs(75);
 /// So much more than before it may take in the end: less is not told from noise.
 const GROWTH: f64 = 1.05;
 
@@ -71,6 +73,8 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
         let sample = Sample::of(&program, start, number + 1, asked)?;
         println!("{sample}");
         curve.push(sample);
+        let due = PACE * u32::try_from(number + 1).unwrap_or(u32::MAX);
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     stage.is_clean()?;
     for (operation, times) in asked(&stage.hub) {
