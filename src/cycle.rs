@@ -32,6 +32,8 @@ pub struct Work<'a> {
     pub github: &'a GitHub,
     /// How to behave there.
     pub rules: &'a Rules,
+    /// Which run this is: `manifests`, or `cluster` and its name; empty where nothing is looked at.
+    pub scope: &'a str,
     /// Signs the hidden state; without it the state is only a hint.
     pub key: Option<&'a Key>,
     /// Now.

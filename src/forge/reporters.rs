@@ -115,6 +115,12 @@ impl Marker {
         }
     }
 
+    /// Whether another run keeps it. Where nobody is known, nobody does.
+    pub fn is_kept_by_another(&self, scope: &str, now: Timestamp) -> bool {
+        let keeper = self.keeper(now);
+        !keeper.is_empty() && keeper != scope
+    }
+
     /// Whether the word of a run is worth a write: it is not listed, or says something new, or was
     /// silent for long while others are listed, too.
     pub fn lacks(&self, word: &Reporter, now: Timestamp) -> bool {

@@ -181,6 +181,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: self.scope,
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run,
@@ -201,6 +202,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: self.scope,
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,

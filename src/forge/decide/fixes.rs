@@ -185,7 +185,7 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
     let asked = &view.observed.asked;
     let unsound = view.observed.unsound.contains(&number);
     let scope = &view.analysis.scope;
-    let elsewhere = !marker.scope.is_empty() && marker.keeper(view.now) != scope;
+    let elsewhere = marker.is_kept_by_another(scope, view.now);
     let answers = fix.asked_for && marker.reporter(scope).is_none();
     if elsewhere && !unsound && !answers {
         // one run keeps it up to date: two runs with two opinions would go on for ever

@@ -260,6 +260,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,
@@ -292,6 +293,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: true,
@@ -335,6 +337,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,
