@@ -317,11 +317,7 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let mut marker = self.marker(number);
-        for id in [&wanted.fingerprint, &wanted.key] {
-            if !marker.also.contains(id) {
-                marker.also.push(id.clone());
-            }
-        }
+        marker.name_also([&wanted.fingerprint, &wanted.key]);
         let speaks = speaks(self.analysis, wanted, &marker);
         if let Some((_, fix)) = self.fix(fingerprint).filter(|_| speaks) {
             let word = word(self.analysis, wanted, fix, &marker, self.work.now);

@@ -16,7 +16,7 @@ pub(super) fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted, fix: &F
     if let Some(why) = gates::configured(view, wanted) {
         return leave(why);
     }
-    let same = view.of_fingerprint(wanted, &fix.branch);
+    let same = view.of_fingerprint(wanted, fix);
     if let Some(open) = same.iter().find(|p| p.is_open()) {
         return keep(view, wanted, fix, open);
     }
@@ -262,11 +262,13 @@ fn join(
         let opened = tally.targets.contains(&fix.target);
         return opened.then(|| vec![joined(None)]);
     };
-    let known = host.marker.also.contains(&wanted.fingerprint);
+    let mut marker = host.marker.clone();
+    let is_new = !marker.also.contains(&wanted.fingerprint)
+        && marker.name_also([&wanted.fingerprint, &wanted.key]);
     Some(match frozen(view, host) {
         Some(why) => vec![leave(wanted, why)],
-        None if known => current(view, wanted, fix, host),
-        None => vec![joined(Some(host.number()))],
+        None if is_new => vec![joined(Some(host.number()))],
+        None => current(view, wanted, fix, host),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::lifecycle_faults::faults;
 use crate::support::github::{Fault, Gate, Moment, On, State};
 
 mod commands;
+mod shared;
 
 const A: &str = "cluster a";
 const B: &str = "cluster b";
