@@ -113,7 +113,7 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
         return noticed(wanted, Why::HandsOff(number), open, topic);
     }
     let mut actions = match needed(view, fix, open) {
-        Need::Nothing => current(view, wanted, fix, open),
+        Need::Nothing => current(view, wanted, open),
         Need::Body => vec![refresh(false)],
         Need::Commit => vec![refresh(true)],
         Need::Loop => noticed(wanted, Why::Loop(number), open, Topic::Loop),
@@ -127,9 +127,9 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
 }
 
 /// It is there; the list of those who report it may not be.
-fn current(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Action> {
+fn current(view: &View<'_>, wanted: &Wanted, open: &Known<'_>) -> Vec<Action> {
     let left = leave(wanted, Why::Current(open.number()));
-    let enlisted = enlist(view, wanted, fix, open);
+    let enlisted = enlist(view, wanted, open);
     std::iter::once(left).chain(enlisted).collect()
 }
 
@@ -268,7 +268,7 @@ fn join(
     Some(match frozen(view, host) {
         Some(why) => vec![leave(wanted, why)],
         None if is_new => vec![joined(Some(host.number()))],
-        None => current(view, wanted, fix, host),
+        None => current(view, wanted, host),
     })
 }
 

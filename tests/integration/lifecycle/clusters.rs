@@ -16,6 +16,7 @@ use crate::support::github::{Fault, Gate, Moment, On, State};
 
 mod commands;
 mod shared;
+mod stuck;
 
 const A: &str = "cluster a";
 const B: &str = "cluster b";
