@@ -83,6 +83,8 @@ pub struct Trialed {
     pub memory: Memory,
     /// Who gives the verdict.
     pub jury: Jury,
+    /// Whether one of which nothing was heard is not waited for any more.
+    pub late: bool,
     /// What each cluster saw, this one included.
     pub trials: Vec<Trial>,
 }
@@ -90,7 +92,7 @@ pub struct Trialed {
 impl Trialed {
     /// The verdict of all clusters together.
     pub fn verdict(&self) -> Option<Verdict> {
-        self.jury.verdict(&self.trials)
+        self.jury.verdict(&self.trials, self.late)
     }
 }
 

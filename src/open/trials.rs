@@ -141,11 +141,18 @@ impl Trials {
             // without a signature it is a hint, and a verdict has to be found again
             memory.verdict = None;
         }
+        let merged = ours.pull.closed_at.unwrap_or(Timestamp::MIN);
+        let waited = writer.work.now.duration_since(merged);
+        let left = writer.work.rules.verify.timing().longest() - waited;
+        let late = !left.is_positive();
         if let Some(verdict) = &memory.verdict
             && !is_only
-            && jury.verdict(&told).is_none()
+            && jury.verdict(&told, late).is_none()
         {
             self.through.insert(number, verdict.name());
+            if !late && jury.lacks_a_word(&told) {
+                self.again(left);
+            }
             return Ok(None);
         }
         Ok(Some(Case {
@@ -153,6 +160,7 @@ impl Trials {
             ours,
             marker,
             jury,
+            late,
             told,
             memory,
         }))
@@ -243,6 +251,7 @@ struct Case<'a> {
     ours: &'a OurPull,
     marker: Marker,
     jury: Jury,
+    late: bool,
     told: Vec<Trial>,
     memory: Memory,
 }
@@ -290,6 +299,7 @@ impl Case<'_> {
             state,
             memory,
             jury: self.jury,
+            late: self.late,
             trials: together::with(self.told, mine),
         }
     }

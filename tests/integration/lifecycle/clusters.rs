@@ -16,6 +16,7 @@ use crate::support::github::{Fault, Gate, Moment, On, State};
 
 mod commands;
 mod shared;
+mod silent;
 mod stuck;
 
 const A: &str = "cluster a";
