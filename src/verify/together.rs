@@ -203,7 +203,11 @@ mod tests {
         let one = Jury::of(["cluster a"]);
         assert!(one.is_only("cluster a") && !jury().is_only("cluster a"));
         assert_eq!(one.verdict(&trials, true), GOOD);
-        assert_eq!(one.verdict(&[trial("a", bad("x"))], true), bad("x"), "no name");
+        assert_eq!(
+            one.verdict(&[trial("a", bad("x"))], true),
+            bad("x"),
+            "no name"
+        );
     }
 
     #[test]

@@ -46,11 +46,52 @@ async fn a_revert_asks_those_who_were_asked_about_the_fix() {
     a.hours(6 * 24 + 20);
     a.clean().await;
     a.hours(5);
-    assert_eq!(listed(&a, number), ["a", "b"], "b expired, and is on the list");
+    assert_eq!(
+        listed(&a, number),
+        ["a", "b"],
+        "b expired, and is on the list"
+    );
     a.github.human("alice").merge(number, "squash");
     minutes_pass(&[&a], 4).await;
     let [revert] = a.open()[..] else {
         panic!("{:?}", a.open());
     };
     assert_eq!(listed(&a, revert), ["a"]);
+}
+
+/// Twenty merged fixes that other clusters apply are newer than the one of this cluster.
+#[tokio::test]
+async fn merged_fixes_of_other_clusters_take_no_place_of_our_own() {
+    let names: Vec<&'static str> = (0..20)
+        .map(|n| &*Box::leak(format!("other{n}").into_boxed_str()))
+        .collect();
+    let seed = names.iter().fold(crate::lifecycle::seed(), |seed, name| {
+        seed.file(&app(name).file, format!("name: {name}\nmemory: 256Mi\n"))
+    });
+    let mut a = crate::lifecycle::stage_on(seed, vec![app("cart")]).await;
+    a.scope = A;
+    a.facts = Some(well());
+    a.clean().await;
+    let number = a.open()[0];
+    let alice = a.github.human("alice");
+    alice.merge(number, "squash");
+    let mut manifests = a.beside("manifests");
+    manifests.facts = None;
+    manifests.records = true;
+    manifests.apps = names.iter().map(|name| app(name)).collect();
+    manifests.rules.max_open_prs = 50;
+    manifests.rules.hard_cap = 50;
+    manifests.rules.max_open_per_namespace = 50;
+    manifests.rules.max_prs_per_hour = 50;
+    manifests.clean().await;
+    let others = a.open();
+    assert_eq!(others.len(), names.len());
+    a.minutes(1);
+    others.iter().for_each(|other| {
+        alice.merge(*other, "squash");
+    });
+    a.elsewhere = true;
+    minutes_pass(&[&a], 4).await;
+    assert_eq!(verdict(&a, number), ["verified"]);
+    assert_eq!(told(&a, others[0]), Vec::<String>::new());
 }
