@@ -93,6 +93,7 @@ codes! {
     ModelUnusable: "The model's answer is cut, too long, or not in the required form.", "Run again, or use another model.";
     ModelRefused: "The model refused to answer.", "Read the evidence and decide.";
     BudgetSpent: "The operator's budget of model calls for this hour or day is spent.", "Wait, or raise `model.calls_per_hour` or `model.calls_per_day`.";
+    RolloutHeld: "The update strategy keeps the failing pods on an earlier template: OnDelete, or a partition.", "Do what the message says: delete the pods, or lower the partition.";
     // -- lock
     NotUnlocked: "The change is outside what this class of incident may change.", "Make it by hand if it is right.";
     OutOfBounds: "The value is outside the bounds of this class of incident.", "Make it by hand if it is right.";

@@ -37,6 +37,8 @@ pub struct Heard {
     pub requests: Vec<Request>,
     /// Pull requests and issues in whose hidden state something is pending.
     pub pending: BTreeSet<u64>,
+    /// Pull requests that another run keeps: what proposes again there waits for that one.
+    pub left: BTreeSet<u64>,
 }
 
 /// What waits for one answer: the commands of a comment, or the free review comments of one pull

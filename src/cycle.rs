@@ -32,6 +32,8 @@ pub struct Work<'a> {
     pub github: &'a GitHub,
     /// How to behave there.
     pub rules: &'a Rules,
+    /// Which run this is: `manifests`, or `cluster` and its name; empty where nothing is looked at.
+    pub scope: &'a str,
     /// Signs the hidden state; without it the state is only a hint.
     pub key: Option<&'a Key>,
     /// Now.
@@ -81,6 +83,8 @@ pub struct Trialed {
     pub memory: Memory,
     /// Who gives the verdict.
     pub jury: Jury,
+    /// Whether one of which nothing was heard is not waited for any more.
+    pub late: bool,
     /// What each cluster saw, this one included.
     pub trials: Vec<Trial>,
 }
@@ -88,7 +92,7 @@ pub struct Trialed {
 impl Trialed {
     /// The verdict of all clusters together.
     pub fn verdict(&self) -> Option<Verdict> {
-        self.jury.verdict(&self.trials)
+        self.jury.verdict(&self.trials, self.late)
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn run(args: &Rollback) -> Result<u8, Failure> {
     let work = Work {
         github: &github,
         rules: &loaded.config.pull_requests,
+        scope: "",
         key: key.as_ref(),
         now: jiff::Timestamp::now(),
         dry_run: args.dry_run,

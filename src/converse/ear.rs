@@ -11,7 +11,8 @@ use crate::converse::threads::{self, Thread, Unanswered};
 use crate::converse::{Heard, Item, Request, What, hidden, said};
 use crate::cycle::Work;
 use crate::forge::decide::{IGNORED, Observed, PAUSED};
-use crate::forge::marker;
+use crate::forge::marker::{self, Marker};
+use crate::forge::reporters::EXPIRY;
 use crate::forge::ticks::{Tick, ticked, unticked};
 use crate::forge::{Comment, CommentKind, Permission, PullState};
 use crate::github::Result;
@@ -42,6 +43,8 @@ struct Ear<'a, 'w> {
     heads: BTreeMap<usize, Head>,
     requests: Vec<Request>,
     paused_before: Option<crate::forge::marker::Paused>,
+    /// Threads in which a command waited for too long for the run that keeps the pull request.
+    overdue: BTreeSet<usize>,
 }
 
 /// What has to be written in one thread.
@@ -88,6 +91,7 @@ impl<'a, 'w> Ear<'a, 'w> {
             todo: BTreeMap::new(),
             heads: BTreeMap::new(),
             requests: Vec::new(),
+            overdue: BTreeSet::new(),
         }
     }
 
@@ -118,6 +122,7 @@ impl<'a, 'w> Ear<'a, 'w> {
                 self.observed.asked.approve.insert(fingerprint.to_owned());
             } else if of == head
                 && let Some(wish) = Wish::ALL.into_iter().find(|w| w.name() == name)
+                && !(wish.proposes_again() && self.is_left(at))
             {
                 self.ask(at, wish);
             }
@@ -152,6 +157,9 @@ impl<'a, 'w> Ear<'a, 'w> {
         let Some(target) = self.target(at, tick) else {
             return true;
         };
+        if command.changes_head() && self.is_left(target) {
+            return false;
+        }
         let Some(scene) = self.scene(target, false, "a tick", self.work.now) else {
             return true;
         };
@@ -222,6 +230,10 @@ impl<'a, 'w> Ear<'a, 'w> {
             self.request(number, place, vec![one.comment.clone()], items.0, one.at);
             return Ok(());
         }
+        if binds(&one, &allowed) && self.waits_for_keeper(&one) {
+            self.hold(&one, &allowed);
+            return Ok(());
+        }
         let Some(moved) = self.moved(&one, &allowed).await? else {
             return Ok(());
         };
@@ -260,6 +272,9 @@ impl<'a, 'w> Ear<'a, 'w> {
 
     /// A free comment of a review, by somebody who may push.
     async fn consider_hint(&mut self, one: Unanswered) -> Result<()> {
+        if self.waits_for_keeper(&one) {
+            return Ok(());
+        }
         let retry = Command::Retry { hint: None };
         let author = &one.comment.author;
         let Some(permission) = self.people.permission(self.work, author).await? else {
@@ -366,15 +381,11 @@ impl<'a, 'w> Ear<'a, 'w> {
     /// Whether somebody pushed after the comment was written; `None` when this pass cannot tell,
     /// and the comment waits for the next one.
     async fn moved(&mut self, one: &Unanswered, allowed: &[Permitted]) -> Result<Option<bool>> {
-        let binds = one.parsed.commands.is_empty()
-            || one.parsed.commands.iter().zip(allowed).any(|(said, may)| {
-                *may == Permitted::Yes && said.as_ref().is_ok_and(Command::changes_head)
-            });
         let open = self
             .threads
             .get(one.at)
             .is_some_and(|t| t.place == Place::OpenPull);
-        if !binds || !open {
+        if !binds(one, allowed) || !open {
             return Ok(Some(false));
         }
         Ok(match self.head(one.at).await? {
@@ -398,13 +409,34 @@ impl<'a, 'w> Ear<'a, 'w> {
         Ok(head)
     }
 
+    /// Whether another run keeps a pull request: what proposes again there is its to do, for it is its
+    /// opinion that is proposed.
+    fn is_left(&self, at: usize) -> bool {
+        let listed = |t: &Thread| {
+            let marker = t.marker.as_ref().filter(|m| m.what == marker::What::Fix);
+            let kept = |m: &Marker| m.is_kept_by_another(self.work.scope, self.work.now);
+            matches!(t.place, Place::OpenPull | Place::ClosedPull) && marker.is_some_and(kept)
+        };
+        self.threads.get(at).is_some_and(listed) && !self.overdue.contains(&at)
+    }
+
+    /// Leaves a comment to the run that keeps the pull request, unless that was silent for too long.
+    fn waits_for_keeper(&mut self, one: &Unanswered) -> bool {
+        if self.work.now.duration_since(one.comment.created_at) >= EXPIRY {
+            self.overdue.insert(one.at);
+        }
+        self.is_left(one.at)
+    }
+
     /// A pause that nothing can remember yet holds for this pass, and is heard again in the next,
     /// until the dashboard is there.
     fn waits_for_dashboard(&mut self, one: &Unanswered, allowed: &[Permitted]) -> bool {
         let comes = self.work.rules.dashboard && self.observed.facts.has_issues;
-        if self.dashboard().is_some() || !comes {
-            return false;
-        }
+        self.dashboard().is_none() && comes && self.hold(one, allowed)
+    }
+
+    /// Lets a pause, or its end, hold for this pass; the comment is heard again.
+    fn hold(&mut self, one: &Unanswered, allowed: &[Permitted]) -> bool {
         let mut waits = false;
         for (said, may) in one.parsed.commands.iter().zip(allowed) {
             match said {
@@ -681,8 +713,11 @@ impl<'a, 'w> Ear<'a, 'w> {
             .filter(has_pending)
             .map(|t| t.number)
             .collect();
+        let left = (0..self.threads.len()).filter(|at| self.is_left(*at));
+        let left = left.filter_map(|at| self.threads.get(at).map(|t| t.number));
         Heard {
             answers,
+            left: left.collect(),
             requests: self.requests,
             pending,
         }
@@ -716,6 +751,14 @@ async fn read_head(work: &Work<'_>, thread: &Thread) -> Result<Head> {
 
 fn is_pause(item: &Item) -> bool {
     matches!(item.what, What::Command(Command::Pause | Command::Resume))
+}
+
+/// Whether anything that is said holds only for the head that its author saw.
+fn binds(one: &Unanswered, allowed: &[Permitted]) -> bool {
+    let changes = |(said, may): (&std::result::Result<Command, _>, &Permitted)| {
+        *may == Permitted::Yes && said.as_ref().is_ok_and(Command::changes_head)
+    };
+    one.parsed.commands.is_empty() || one.parsed.commands.iter().zip(allowed).any(changes)
 }
 
 /// What a box does.

@@ -151,6 +151,11 @@ impl Wish {
         Self::Revert,
     ];
 
+    /// Whether it is carried out with what a run proposes now.
+    pub fn proposes_again(self) -> bool {
+        matches!(self, Self::Rebase | Self::Recreate | Self::Retry)
+    }
+
     /// As it stands in [`Marker::pending`].
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::audit::{Reason, because};
 use crate::command::Command;
 use crate::converse::effect::{Change, apply};
-use crate::converse::judge::{Place, Verdict};
+use crate::converse::judge::{Place, Verdict, Wish};
 use crate::converse::{Heard, Item, Request, What, answers, ear, hidden, threads};
 use crate::cycle::{Analysis, Report, Touched, Work};
 use crate::evidence::redact;
@@ -56,7 +56,8 @@ pub async fn answer(
         }
     }
     for number in heard.pending.difference(&waiting) {
-        voice.settle(*number, told.contains(number)).await?;
+        let left = heard.left.contains(number);
+        voice.settle(*number, told.contains(number), left).await?;
     }
     Ok(written)
 }
@@ -91,7 +92,7 @@ fn unless_outage<T>(result: Result<T>) -> Result<Option<T>> {
 impl Voice<'_, '_> {
     async fn answer(&self, request: &Request) -> Result<Reply> {
         let github = self.work.github;
-        if self.is_put_off(request.number) {
+        if self.is_put_off(request.number) || self.is_for_others(request) {
             return Ok(Reply::Waits);
         }
         // who cannot see what was answered would answer twice: the next pass tries again
@@ -160,7 +161,7 @@ impl Voice<'_, '_> {
 
     /// What is pending was done by this pass, or cannot be. The rest stays: nobody is told what
     /// became of a box.
-    async fn settle(&self, number: u64, told: bool) -> Result<()> {
+    async fn settle(&self, number: u64, told: bool, left: bool) -> Result<()> {
         if self.observed.paused.is_some() || self.is_put_off(number) {
             return Ok(());
         }
@@ -171,7 +172,9 @@ impl Voice<'_, '_> {
                 return body.to_owned();
             };
             let mut done = marker.pending.clone();
-            done.retain(|what| self.is_settled(number, what, told));
+            done.retain(|what| {
+                !(left && proposes_again_later(what)) && self.is_settled(number, what, told)
+            });
             if done.is_empty() {
                 return body.to_owned();
             }
@@ -409,6 +412,22 @@ impl Voice<'_, '_> {
             && touched.any(|t| t.number == number && t.operation == "none")
     }
 
+    /// Whether this run keeps a pull request and sees its failure no more, while others do: whoever
+    /// keeps it next has something to propose.
+    fn is_for_others(&self, request: &Request) -> bool {
+        let again = |i: &Item| i.verdict == Verdict::Heard && proposes_again(&i.what);
+        let marker = || {
+            self.marker(request.number)
+                .filter(|m| m.what == marker::What::Fix)
+        };
+        let (scope, now) = (self.work.scope, self.work.now);
+        request.place == Place::OpenPull
+            && request.items.iter().any(again)
+            && self.wanted(request.number).is_none()
+            && marker()
+                .is_some_and(|m| m.is_reported_by(scope, now) && m.is_reported_beside(scope, now))
+    }
+
     fn why(&self, wanted: &Wanted) -> Option<Why> {
         self.report.actions.iter().find_map(|a| match a {
             Action::Leave { fingerprint, why } if *fingerprint == wanted.fingerprint => {
@@ -542,6 +561,13 @@ impl Voice<'_, '_> {
 
 fn is_revert(touched: &Touched) -> bool {
     identity::reverted_of_branch(&touched.branch).is_some()
+}
+
+/// Whether what is pending waits for the run that keeps the pull request.
+fn proposes_again_later(pending: &str) -> bool {
+    let name = pending.split('@').next().unwrap_or_default();
+    let wish = Wish::ALL.into_iter().find(|w| w.name() == name);
+    wish.is_some_and(Wish::proposes_again)
 }
 
 fn proposes_again(what: &What) -> bool {

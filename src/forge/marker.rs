@@ -126,6 +126,24 @@ pub struct Marker {
     pub pending: Vec<String>,
 }
 
+impl Marker {
+    /// Names another finding that the pull request mends. `false`: it did already, or the marker has
+    /// no room, and what it cannot keep is not worth a write.
+    pub fn name_also(&mut self, ids: [&str; 2]) -> bool {
+        let mut more = self.clone();
+        let is_new = |id: &&str| !self.also.iter().any(|a| a == id);
+        let new = ids.into_iter().filter(is_new).map(str::to_owned);
+        more.also.extend(new);
+        let kept = serde_json::from_str::<Self>(&packed(&more));
+        let fits = kept.is_ok_and(|kept| kept.also == more.also);
+        let named = fits && more.also.len() > self.also.len();
+        if named {
+            self.also = more.also;
+        }
+        named
+    }
+}
+
 /// What carries a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -22,6 +22,9 @@ const MAX_SCOPE: usize = 200;
 /// How the scope of a cluster begins; its name follows.
 const CLUSTER: &str = "cluster ";
 
+/// Instead of a code: a question of it is open.
+pub const ASKS: &str = "Question";
+
 /// A run that reports what a pull request mends.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,6 +41,8 @@ pub struct Reporter {
     pub healthy: Option<Healthy>,
     /// The title of what it would change instead; empty where it wants the same.
     pub instead: String,
+    /// Why it has no change of its own for it: the code of a refusal, or [`ASKS`]; empty where it has.
+    pub without: String,
     /// How this cluster was when the change was proposed; absent where none is seen.
     pub baseline: Option<Baseline>,
 }
@@ -48,12 +53,15 @@ impl Reporter {
     pub fn bounded(mut self) -> Self {
         self.scope = self.scope.chars().take(MAX_SCOPE).collect();
         self.instead = self.instead.chars().take(MAX_INSTEAD).collect();
+        self.without = self.without.chars().take(MAX_INSTEAD).collect();
         self
     }
 
     /// Whether it says nothing that is worth a write.
     fn says(&self, known: &Self, now: Timestamp) -> bool {
-        self.instead == known.instead && now.duration_since(known.seen) < REFRESH
+        self.instead == known.instead
+            && self.without == known.without
+            && now.duration_since(known.seen) < REFRESH
     }
 }
 
@@ -113,6 +121,12 @@ impl Marker {
             Some(first) if !opener => first,
             _ => &self.scope,
         }
+    }
+
+    /// Whether another run keeps it. Where nobody is known, nobody does.
+    pub fn is_kept_by_another(&self, scope: &str, now: Timestamp) -> bool {
+        let keeper = self.keeper(now);
+        !keeper.is_empty() && keeper != scope
     }
 
     /// Whether the word of a run is worth a write: it is not listed, or says something new, or was

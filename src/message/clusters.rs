@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::forge::minute;
 use super::markdown::{code, prose, shortened};
 use crate::forge::marker::Marker;
-use crate::forge::reporters::{EXPIRY, MOST, Reporter, cluster};
+use crate::forge::reporters::{ASKS, EXPIRY, MOST, Reporter, cluster};
 
 /// Between these stands the list, so that it can be replaced without the text around it.
 const BEGIN: &str = "<!-- kubemend:clusters -->";
@@ -19,7 +19,8 @@ const MAX_INSTEAD: usize = 150;
 /// is only one that wants what it holds.
 pub fn list(marker: &Marker, now: Timestamp) -> String {
     let all: Vec<&Reporter> = marker.reporting(now).collect();
-    let several = all.len() > 1 || all.iter().any(|r| !r.instead.is_empty());
+    let differs = |r: &&Reporter| !r.instead.is_empty() || !r.without.is_empty();
+    let several = all.len() > 1 || all.iter().any(differs);
     let mut out = format!("{BEGIN}\n");
     if several {
         out.push_str("\n### Where it fails\n\n");
@@ -61,6 +62,14 @@ fn one(reporter: &Reporter) -> String {
             line,
             ". **It would be mended in another way there**: {instead}. There is one pull request for one place, so this is not proposed."
         );
+    }
+    match reporter.without.as_str() {
+        "" => {}
+        ASKS => line.push_str(". **No fix is proven there**: it would be asked about."),
+        reason => {
+            let reason = code(&shortened(reason, MAX_INSTEAD));
+            let _ = write!(line, ". **No fix is found there**: {reason}.");
+        }
     }
     line
 }

@@ -28,6 +28,8 @@ pub struct Told<'a> {
     pub is_revert: bool,
     /// Who is asked and what each says, where that is not this cluster alone.
     pub clusters: Option<(&'a Jury, &'a [Trial])>,
+    /// Whether one of which nothing was heard is not waited for any more.
+    pub late: bool,
 }
 
 /// What became of the pull request that takes a change back.
@@ -61,7 +63,7 @@ fn together(told: &Told<'_>, jury: &Jury, trials: &[Trial]) -> String {
     let members = jury.members(trials);
     let of = |scope: &str| trials.iter().find(|t| t.scope == scope);
     let verified = members.iter().filter(|m| of(m).is_some_and(is_verified));
-    let verdict = jury.verdict(trials);
+    let verdict = jury.verdict(trials, told.late);
     let headline = match &verdict {
         None => format!(
             "**Merged**, and verified in {} of {} clusters.",
@@ -94,6 +96,7 @@ fn together(told: &Told<'_>, jury: &Jury, trials: &[Trial]) -> String {
     for scope in &members {
         let (stands, says) = match of(scope) {
             Some(trial) => (stands(&trial.memory), prose(&trial.says)),
+            None if told.late => ("Not seen", String::new()),
             None => ("Nothing heard yet", String::new()),
         };
         let name = code(cluster(scope).unwrap_or(scope));
@@ -298,6 +301,7 @@ mod tests {
                 revert,
                 is_revert,
                 clusters: None,
+                late: false,
             };
             format!("# {}\n{}", title(&state), comment(&told))
         });
@@ -345,6 +349,7 @@ mod tests {
                 revert,
                 is_revert: false,
                 clusters: Some((&jury, &trials)),
+                late: false,
             })
         });
         insta::assert_snapshot!(texts.join("\n---\n\n"));

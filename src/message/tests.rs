@@ -291,6 +291,7 @@ fn rollout_of(text: &str) -> String {
         revert: rollout::Revert::Refused(text),
         is_revert: false,
         clusters: Some((&jury, &trials)),
+        late: false,
     })
 }
 

@@ -16,12 +16,12 @@ const TRIES: u32 = 3;
 impl Writer<'_> {
     /// Joins the list, or gives its word again.
     pub(super) async fn enlist(&mut self, fingerprint: &str, number: u64) -> Result<()> {
-        let Some((wanted, fix)) = self.fix(fingerprint) else {
+        let Some(wanted) = self.wanted(fingerprint) else {
             return Ok(());
         };
         let (analysis, now) = (self.analysis, self.work.now);
         let join = |marker: &mut Marker| {
-            let word = word(analysis, wanted, fix, marker, now);
+            let word = word(analysis, wanted, marker, now);
             marker.lacks(&word, now) && marker.enlist(word, now)
         };
         if self.amend(number, join).await? {

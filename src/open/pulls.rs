@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
         marker.result = fix.result.clone();
         marker.class = wanted.class;
         marker.expects.clone_from(&fix.expects);
-        let word = word(self.analysis, wanted, fix, marker, self.work.now);
+        let word = word(self.analysis, wanted, marker, self.work.now);
         marker.enlist(word, self.work.now);
         trailers::remember(marker);
         if let Some(said) = self.observed.asked.said.get(&wanted.key) {
@@ -317,14 +317,10 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let mut marker = self.marker(number);
-        for id in [&wanted.fingerprint, &wanted.key] {
-            if !marker.also.contains(id) {
-                marker.also.push(id.clone());
-            }
-        }
+        marker.name_also([&wanted.fingerprint, &wanted.key]);
         let speaks = speaks(self.analysis, wanted, &marker);
-        if let Some((_, fix)) = self.fix(fingerprint).filter(|_| speaks) {
-            let word = word(self.analysis, wanted, fix, &marker, self.work.now);
+        if speaks {
+            let word = word(self.analysis, wanted, &marker, self.work.now);
             marker.enlist(word, self.work.now);
         }
         match self.host(&marker) {

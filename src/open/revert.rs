@@ -292,6 +292,13 @@ impl Revert<'_, '_> {
         files: &NewFiles,
     ) -> Step<(Pull, Marker)> {
         let github = self.work.github;
+        // those who look at the fix look at this one, too, and nobody who was silent at its merge
+        let merged = self.fix.pull.closed_at.unwrap_or(self.work.now);
+        let again = |r: &Reporter| Reporter {
+            seen: self.work.now,
+            ..r.clone()
+        };
+        let reporters = fix.reporting(merged).map(again).collect();
         let marker = Marker {
             what: What::Revert,
             repo: self.observed.repo_id,
@@ -302,12 +309,7 @@ impl Revert<'_, '_> {
             key: fix.key,
             fingerprint: fix.fingerprint,
             scope: fix.scope,
-            reporters: (fix.reporters.into_iter())
-                .map(|r| Reporter {
-                    seen: self.work.now,
-                    ..r
-                })
-                .collect(),
+            reporters,
             also: fix.also,
             change: fix.change,
             object: fix.object,

@@ -85,6 +85,7 @@ impl Writer<'_> {
             timing: &self.work.rules.verify.timing(),
             revert,
             is_revert: trial.is_revert,
+            late: trial.late,
             clusters: match trial.jury.is_only(&self.analysis.scope) {
                 true => None,
                 false => Some((&trial.jury, &trial.trials)),

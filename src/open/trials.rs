@@ -66,7 +66,7 @@ pub async fn verify(
     let Some(look) = work.verify.filter(|_| is_allowed(work, observed)) else {
         return Ok(trials);
     };
-    let numbers = candidates(work, observed, analysis);
+    let numbers = candidates(work, observed, analysis, look);
     observed.on_trial.extend(&numbers);
     for number in numbers {
         let mut writer = Writer::new(work, observed, analysis);
@@ -132,8 +132,8 @@ impl Trials {
         let Some(told) = self.tolerated(number, writer.rollout(ours).await)? else {
             return Ok(None);
         };
-        let marker = writer.marker(number);
-        let jury = jury(ours, &marker);
+        let case = Case::new(ours, writer.marker(number));
+        let jury = &case.jury;
         let is_only = jury.is_only(scope);
         let mut memory = together::memory(&told, scope);
         let is_bad = memory.verdict.as_ref().is_some_and(Verdict::is_bad);
@@ -141,20 +141,25 @@ impl Trials {
             // without a signature it is a hint, and a verdict has to be found again
             memory.verdict = None;
         }
+        let merged = ours.pull.closed_at.unwrap_or(Timestamp::MIN);
+        let waited = writer.work.now.duration_since(merged);
+        let left = writer.work.rules.verify.timing().longest() - waited;
+        let late = !left.is_positive();
         if let Some(verdict) = &memory.verdict
             && !is_only
-            && jury.verdict(&told).is_none()
+            && jury.verdict(&told, late).is_none()
         {
             self.through.insert(number, verdict.name());
+            if !late && jury.lacks_a_word(&told) {
+                self.again(left);
+            }
             return Ok(None);
         }
         Ok(Some(Case {
-            number,
-            ours,
-            marker,
-            jury,
+            late,
             told,
             memory,
+            ..case
         }))
     }
 
@@ -209,9 +214,14 @@ fn shorten(verdict: &mut Verdict) {
     }
 }
 
-/// Merged ones without a verdict that say what the cluster shall hold. One that cannot be believed
-/// is left alone.
-fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<u64> {
+/// Merged ones without a verdict that say what the cluster shall hold, and that can be seen here. One
+/// that cannot be believed is left alone.
+fn candidates(
+    work: &Work<'_>,
+    observed: &Observed,
+    analysis: &Analysis,
+    look: &Looks<'_>,
+) -> Vec<u64> {
     let is_one = |p: &&OurPull| {
         let pull = &p.pull;
         let recent = pull
@@ -234,7 +244,17 @@ fn candidates(work: &Work<'_>, observed: &Observed, analysis: &Analysis) -> Vec<
     };
     let mut all: Vec<&OurPull> = observed.pulls.iter().filter(is_one).collect();
     all.sort_by_key(|p| std::cmp::Reverse((p.pull.closed_at, p.pull.number)));
-    all.iter().take(MOST).map(|p| p.pull.number).collect()
+    // those of other clusters would take the places of our own
+    let is_here = |p: &&&OurPull| {
+        let marker = observed.markers.get(&p.pull.number);
+        marker.is_some_and(|m| {
+            let case = Case::new(p, m.clone());
+            let is_foreign = || look(&case.merged(&analysis.scope), analysis) == Look::Elsewhere;
+            case.jury != Jury::Whoever || !is_foreign()
+        })
+    };
+    let here = all.iter().filter(is_here).take(MOST);
+    here.map(|p| p.pull.number).collect()
 }
 
 /// A merged fix, and what earlier looks say of it.
@@ -243,11 +263,25 @@ struct Case<'a> {
     ours: &'a OurPull,
     marker: Marker,
     jury: Jury,
+    late: bool,
     told: Vec<Trial>,
     memory: Memory,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// Before anything is known of earlier looks.
+    fn new(ours: &'a OurPull, marker: Marker) -> Self {
+        Self {
+            number: ours.pull.number,
+            ours,
+            jury: jury(ours, &marker),
+            marker,
+            late: false,
+            told: Vec::new(),
+            memory: Memory::default(),
+        }
+    }
+
     fn baseline(&self, scope: &str) -> Option<&Baseline> {
         self.marker.reporter(scope)?.baseline.as_ref()
     }
@@ -290,6 +324,7 @@ impl Case<'_> {
             state,
             memory,
             jury: self.jury,
+            late: self.late,
             trials: together::with(self.told, mine),
         }
     }

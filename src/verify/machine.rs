@@ -20,6 +20,14 @@ pub struct Timing {
     pub samples: u32,
 }
 
+impl Timing {
+    /// How long a cluster that looks from the merge on needs at most where nothing makes it wait.
+    pub fn longest(&self) -> SignedDuration {
+        let healed = self.apply.saturating_add(self.heal);
+        healed.saturating_add(self.settle)
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {

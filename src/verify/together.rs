@@ -8,6 +8,9 @@ use crate::verify::machine::{Memory, Verdict};
 /// The longest text of one cluster that is remembered, in characters.
 pub const MAX_SAYS: usize = 400;
 
+/// What is said of a cluster that is not waited for any more.
+const UNSEEN: &str = "not seen, nothing was heard of it since the merge";
+
 /// How far a merged fix got in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -92,8 +95,15 @@ impl Jury {
         }
     }
 
-    /// The verdict of all together: bad as soon as one is, good only when all are.
-    pub fn verdict(&self, trials: &[Trial]) -> Option<Verdict> {
+    /// Whether a cluster that is asked gave no word at all.
+    pub fn lacks_a_word(&self, trials: &[Trial]) -> bool {
+        let heard = |scope: &&str| trials.iter().any(|t| t.scope == **scope);
+        !self.members(trials).iter().all(heard)
+    }
+
+    /// The verdict of all together: bad as soon as one is, good only when all are. When it is late,
+    /// nobody waits for one of which nothing was heard: then it cannot be told.
+    pub fn verdict(&self, trials: &[Trial], late: bool) -> Option<Verdict> {
         let members = self.members(trials);
         if let [only] = members.as_slice() {
             return given(trials, only).cloned();
@@ -101,8 +111,13 @@ impl Jury {
         if *self == Self::Whoever {
             return several(&members);
         }
-        let all: Vec<(&str, Option<&Verdict>)> =
-            members.iter().map(|m| (*m, given(trials, m))).collect();
+        let unseen = Verdict::Inconclusive(UNSEEN.to_owned());
+        let silent = |scope: &str| trials.iter().all(|t| t.scope != scope);
+        let of = |scope: &str| match late && silent(scope) {
+            true => Some(&unseen),
+            false => given(trials, scope),
+        };
+        let all: Vec<(&str, Option<&Verdict>)> = members.iter().map(|m| (*m, of(m))).collect();
         let named = |scope: &str, why: &str| format!("{scope}: {why}");
         let bad = all.iter().find_map(|(scope, verdict)| match verdict {
             Some(Verdict::Regressed(why)) => Some(Verdict::Regressed(named(scope, why))),
@@ -163,10 +178,15 @@ mod tests {
 
     #[test]
     fn all_are_good_or_one_is_bad() {
-        let both = |a, b| jury().verdict(&[trial("a", a), trial("b", b)]);
+        let both = |a, b| jury().verdict(&[trial("a", a), trial("b", b)], true);
         assert_eq!(both(GOOD, GOOD), GOOD);
         assert_eq!(both(GOOD, None), None);
-        assert_eq!(jury().verdict(&[trial("a", GOOD)]), None, "b is silent");
+        let silent = |late, a| jury().verdict(&[trial("a", a)], late);
+        assert_eq!(silent(false, GOOD), None, "b is silent");
+        let unseen = format!("cluster b: {UNSEEN}");
+        assert_eq!(silent(true, GOOD), open(&unseen), "never verified");
+        assert_eq!(silent(true, None), None, "a still looks");
+        assert_eq!(silent(true, bad("x")), bad("cluster a: x"));
         assert_eq!(both(None, bad("x")), bad("cluster b: x"), "at once");
         assert_eq!(both(GOOD, bad("x")), bad("cluster b: x"));
         assert_eq!(both(open("y"), bad("x")), bad("cluster b: x"));
@@ -177,23 +197,27 @@ mod tests {
     #[test]
     fn only_those_who_are_asked_count() {
         let trials = [trial("a", GOOD), trial("b", GOOD), trial("c", bad("x"))];
-        assert_eq!(jury().verdict(&trials), GOOD);
+        assert_eq!(jury().verdict(&trials, true), GOOD);
         assert!(jury().asks("cluster a") && !jury().asks("cluster c"));
         assert!(!jury().asks("manifests"));
         let one = Jury::of(["cluster a"]);
         assert!(one.is_only("cluster a") && !jury().is_only("cluster a"));
-        assert_eq!(one.verdict(&trials), GOOD);
-        assert_eq!(one.verdict(&[trial("a", bad("x"))]), bad("x"), "no name");
+        assert_eq!(one.verdict(&trials, true), GOOD);
+        assert_eq!(
+            one.verdict(&[trial("a", bad("x"))], true),
+            bad("x"),
+            "no name"
+        );
     }
 
     #[test]
     fn without_a_list_one_may_come_forward_and_not_two() {
         let whoever = Jury::of(["manifests"]);
         assert!(whoever.asks("cluster a") && !whoever.asks("manifests"));
-        assert_eq!(whoever.verdict(&[]), None);
-        assert_eq!(whoever.verdict(&[trial("a", None)]), None);
-        assert_eq!(whoever.verdict(&[trial("a", GOOD)]), GOOD);
-        let two = whoever.verdict(&[trial("a", GOOD), trial("b", None)]);
+        assert_eq!(whoever.verdict(&[], true), None);
+        assert_eq!(whoever.verdict(&[trial("a", None)], true), None);
+        assert_eq!(whoever.verdict(&[trial("a", GOOD)], true), GOOD);
+        let two = whoever.verdict(&[trial("a", GOOD), trial("b", None)], true);
         assert!(
             matches!(&two, Some(Verdict::Inconclusive(why)) if why.ends_with("cluster a, cluster b")),
             "{two:?}"

@@ -125,6 +125,7 @@ async fn pass(hub: &Hub, key: Option<&Key>, dry_run: bool) -> Result<Report, Str
     let work = Work {
         github: &github,
         rules: &rules,
+        scope: "manifests",
         key,
         now: jiff::Timestamp::now(),
         dry_run,

@@ -44,6 +44,7 @@ pub(crate) struct App {
     pub(crate) draft: bool,
     pub(crate) evidence: &'static str,
     pub(crate) asks: bool,
+    pub(crate) refuses: bool,
     pub(crate) failing_since: Option<jiff::Timestamp>,
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn app(name: &'static str) -> App {
         draft: false,
         evidence: "killed 5 times",
         asks: false,
+        refuses: false,
         failing_since: None,
     }
 }
@@ -181,6 +183,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: self.scope,
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run,
@@ -201,6 +204,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: self.scope,
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,
@@ -309,12 +313,16 @@ impl Stage {
 
     fn wanted(&self, app: &App, base: &str) -> Wanted {
         let key = identity::digest(&[app.namespace, app.name, &app.class.to_string()]);
-        let ending = match app.asks {
-            true => WantedEnding::Question(Box::new(question(app))),
-            false => self.fix(app, base),
+        let ending = match (app.asks, app.refuses) {
+            (true, _) => WantedEnding::Question(Box::new(question(app))),
+            (_, true) => WantedEnding::Refused {
+                code: "NoSafeFix".to_owned(),
+                reason: app.evidence.to_owned(),
+            },
+            _ => self.fix(app, base),
         };
         Wanted {
-            fingerprint: match app.asks {
+            fingerprint: match app.asks || app.refuses {
                 true => key.clone(),
                 false => fingerprint(app),
             },

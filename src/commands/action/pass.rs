@@ -47,6 +47,7 @@ pub(super) fn run(
     let work = Work {
         github: &github,
         rules: &recipe.config.pull_requests,
+        scope: &recipe.scope,
         key: key.as_ref(),
         now: jiff::Timestamp::now(),
         dry_run: workflow.inputs.dry_run,
@@ -120,6 +121,7 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
     let work = Work {
         github: &github,
         rules: &Rules::default(),
+        scope: "",
         key: key.as_ref(),
         now: jiff::Timestamp::now(),
         dry_run: workflow.inputs.dry_run,

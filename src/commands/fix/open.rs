@@ -53,6 +53,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         terminal::note(note);
     }
     let rules = pass.session.config.pull_requests.clone();
+    let scope = pass.scope.clone();
     progress.say("reading GitHub");
     pass.session.checkout.identity = runtime.block_on(forge::identity(&github, &rules))?;
     let pass = Mutex::new(pass); // a Git repository is for one thread at a time
@@ -66,6 +67,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     let work = Work {
         github: &github,
         rules: &rules,
+        scope: &scope,
         key: key.as_ref(),
         now: jiff::Timestamp::now(),
         dry_run: args.dry_run,

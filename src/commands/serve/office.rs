@@ -228,6 +228,7 @@ impl Office {
         let asks = self.args.onboard || pass.session.config.onboarding;
         let is_new = !pass.session.configured;
         let reads = pass.session.checkout.head.clone().unwrap_or_default();
+        let scope = pass.scope.clone();
         let pass = Mutex::new(pass); // a Git repository is for one thread at a time
         let is_live = lock(&pass).is_live();
         let base = rules.base_branch.as_ref().unwrap_or(&facts.default_branch);
@@ -240,6 +241,7 @@ impl Office {
         let work = Work {
             github: &github,
             rules: &rules,
+            scope: &scope,
             key: self.key.as_ref(),
             now: Timestamp::now(),
             dry_run: self.args.dry_run,
@@ -268,6 +270,7 @@ impl Office {
         let work = Work {
             github,
             rules: &Rules::default(),
+            scope: "",
             key: self.key.as_ref(),
             now: Timestamp::now(),
             dry_run: self.args.dry_run,

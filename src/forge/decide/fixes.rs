@@ -16,7 +16,7 @@ pub(super) fn judge(view: &View<'_>, tally: &mut Tally, wanted: &Wanted, fix: &F
     if let Some(why) = gates::configured(view, wanted) {
         return leave(why);
     }
-    let same = view.of_fingerprint(wanted, &fix.branch);
+    let same = view.of_fingerprint(wanted, fix);
     if let Some(open) = same.iter().find(|p| p.is_open()) {
         return keep(view, wanted, fix, open);
     }
@@ -113,7 +113,7 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
         return noticed(wanted, Why::HandsOff(number), open, topic);
     }
     let mut actions = match needed(view, fix, open) {
-        Need::Nothing => current(view, wanted, fix, open),
+        Need::Nothing => current(view, wanted, open),
         Need::Body => vec![refresh(false)],
         Need::Commit => vec![refresh(true)],
         Need::Loop => noticed(wanted, Why::Loop(number), open, Topic::Loop),
@@ -127,9 +127,9 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
 }
 
 /// It is there; the list of those who report it may not be.
-fn current(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Action> {
+fn current(view: &View<'_>, wanted: &Wanted, open: &Known<'_>) -> Vec<Action> {
     let left = leave(wanted, Why::Current(open.number()));
-    let enlisted = enlist(view, wanted, fix, open);
+    let enlisted = enlist(view, wanted, open);
     std::iter::once(left).chain(enlisted).collect()
 }
 
@@ -185,7 +185,7 @@ fn needed(view: &View<'_>, fix: &Fix, open: &Known<'_>) -> Need {
     let asked = &view.observed.asked;
     let unsound = view.observed.unsound.contains(&number);
     let scope = &view.analysis.scope;
-    let elsewhere = !marker.scope.is_empty() && marker.keeper(view.now) != scope;
+    let elsewhere = marker.is_kept_by_another(scope, view.now);
     let answers = fix.asked_for && marker.reporter(scope).is_none();
     if elsewhere && !unsound && !answers {
         // one run keeps it up to date: two runs with two opinions would go on for ever
@@ -262,11 +262,13 @@ fn join(
         let opened = tally.targets.contains(&fix.target);
         return opened.then(|| vec![joined(None)]);
     };
-    let known = host.marker.also.contains(&wanted.fingerprint);
+    let mut marker = host.marker.clone();
+    let is_new = !marker.also.contains(&wanted.fingerprint)
+        && marker.name_also([&wanted.fingerprint, &wanted.key]);
     Some(match frozen(view, host) {
         Some(why) => vec![leave(wanted, why)],
-        None if known => current(view, wanted, fix, host),
-        None => vec![joined(Some(host.number()))],
+        None if is_new => vec![joined(Some(host.number()))],
+        None => current(view, wanted, host),
     })
 }
 

@@ -17,7 +17,7 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// What is done for open pull requests whose finding is gone, or is there again.
 pub(super) fn pulls(view: &View<'_>) -> Vec<Action> {
     let mine = view.open().filter(|p| may_change(view, p));
-    mine.filter_map(|p| one(view, p)).collect()
+    mine.flat_map(|p| one(view, p)).collect()
 }
 
 /// A pull request that people work on is never closed, and one that they froze is not touched.
@@ -27,12 +27,16 @@ fn may_change(view: &View<'_>, pull: &Known<'_>) -> bool {
         && !pull.is_ignored(view.now)
 }
 
-fn one(view: &View<'_>, pull: &Known<'_>) -> Option<Action> {
-    let number = pull.number();
+fn one(view: &View<'_>, pull: &Known<'_>) -> Vec<Action> {
     let health = view.health(&pull.marker, Some(&pull.pull.head_ref));
-    if view.has_company(&pull.marker) {
-        return clusters::part(view, pull, health);
+    match view.has_company(&pull.marker) {
+        true => clusters::company(view, pull, health),
+        false => alone(view, pull, health).into_iter().collect(),
     }
+}
+
+fn alone(view: &View<'_>, pull: &Known<'_>, health: Health) -> Option<Action> {
+    let number = pull.number();
     match (health, pull.marker.retired) {
         (Health::Healthy, Some(at)) if view.now.duration_since(at) >= GRACE => {
             Some(Action::Close {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 
-use super::{Observed, OurPull, Topic, Wanted, WantedEnding};
+use super::{Fix, Observed, OurPull, Topic, Wanted, WantedEnding};
 use crate::config::Rules;
 use crate::cycle::Analysis;
 use crate::forge::identity;
@@ -77,14 +77,22 @@ impl<'a> View<'a> {
     }
 
     /// Pull requests for one fingerprint, open ones first, then those that ended last. One that
-    /// mended it along with another finding counts when it ended: a no to it is a no for both.
-    pub(super) fn of_fingerprint(&self, wanted: &Wanted, branch: &str) -> Vec<&Known<'a>> {
+    /// mended it along with another finding counts when it ended: a no to it is a no for both. A no to
+    /// the same change of the same places is one, too, for a marker names only so many findings.
+    pub(super) fn of_fingerprint(&self, wanted: &Wanted, fix: &Fix) -> Vec<&Known<'a>> {
         let short = identity::short(&wanted.fingerprint);
         let along = |p: &Known<'_>| p.mine && p.marker.also.contains(&wanted.fingerprint);
+        let alike = |p: &Known<'_>| {
+            let (target, change) = (&p.marker.target, &p.marker.change);
+            let is_known = !target.is_empty() && !change.is_empty();
+            let is_closed = p.mine && p.pull.state == PullState::Closed;
+            is_closed && is_known && *target == fix.target && *change == fix.change
+        };
         let same = |p: &&Known<'_>| {
-            p.pull.head_ref == branch
+            p.pull.head_ref == fix.branch
                 || identity::short_of_branch(&p.pull.head_ref) == Some(short)
                 || (!p.is_open() && along(p))
+                || alike(p)
         };
         let mut all: Vec<&Known<'_>> = self.pulls.iter().filter(same).collect();
         all.sort_by_key(|p| {

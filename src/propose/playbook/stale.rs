@@ -62,14 +62,38 @@ fn left_over(case: &Case<'_>) -> Option<Answer> {
         case.finding.object,
         current.hash
     );
-    if waits_for_people(live) {
-        message += &format!(": {}", delete(live, &names));
+    if let Some(todo) = by_hand(live, &names) {
+        message += &format!(": {todo}");
     }
-    Some(refuse(Code::PendingSync, message))
+    let code = match names.iter().any(|pod| hold(live, pod).is_some()) {
+        true => Code::RolloutHeld,
+        false => Code::PendingSync,
+    };
+    Some(refuse(code, message))
+}
+
+/// What keeps a pod on its template by intention.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// It is replaced when somebody deletes it.
+    OnDelete,
+    /// It is made from the same template again, even when somebody deletes it.
+    Partition(i64),
+}
+
+fn hold(live: &Object, pod: &str) -> Option<Hold> {
+    if live.str("spec.updateStrategy.type") == Some("OnDelete") {
+        return Some(Hold::OnDelete);
+    }
+    let partition = live.int("spec.updateStrategy.rollingUpdate.partition")?;
+    let ordinal: i64 = pod.rsplit_once('-')?.1.parse().ok()?;
+    let first = live.int("spec.ordinals.start").unwrap_or(0);
+    let is_below = ordinal < first.saturating_add(partition);
+    (live.kind() == "StatefulSet" && is_below).then_some(Hold::Partition(partition))
 }
 
 /// What people have to do after a fix of this failure is applied: an ordered StatefulSet does not
-/// replace a pod that never became ready (kubernetes#67250).
+/// replace a pod that never became ready (kubernetes#67250), and an update strategy may keep it.
 pub(super) fn after_merge(case: &Case<'_>) -> Option<String> {
     let live = case.snapshot.get(&case.finding.object)?;
     let pods = case.finding.pods.iter();
@@ -78,29 +102,44 @@ pub(super) fn after_merge(case: &Case<'_>) -> Option<String> {
         .filter(|p| !is_ready(p))
         .map(|p| p.name().to_owned())
         .collect();
-    let is_needed = waits_for_people(live) && !failing.is_empty();
-    is_needed.then(|| format!("once it is applied, {}", delete(live, &failing)))
+    let todo = by_hand(live, &failing)?;
+    Some(format!("once it is applied, {todo}"))
 }
 
-fn waits_for_people(live: &Object) -> bool {
-    let on_delete = live.str("spec.updateStrategy.type") == Some("OnDelete");
-    let is_ordered = live.str("spec.podManagementPolicy") != Some("Parallel");
-    match live.kind() {
-        "StatefulSet" => on_delete || is_ordered,
-        _ => on_delete,
-    }
-}
-
-fn delete(live: &Object, pods: &[String]) -> String {
-    let one = pods.len() == 1;
-    let why = match live.str("spec.updateStrategy.type") {
-        Some("OnDelete") => "pods get a new template only when they are deleted (OnDelete)",
-        _ => "an ordered StatefulSet does not replace a pod that is not ready",
+/// What people have to do until these pods run another template; `None` where the controller does it.
+fn by_hand(live: &Object, pods: &[String]) -> Option<String> {
+    let held = |wanted: fn(Option<Hold>) -> bool| -> Vec<String> {
+        let all = pods.iter().filter(|pod| wanted(hold(live, pod)));
+        all.cloned().collect()
     };
+    let below = held(|h| matches!(h, Some(Hold::Partition(_))));
+    let deleted = held(|h| h == Some(Hold::OnDelete));
+    let rest = held(|h| h.is_none());
+    let is_ordered =
+        live.kind() == "StatefulSet" && live.str("spec.podManagementPolicy") != Some("Parallel");
+    let mut all = Vec::new();
+    if let Some(Hold::Partition(partition)) = below.first().and_then(|pod| hold(live, pod)) {
+        all.push(format!(
+            "lower partition {partition} of its update strategy, which keeps {} on the earlier template even when deleted",
+            and(&below)
+        ));
+    }
+    if !deleted.is_empty() {
+        let why = "pods get a new template only when they are deleted (OnDelete)";
+        all.push(delete(live, &deleted, why));
+    }
+    if is_ordered && !rest.is_empty() {
+        let why = "an ordered StatefulSet does not replace a pod that is not ready";
+        all.push(delete(live, &rest, why));
+    }
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn delete(live: &Object, pods: &[String], why: &str) -> String {
     let namespace = live.namespace().unwrap_or("default");
     format!(
         "delete the {} {} of namespace {namespace} by hand: {why}",
-        if one { "pod" } else { "pods" },
+        if pods.len() == 1 { "pod" } else { "pods" },
         and(pods)
     )
 }

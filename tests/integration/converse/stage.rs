@@ -264,6 +264,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,
@@ -296,6 +297,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: true,
@@ -339,6 +341,7 @@ impl Stage {
         let work = Work {
             github: &client,
             rules: &self.rules,
+            scope: "manifests",
             key: self.key.as_ref(),
             now: self.github.now(),
             dry_run: false,

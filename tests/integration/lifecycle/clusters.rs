@@ -14,6 +14,11 @@ use super::{App, Stage, app, stage};
 use crate::lifecycle_faults::faults;
 use crate::support::github::{Fault, Gate, Moment, On, State};
 
+mod commands;
+mod shared;
+mod silent;
+mod stuck;
+
 const A: &str = "cluster a";
 const B: &str = "cluster b";
 

@@ -99,3 +99,92 @@ fn a_pod_that_the_merged_fix_does_not_reach_is_no_reason_to_take_it_back() {
     );
     assert!(refusal.message.contains("delete the pod db-0"), "{refusal}");
 }
+
+/// The StatefulSet of before, with another update strategy.
+fn held_by(strategy: &str, port: &str, current: &str) -> String {
+    let live = live(port, current);
+    let set = "spec:\n  serviceName: db\n";
+    assert!(live.contains(set));
+    let held = format!("{set}  updateStrategy: {strategy}\n");
+    live.replacen(set, &held, 1)
+}
+
+const ON_DELETE: &str = "{type: OnDelete}";
+
+fn partition(n: u8) -> String {
+    format!("{{type: RollingUpdate, rollingUpdate: {{partition: {n}}}}}")
+}
+
+/// Nothing replaces these pods by itself: to wait is no advice.
+#[test]
+fn what_the_update_strategy_holds_is_said_and_never_waited_for() {
+    let lower = "lower partition 1 of its update strategy, which keeps db-0 on the earlier template even when deleted";
+    let table = [
+        (
+            ON_DELETE.to_owned(),
+            Code::RolloutHeld,
+            "delete the pod db-0 of namespace shop by hand: pods get a new template only when they are deleted (OnDelete)",
+        ),
+        (partition(1), Code::RolloutHeld, lower),
+        (
+            partition(0),
+            Code::PendingSync,
+            "an ordered StatefulSet does not replace",
+        ),
+    ];
+    for (strategy, code, said) in table {
+        let live = held_by(&strategy, "7000", "db-good");
+        let answer = ask(findings, &live, &git("7000"), &git("7040"));
+        let Answer::Refuse(refusal) = answer else {
+            panic!("{strategy}: {answer:#?}");
+        };
+        assert_eq!(refusal.code, code, "{strategy}");
+        assert!(refusal.message.contains(said), "{strategy}: {refusal}");
+        let deletes = refusal.message.contains("delete the pod");
+        assert_eq!(deletes, strategy != partition(1), "{refusal}");
+    }
+}
+
+/// Pods count from where the set begins.
+#[test]
+fn a_partition_counts_from_the_first_ordinal() {
+    let strategy = format!("{}\n  ordinals: {{start: 4}}", partition(1));
+    let live = held_by(&strategy, "7000", "db-good").replace("db-0", "db-5");
+    let answer = ask(findings, &live, &git("7000"), &git("7040"));
+    assert!(matches!(answer, Answer::Refuse(r) if r.code == Code::PendingSync));
+    let live = live.replace("db-5", "db-4");
+    let answer = ask(findings, &live, &git("7000"), &git("7040"));
+    assert!(matches!(answer, Answer::Refuse(r) if r.code == Code::RolloutHeld));
+}
+
+#[test]
+fn what_a_fix_needs_by_hand_depends_on_the_update_strategy() {
+    for (strategy, said) in [
+        (ON_DELETE.to_owned(), "delete the pod db-0"),
+        (partition(1), "lower partition 1"),
+    ] {
+        let live = held_by(&strategy, "7040", "db-bad");
+        let answer = ask(findings, &live, &git("7040"), &git("7000"));
+        let Answer::Fix(proposal) = answer else {
+            panic!("{strategy}: {answer:#?}");
+        };
+        let told = proposal.after_merge.join("\n");
+        assert!(told.contains(said), "{strategy}: {told}");
+    }
+}
+
+/// A DaemonSet that replaces its pods when somebody deletes them.
+#[test]
+fn a_daemon_set_may_hold_its_pods_too() {
+    let live = held_by(ON_DELETE, "7000", "db-good").replace("StatefulSet", "DaemonSet");
+    // their revisions carry the label of their pods
+    let labelled = "metadata: {name: db-good, labels: {controller-revision-hash: db-good},";
+    let live = live.replace("metadata: {name: db-good,", labelled);
+    let git = |port| git(port).replace("StatefulSet", "DaemonSet");
+    let answer = ask(findings, &live, &git("7000"), &git("7040"));
+    let Answer::Refuse(refusal) = answer else {
+        panic!("{answer:#?}");
+    };
+    assert_eq!(refusal.code, Code::RolloutHeld);
+    assert!(refusal.message.contains("(OnDelete)"), "{refusal}");
+}
