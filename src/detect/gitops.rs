@@ -49,11 +49,20 @@ fn comparison(app: &Object) -> Option<Finding> {
     ))
 }
 
+/// Attempts of one sync after which it is no passing trouble. Argo CD goes on for minutes.
+const ATTEMPTS: i64 = 3;
+
+/// Whether the last sync failed, or fails again and again.
+pub(super) fn sync_fails(app: &Object) -> bool {
+    match app.str("status.operationState.phase") {
+        Some("Failed" | "Error") => true,
+        Some("Running") => app.int("status.operationState.retryCount") >= Some(ATTEMPTS),
+        _ => false,
+    }
+}
+
 fn sync(app: &Object) -> Option<Finding> {
-    let failed_phase = matches!(
-        app.str("status.operationState.phase"),
-        Some("Failed" | "Error")
-    );
+    let failed_phase = sync_fails(app);
     let condition = app
         .list("status.conditions")
         .iter()
@@ -302,6 +311,15 @@ mod tests {
         assert_eq!(
             app("{operationState: {phase: Failed, message: x}, health: {status: Degraded}}"),
             Some(Class::ArgoSyncFailed)
+        );
+        assert_eq!(
+            app("{operationState: {phase: Running, retryCount: 3, message: x}}"),
+            Some(Class::ArgoSyncFailed)
+        );
+        assert_eq!(
+            app("{operationState: {phase: Running, retryCount: 2, message: x}}"),
+            None,
+            "what it needs may not be there yet"
         );
         assert_eq!(
             app("{conditions: [{type: ComparisonError, message: 'app path does not exist'}]}"),

@@ -130,11 +130,7 @@ fn controller_messages(view: &View<'_>) -> Vec<String> {
                 .iter()
                 .filter(|c| failing(c));
             out.extend(conditions.filter_map(|c| c.get("message")?.as_str().map(str::to_owned)));
-            let failed = matches!(
-                object.str("status.operationState.phase"),
-                Some("Failed" | "Error")
-            );
-            if failed {
+            if super::gitops::sync_fails(object) {
                 out.extend(
                     object
                         .str("status.operationState.message")
