@@ -202,8 +202,12 @@ fn applied(
     carrier: Option<Carrier<'_>>,
     live: &Live,
 ) -> Applied {
+    let files = merged.expects.iter().map(|e| e.file.as_str());
+    let files = Vec::from_iter(files);
     let question = Question {
         commit: merged.commit,
+        files: &files,
+        merged_at: merged.at,
         is_ancestor: world.is_ancestor,
         is_ours: world.is_ours,
     };
