@@ -68,6 +68,8 @@ pub enum Wait {
     OldOperation,
     /// Flux: the source, the Kustomization or the HelmRelease is suspended.
     Suspended,
+    /// Flux: a chart in Git is built anew only when its version is another one.
+    ChartVersion,
     /// A Deployment is paused.
     Paused,
     /// `updateStrategy: OnDelete`: pods change when somebody deletes them.
@@ -95,6 +97,9 @@ impl Wait {
                 "Argo CD keeps trying an operation with an older revision; terminate it with `argocd app terminate-op`, and consider `syncPolicy.retry.refresh`"
             }
             Self::Suspended => "suspended in Flux; resume it with `flux resume`",
+            Self::ChartVersion => {
+                "the chart's version was not raised: Flux builds it anew when `version` in Chart.yaml changes, or for each commit with `reconcileStrategy: Revision`"
+            }
             Self::Paused => "the Deployment is paused; resume it with `kubectl rollout resume`",
             Self::OnDelete => {
                 "the update strategy is OnDelete: pods get the new template when somebody deletes them"

@@ -148,6 +148,12 @@ const KINDS: &[Kind] = &[
         "gitrepositories",
         SPACE,
     ),
+    Kind(
+        "source.toolkit.fluxcd.io/v1",
+        "HelmChart",
+        "helmcharts",
+        SPACE,
+    ),
 ];
 
 const POD: Kind = Kind("v1", "Pod", "pods", SPACE);

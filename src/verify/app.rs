@@ -1,5 +1,6 @@
 //! Which object of a GitOps engine applies an object, and what that engine says of a commit. Pure.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::object::{Object, ObjectRef};
@@ -27,6 +28,10 @@ pub struct Question<'a> {
     pub commit: &'a str,
     /// Whether one commit is an ancestor of another.
     pub is_ancestor: &'a IsAncestor<'a>,
+    /// The files that it changes.
+    pub files: &'a [&'a str],
+    /// When it was merged.
+    pub merged_at: Timestamp,
     /// Whether an address is that of our repository.
     pub is_ours: &'a dyn Fn(&str) -> bool,
     /// What the commit changes.
@@ -67,20 +72,45 @@ impl<'s> Carrier<'s> {
     pub fn applied(self, snapshot: &'s Snapshot, question: &Question<'_>) -> Applied {
         match self {
             Self::Kustomization(object) => kustomization(object, snapshot, question),
-            Self::Release(release) => {
-                let carrier = Self::of(&release.reference(), snapshot);
-                match carrier {
-                    Some(carrier @ (Self::Kustomization(_) | Self::Application(_))) => {
-                        let carried = carrier.applied(snapshot, question);
-                        flux::helm_release(carried, release)
-                    }
-                    _ => Applied::Unknown {
-                        why: format!("nothing is known that applies {}", self.name()),
-                    },
-                }
-            }
+            Self::Release(release) => self.released(release, snapshot, question),
             Self::Application(app) => application(app, question),
         }
+    }
+
+    /// By the HelmRelease itself, by the chart, or by both: whatever the commit changes.
+    fn released(
+        self,
+        release: &Object,
+        snapshot: &'s Snapshot,
+        question: &Question<'_>,
+    ) -> Applied {
+        let chart = chart(release, snapshot, question);
+        let is_of_chart = |file: &&&str| chart.is_some_and(|c| is_of_chart(c, file));
+        let of_chart = question.files.iter().filter(is_of_chart).count();
+        if of_chart == 0 || of_chart < question.files.len() {
+            let carried = match Self::of(&release.reference(), snapshot) {
+                Some(carrier @ (Self::Kustomization(_) | Self::Application(_))) => {
+                    flux::helm_release(carrier.applied(snapshot, question), release)
+                }
+                _ => Applied::Unknown {
+                    why: format!("nothing is known that applies {}", self.name()),
+                },
+            };
+            if of_chart == 0 || !matches!(carried, Applied::Applied { .. }) {
+                return carried;
+            }
+        }
+        let Some(chart) = chart else {
+            return Applied::Unknown {
+                why: format!("the chart of {} is not known", self.name()),
+            };
+        };
+        let asked = flux::Question {
+            commit: question.commit,
+            is_ancestor: question.is_ancestor,
+        };
+        let source = source(chart, snapshot);
+        flux::chart(source, chart, release, question.merged_at, &asked)
     }
 
     /// Whether its last attempt ended well, as far as applying goes.
@@ -191,6 +221,27 @@ fn kustomization(object: &Object, snapshot: &Snapshot, question: &Question<'_>) 
         is_ancestor: question.is_ancestor,
     };
     flux::kustomization(source, object, &question)
+}
+
+/// The chart of a release, if it is built from our repository.
+fn chart<'s>(
+    release: &Object,
+    snapshot: &'s Snapshot,
+    question: &Question<'_>,
+) -> Option<&'s Object> {
+    let (namespace, name) = release.str("status.helmChart")?.split_once('/')?;
+    let chart = snapshot.find("HelmChart", Some(namespace), name)?;
+    let url = source(chart, snapshot)?.str("spec.url")?;
+    (question.is_ours)(url).then_some(chart)
+}
+
+/// Whether a chart is built from a file: one of its folder, or of the values beside it.
+fn is_of_chart(chart: &Object, file: &str) -> bool {
+    let root = folder(chart.str("spec.chart").unwrap_or_default());
+    let rest = file.strip_prefix(root);
+    let values = chart.list("spec.valuesFiles").iter();
+    let mut values = values.filter_map(Value::as_str);
+    root.is_empty() || rest.is_some_and(|r| r.starts_with('/')) || values.any(|v| folder(v) == file)
 }
 
 fn source<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<&'s Object> {

@@ -219,6 +219,95 @@ pub fn helm_release(carrier: Applied, release: &Object) -> Applied {
     }
 }
 
+/// A release of a chart in Git, of which the commit changed files and not the HelmRelease. The source
+/// controller builds a new chart from them by its strategy: for each revision, or only when the
+/// version in `Chart.yaml` is another one.
+pub fn chart(
+    source: Option<&Object>,
+    chart: &Object,
+    release: &Object,
+    merged_at: Timestamp,
+    question: &Question<'_>,
+) -> Applied {
+    if [source, Some(chart)]
+        .into_iter()
+        .flatten()
+        .any(is_suspended)
+    {
+        return Applied::Waiting {
+            why: Wait::Suspended,
+        };
+    }
+    // recorded before the build, so a failed build is one of this revision
+    let observed = chart.str("status.observedSourceArtifactRevision");
+    if question.holds(observed) != Some(true) {
+        return not_attempted(source, observed, question);
+    }
+    let failed = condition(chart, "BuildFailed").filter(|c| text(c, "status") == "True");
+    if let Some(failed) = failed {
+        return Applied::Failed {
+            message: format!("BuildFailed: {}", text(failed, "message")),
+            resources: Vec::new(),
+        };
+    }
+    match built(chart, observed.unwrap_or_default(), merged_at) {
+        Ok(version) => released(release, version, observed.unwrap_or_default()),
+        Err(not_yet) => not_yet,
+    }
+}
+
+/// The version of the chart that holds what was observed, or why there is none.
+fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<&'o str, Applied> {
+    let version = chart.str("status.artifact.revision");
+    let version = version.ok_or_else(|| Applied::Applying {
+        detail: told(condition(chart, "Ready"), "the chart is not built yet"),
+    })?;
+    if chart.str("spec.reconcileStrategy") == Some("Revision") {
+        let commit = Revision::read(observed);
+        let commit = commit
+            .as_ref()
+            .and_then(Revision::commit)
+            .unwrap_or_default();
+        let of = version.rsplit_once('+').map_or("", |(_, build)| build);
+        let of = of.split('.').next().unwrap_or_default();
+        return match !of.is_empty() && commit.starts_with(of) {
+            true => Ok(version),
+            false => Err(Applied::Applying {
+                detail: format!("the chart is still that of {version}"),
+            }),
+        };
+    }
+    let at = chart.str("status.artifact.lastUpdateTime");
+    let at: Option<Timestamp> = at.and_then(|t| t.parse().ok());
+    match at {
+        // Kubernetes counts in whole seconds
+        Some(at) if at.as_second() >= merged_at.as_second() => Ok(version),
+        Some(_) => Err(Applied::Waiting {
+            why: Wait::ChartVersion,
+        }),
+        None => Err(Applied::Unknown {
+            why: "it is not known when the chart was built".to_owned(),
+        }),
+    }
+}
+
+/// How far a version of the chart got; what is told of another version says nothing of this one.
+fn released(release: &Object, version: &str, revision: &str) -> Applied {
+    let ready = condition(release, "Ready");
+    let is_settled = ready.is_some_and(|c| text(c, "status") != "Unknown");
+    let is_attempted = release.str("status.lastAttemptedRevision") == Some(version);
+    if !is_suspended(release) && !(is_attempted && is_settled) {
+        return Applied::Applying {
+            detail: format!("version {version} of the chart is not released yet"),
+        };
+    }
+    let carried = Applied::Applied {
+        at: None,
+        revision: revision.to_owned(),
+    };
+    helm_release(carried, release)
+}
+
 fn condition<'o>(object: &'o Object, kind: &str) -> Option<&'o Value> {
     object
         .list("status.conditions")

@@ -203,9 +203,12 @@ fn applied(
     live: &Live,
 ) -> Applied {
     let objects: Vec<&ObjectRef> = merged.expects.iter().map(|e| &e.object).collect();
+    let files: Vec<&str> = merged.expects.iter().map(|e| e.file.as_str()).collect();
     let question = Question {
         commit: merged.commit,
         objects: &objects,
+        files: &files,
+        merged_at: merged.at,
         is_ancestor: world.is_ancestor,
         is_ours: world.is_ours,
     };

@@ -20,10 +20,15 @@ pub const TRIALS: &[(&str, Run)] = &[
         flux_tells_what_it_cannot_build,
     ),
     ("flux_releases_a_chart", flux_releases_a_chart),
+    ("flux_follows_a_chart", crate::helm::flux_follows_a_chart),
 ];
 
 /// What Flux reads, and what it does with it.
-fn deliver<'p>(plane: &'p Plane, namespace: &str, waits: bool) -> Result<Delivered<'p>, String> {
+pub fn deliver<'p>(
+    plane: &'p Plane,
+    namespace: &str,
+    waits: bool,
+) -> Result<Delivered<'p>, String> {
     let delivered = Delivered::start(plane, namespace)?;
     let objects = format!(
         "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata:\n  name: shop\n\

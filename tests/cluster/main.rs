@@ -31,6 +31,7 @@ mod flux;
 #[allow(dead_code, reason = "shared with the tests of the server")]
 #[path = "../serve/git_server.rs"]
 mod git_server;
+mod helm;
 #[allow(dead_code, reason = "shared with the tests of GitHub")]
 #[path = "../github/hook.rs"]
 mod hook;
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
     for (name, run) in flux::TRIALS {
         trials.push(trial(name, &cluster, assets.flux(), shared(run)));
     }
-    for (name, engine, run) in whole::TRIALS {
+    for (name, engine, run) in whole::TRIALS.iter().chain(helm::TRIALS) {
         let there = match engine {
             stage::Engine::Flux => assets.flux(),
             stage::Engine::Argo => assets.argo(),

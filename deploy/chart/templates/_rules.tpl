@@ -55,7 +55,7 @@
   resources: [helmreleases]
   verbs: [list, watch]
 - apiGroups: [source.toolkit.fluxcd.io]
-  resources: [gitrepositories]
+  resources: [gitrepositories, helmcharts]
   verbs: [list]
 # kubemend's own Events on workloads
 - apiGroups: [events.k8s.io]

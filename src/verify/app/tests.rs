@@ -117,6 +117,8 @@ fn applied(url: &str, knows: bool) -> Applied {
     let is_ancestor = |a: &str, b: &str| (knows || a != b).then(|| a == OLD || a == b);
     let question = Question {
         commit: OURS,
+        files: &["apps/web.yaml"],
+        merged_at: Timestamp::UNIX_EPOCH,
         is_ancestor: &is_ancestor,
         is_ours: &|url| url == "https://git.example/acme/gitops",
         objects: &[],

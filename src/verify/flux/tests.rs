@@ -202,3 +202,88 @@ fn a_release_waits_for_what_carries_it() {
     );
     assert_eq!(got, carrier);
 }
+
+/// A chart and its release, from what the source controller and the Helm controller wrote.
+fn charted(strategy: &str, chart: &str, release: &str) -> Applied {
+    let chart = object(&format!(
+        "{{kind: HelmChart, metadata: {{name: c}}, spec: {{reconcileStrategy: {strategy}}}, status: {chart}}}"
+    ));
+    let release = object(&format!(
+        "{{kind: HelmRelease, metadata: {{name: web, generation: 4}}, spec: {{}}, status: {release}}}"
+    ));
+    let merged_at = "2026-01-02T12:00:00Z".parse().unwrap();
+    super::chart(
+        Some(&source(OURS, "")),
+        &chart,
+        &release,
+        merged_at,
+        &QUESTION,
+    )
+}
+
+fn built_of(seen: &str, version: &str, at: &str) -> String {
+    format!(
+        "{{observedSourceArtifactRevision: 'main@sha1:{seen}', artifact: {{revision: '{version}', lastUpdateTime: '{at}'}}}}"
+    )
+}
+
+fn release_of(version: &str) -> String {
+    format!(
+        "{{observedGeneration: 4, lastAttemptedRevision: '{version}', conditions: [{READY}], history: [{{status: deployed, chartVersion: '{version}', lastDeployed: '2026-01-02T12:01:00Z'}}]}}"
+    )
+}
+
+const BEFORE: &str = "2026-01-02T11:00:00Z";
+const AFTER: &str = "2026-01-02T12:00:30Z";
+
+#[test]
+fn a_chart_of_each_revision_is_applied_when_its_version_is_released() {
+    let (old, new) = ("0.1.0+aaaaaaaaaaaa", "0.1.0+cccccccccccc");
+    let done = charted("Revision", &built_of(OURS, new, AFTER), &release_of(new));
+    assert!(matches!(done, Applied::Applied { at: Some(_), revision } if revision.ends_with(OURS)));
+    // not built, not released, and rolled back
+    let seen = charted("Revision", &built_of(OLD, old, BEFORE), &release_of(old));
+    assert!(matches!(seen, Applied::Applying { .. }), "{seen:?}");
+    let stale = charted("Revision", &built_of(OURS, old, BEFORE), &release_of(old));
+    assert!(matches!(stale, Applied::Applying { .. }), "{stale:?}");
+    let built = charted("Revision", &built_of(OURS, new, AFTER), &release_of(old));
+    assert!(matches!(built, Applied::Applying { .. }), "{built:?}");
+    let runs = release_of(new).replace("'True'", "Unknown");
+    let runs = charted("Revision", &built_of(OURS, new, AFTER), &runs);
+    assert!(matches!(runs, Applied::Applying { .. }), "{runs:?}");
+    let back = format!(
+        "{{observedGeneration: 4, lastAttemptedRevision: '{new}', conditions: [{{type: Ready, status: 'False'}}, {{type: Remediated, status: 'True', message: back}}]}}"
+    );
+    let back = charted("Revision", &built_of(OURS, new, AFTER), &back);
+    assert!(matches!(back, Applied::Failed { .. }), "{back:?}");
+}
+
+#[test]
+fn a_chart_of_the_same_version_is_never_applied() {
+    let same = charted(
+        "ChartVersion",
+        &built_of(OURS, "0.1.0", BEFORE),
+        &release_of("0.1.0"),
+    );
+    let why = Wait::ChartVersion;
+    assert_eq!(same, Applied::Waiting { why });
+    assert!(why.sentence().contains("version was not raised"));
+    let raised = built_of(OURS, "0.1.1", AFTER);
+    let waits = charted("ChartVersion", &raised, &release_of("0.1.0"));
+    assert!(matches!(waits, Applied::Applying { .. }), "{waits:?}");
+    let done = charted("ChartVersion", &raised, &release_of("0.1.1"));
+    assert!(matches!(done, Applied::Applied { .. }), "{done:?}");
+}
+
+#[test]
+fn a_chart_that_cannot_be_built_is_a_failure_of_the_revision_that_was_seen() {
+    let status = |seen: &str| {
+        format!(
+            "{{observedSourceArtifactRevision: 'main@sha1:{seen}', conditions: [{{type: BuildFailed, status: 'True', message: no name}}]}}"
+        )
+    };
+    let ours = charted("Revision", &status(OURS), "{}");
+    assert!(matches!(ours, Applied::Failed { message, .. } if message == "BuildFailed: no name"));
+    let before = charted("Revision", &status(OLD), "{}");
+    assert!(matches!(before, Applied::Applying { .. }), "{before:?}");
+}
