@@ -296,7 +296,8 @@ fn released(release: &Object, version: &str, revision: &str) -> Applied {
     let ready = condition(release, "Ready");
     let is_settled = ready.is_some_and(|c| text(c, "status") != "Unknown");
     let is_attempted = release.str("status.lastAttemptedRevision") == Some(version);
-    if !is_suspended(release) && !(is_attempted && is_settled) {
+    let is_told = is_suspended(release) || is_attempted && is_settled;
+    if !is_told {
         return Applied::Applying {
             detail: format!("version {version} of the chart is not released yet"),
         };

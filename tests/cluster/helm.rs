@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::delivered::{Delivered, expect_none, is_applied, is_failed};
 use crate::plane::{Plane, write};
 use crate::shop::{self, is_rolled_out};
-use crate::stage::{self, Delivery, Engine, Stage};
+use crate::stage::{Delivery, Engine, Stage};
 
 type Run = fn(&Plane, Engine) -> Result<(), String>;
 
