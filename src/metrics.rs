@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::code::Code;
 use crate::cycle::Open;
+use crate::propose::ration::Left;
 use crate::tally::Tally;
 
 /// The content type of [`Metrics::text`].
@@ -81,6 +82,7 @@ pub struct Metrics {
     model_requests: Counter,
     model_tokens: Counters<1>,
     model_cost: Counter<f64, AtomicU64>,
+    model_left: Family<Labels<1>, Gauge>,
     answers: Counter,
     notes: Counter,
     forge_requests: Counters<2>,
@@ -119,6 +121,7 @@ impl Default for Metrics {
             model_requests: Counter::default(),
             model_tokens: Family::default(),
             model_cost: Counter::default(),
+            model_left: Family::default(),
             answers: Counter::default(),
             notes: Counter::default(),
             forge_requests: Family::default(),
@@ -165,10 +168,11 @@ impl Metrics {
         set(&self.repositories, number);
     }
 
-    /// Whether this process makes the passes, or another one does, which then counts what is open.
+    /// Whether this process makes the passes, or another one does, which then counts what is open and left.
     pub fn leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
         if !leads {
+            self.model_left.clear();
             self.change_open(BTreeMap::clear);
         }
     }
@@ -232,6 +236,14 @@ impl Metrics {
         }
         #[allow(clippy::cast_precision_loss, reason = "money of one run")]
         self.model_cost.inc_by(usage.cost as f64 / 1e6);
+    }
+
+    /// How many requests to the model the budgets still allow.
+    pub fn model_left(&self, left: Left) {
+        for (window, calls) in [("hour", left.hour), ("day", left.day)] {
+            let labels = Labels([("window", window)]);
+            self.model_left.get_or_create(&labels).set(i64::from(calls));
+        }
     }
 
     /// A pull request was `created`, `updated` or `closed`.
@@ -349,6 +361,7 @@ impl Metrics {
             "blocked_changes": blocked, "Changes that lock blocked for good, by code, once for each pass";
             "model_requests": model_requests, "Requests to the model";
             "model_tokens": model_tokens, "Tokens that went to the model and came back";
+            "model_requests_remaining": model_left, "Requests to the model that its budgets still allow";
             "model_cost_dollars": model_cost, "What the model cost, where a price is known";
         }
     }
@@ -419,6 +432,7 @@ mod tests {
             blocked: vec![Code::NotUnlocked],
             risks: vec![Severity::Low, Severity::Low],
         });
+        metrics.model_left(Left { hour: 3, day: 40 });
         let text = metrics.text();
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.contains("bucket")).collect();
         lines.sort_unstable();
@@ -433,11 +447,18 @@ mod tests {
             questions: 1,
         };
         metrics.open(1, open);
+        metrics.model_left(Left { hour: 3, day: 40 });
         metrics.leader(true);
         assert!(metrics.text().contains("kubemend_open_pull_requests 2"));
+        assert!(
+            metrics
+                .text()
+                .contains("requests_remaining{window=\"hour\"} 3")
+        );
         metrics.leader(false);
         let text = metrics.text();
         assert!(text.contains("kubemend_open_pull_requests 0"), "{text}");
         assert!(text.contains("kubemend_open_questions 0"), "{text}");
+        assert!(!text.contains("requests_remaining{window"), "{text}");
     }
 }

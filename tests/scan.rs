@@ -363,6 +363,7 @@ fn quiet() {
     }
     let known: BTreeMap<(String, String), i32> = [
         ("argocd-diff-preview-examples", "missing-field", 3),
+        ("argocd-diff-preview-examples", "service-selector", 1), // my-app, and the pods say myapp
         ("gitops-reverser-layouts", "broken-kustomization", 5),
         ("home-ops-buroa", "broken-kustomization", 2),
         ("home-ops-onedr0p", "broken-kustomization", 1),

@@ -28,9 +28,18 @@ pub struct Budget {
     pub per_day: u32,
 }
 
+/// How many calls are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Of this hour's.
+    pub hour: u32,
+    /// Of this day's.
+    pub day: u32,
+}
+
 impl Budget {
     /// How many calls are left now.
-    pub fn allowed<'s>(&self, spent: impl Iterator<Item = &'s Spent>, now: Timestamp) -> u32 {
+    pub fn left<'s>(&self, spent: impl Iterator<Item = &'s Spent>, now: Timestamp) -> Left {
         let (mut hour, mut day) = (0_u32, 0_u32);
         for one in spent {
             let age = now.duration_since(one.at);
@@ -41,8 +50,16 @@ impl Budget {
                 hour = hour.saturating_add(one.calls);
             }
         }
-        let left = |most: u32, used: u32| most.saturating_sub(used);
-        left(self.per_hour, hour).min(left(self.per_day, day))
+        Left {
+            hour: self.per_hour.saturating_sub(hour),
+            day: self.per_day.saturating_sub(day),
+        }
+    }
+
+    /// How many calls may be made now.
+    pub fn allowed<'s>(&self, spent: impl Iterator<Item = &'s Spent>, now: Timestamp) -> u32 {
+        let Left { hour, day } = self.left(spent, now);
+        hour.min(day)
     }
 }
 
@@ -98,6 +115,11 @@ impl Ration {
             now,
             refusals,
         }
+    }
+
+    /// What no pass has set aside.
+    pub fn left(&self) -> Left {
+        self.budget.left(self.ledger.entries().iter(), self.now)
     }
 
     /// What was refused before on the same evidence.
@@ -175,6 +197,9 @@ mod tests {
         );
         other.give_back(1);
         assert_eq!(one.reserve(3), 1);
+        let left = ration(61).left();
+        assert_eq!(left, Left { hour: 10, day: 5 });
         assert_eq!(ration(61).reserve(100), 5, "the day counts: 15 without 10");
+        assert_eq!(ration(61).left(), Left { hour: 5, day: 0 });
     }
 }

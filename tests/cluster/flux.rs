@@ -118,7 +118,7 @@ metadata:
   name: shop
 spec:
   interval: 1h
-  timeout: 10s
+  timeout: 30s
   chart:
     spec:
       chart: ./chart

@@ -114,7 +114,7 @@ kind: HelmRelease
 metadata: {name: shop}
 spec:
   interval: 1h
-  timeout: 10s
+  timeout: 30s
   chart:
     spec:
       chart: ./chart
@@ -142,8 +142,9 @@ pub fn flux_follows_a_chart(plane: &Plane) -> Result<(), String> {
         change()?;
         let commit = delivered.push()?;
         let read = |_: &Object| read(&delivered, &commit, merged_at);
-        let kind = "helmreleases.helm.toolkit.fluxcd.io";
-        delivered.follow(&shop.namespace, kind, read, is_end)
+        // a chart that is not built again changes no release
+        let kinds = "helmreleases.helm.toolkit.fluxcd.io,helmcharts,gitrepositories";
+        delivered.follow(&shop.namespace, kinds, read, is_end)
     };
     let values = |tag: &str| {
         write(&chart.join("values.yaml"), &VALUES.replace("1.4.2", tag))?;

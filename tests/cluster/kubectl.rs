@@ -2,8 +2,9 @@
 
 use std::io::{BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -76,7 +77,8 @@ impl Kubectl {
         serde_json::from_str(&text).map_err(|e| e.to_string())
     }
 
-    /// Waits for an object of a kind that is as wanted; sees every change that the server tells.
+    /// Waits for an object of a kind, or of several with commas between, that is as wanted; sees every change
+    /// that the server tells.
     pub fn wait(
         &self,
         namespace: &str,
@@ -99,26 +101,16 @@ impl Kubectl {
     fn watch(
         &self,
         namespace: &str,
-        kind: &str,
+        kinds: &str,
         mut is_last: impl FnMut(&Value) -> bool,
     ) -> Result<Value, String> {
-        let args = ["get", "-n", namespace, kind, "--watch", "-o", "json"];
-        let mut child = self
-            .command(&args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let output = BufReader::new(child.stdout.take().ok_or("no stdout")?);
         let (send, objects) = channel();
-        let reader = std::thread::spawn(move || {
-            let stream = serde_json::Deserializer::from_reader(output).into_iter::<Value>();
-            for object in stream.map_while(Result::ok) {
-                if send.send(object).is_err() {
-                    return;
-                }
-            }
-        });
+        let watches: Result<Vec<_>, String> = kinds
+            .split(',')
+            .map(|kind| self.watch_kind(namespace, kind, send.clone()))
+            .collect();
+        let watches = watches?;
+        drop(send);
         let end = Instant::now() + PATIENCE;
         let found = loop {
             match objects.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -128,10 +120,38 @@ impl Kubectl {
                 Err(RecvTimeoutError::Disconnected) => break Err("the watch ended".to_owned()),
             }
         };
-        let _ = child.kill();
-        let _ = child.wait();
         drop(objects);
-        let _ = reader.join();
+        for (mut child, reader) in watches {
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = reader.join();
+        }
         found
+    }
+
+    /// kubectl only watches one kind at a time.
+    fn watch_kind(
+        &self,
+        namespace: &str,
+        kind: &str,
+        send: Sender<Value>,
+    ) -> Result<(Child, JoinHandle<()>), String> {
+        let args = ["get", "-n", namespace, kind, "--watch", "-o", "json"];
+        let mut child = self
+            .command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        let output = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+        let reader = std::thread::spawn(move || {
+            let stream = serde_json::Deserializer::from_reader(output).into_iter::<Value>();
+            for object in stream.map_while(Result::ok) {
+                if send.send(object).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((child, reader))
     }
 }

@@ -102,6 +102,7 @@ pub(crate) fn everything_counted() -> Metrics {
     });
     metrics.forge_request("GET", Some(200));
     metrics.forge_remaining("core", 1);
+    metrics.model_left(kubemend::propose::ration::Left { hour: 1, day: 1 });
     metrics.command("retry", "done");
     metrics.refusal("NoSafeFix");
     metrics.fetch("done");

@@ -256,7 +256,17 @@ impl Office {
         };
         lock(&self.on_trial).insert(place.id, report.trials.blind.clone());
         bill.settle(&report.survey).await;
+        let config = lock(&pass).session.config.clone();
+        self.count_left(&config).await;
         Ok(report)
+    }
+
+    /// How often a model, where there is one, may still be asked.
+    async fn count_left(&self, config: &Config) {
+        if config.model.is_some() || self.args.proposer.model.is_some() {
+            let ration = self.presence.ration(config, Timestamp::now()).await;
+            self.metrics.model_left(ration.left());
+        }
     }
 
     /// Lets another replica lead at once.
