@@ -40,6 +40,8 @@ mod target;
 mod verify;
 mod write;
 
+pub(crate) use diff::stem;
+
 /// How a place is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub enum Strategy {

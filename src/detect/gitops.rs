@@ -20,6 +20,8 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
                 flux(o, Class::FluxKustomizationNotReady)
             }
             ("helm.toolkit.fluxcd.io", "HelmRelease") => flux(o, Class::FluxHelmReleaseNotReady),
+            // made by the controller for a release, which tells the same
+            ("source.toolkit.fluxcd.io", "HelmChart") if is_made_for_release(o) => None,
             ("source.toolkit.fluxcd.io", _) => flux(o, Class::FluxSourceNotReady),
             _ => None,
         })
@@ -52,13 +54,34 @@ fn comparison(app: &Object) -> Option<Finding> {
 /// Attempts of one sync after which it is no passing trouble. Argo CD goes on for minutes.
 const ATTEMPTS: i64 = 3;
 
-/// Whether the last sync failed, or fails again and again.
+/// Whether the last sync failed, or fails again and again. An attempt that goes well so far is no failure.
 pub(super) fn sync_fails(app: &Object) -> bool {
     match app.str("status.operationState.phase") {
         Some("Failed" | "Error") => true,
-        Some("Running") => app.int("status.operationState.retryCount") >= Some(ATTEMPTS),
+        Some("Running") => {
+            let attempts = app.int("status.operationState.retryCount");
+            let message = app.str("status.operationState.message").unwrap_or_default();
+            let waits = message.contains(RETRYING);
+            attempts >= Some(ATTEMPTS) && (waits || failed_resources(app).next().is_some())
+        }
         _ => false,
     }
+}
+
+/// What Argo CD says while it waits for the next attempt, behind why the last one failed.
+const RETRYING: &str = "Retrying attempt";
+
+/// When the next attempt is changes all the time, and says nothing.
+fn without_attempt(message: &str) -> &str {
+    let end = message.find(RETRYING).unwrap_or(message.len());
+    message.get(..end).unwrap_or(message).trim_end()
+}
+
+fn failed_resources(app: &Object) -> impl Iterator<Item = &Value> {
+    let results = app.list("status.operationState.syncResult.resources");
+    results.iter().filter(|r| {
+        text(r, "status") == "SyncFailed" || matches!(text(r, "hookPhase"), "Failed" | "Error")
+    })
 }
 
 fn sync(app: &Object) -> Option<Finding> {
@@ -71,13 +94,7 @@ fn sync(app: &Object) -> Option<Finding> {
     if !failed_phase && condition.is_none() {
         return None;
     }
-    let results = app.list("status.operationState.syncResult.resources");
-    let failed: Vec<&Value> = results
-        .iter()
-        .filter(|r| {
-            text(r, "status") == "SyncFailed" || matches!(text(r, "hookPhase"), "Failed" | "Error")
-        })
-        .collect();
+    let failed: Vec<&Value> = failed_resources(app).collect();
     let parts: Vec<String> = failed
         .iter()
         .take(5)
@@ -86,6 +103,7 @@ fn sync(app: &Object) -> Option<Finding> {
     let message = if parts.is_empty() {
         app.str("status.operationState.message")
             .filter(|_| failed_phase)
+            .map(without_attempt)
             .or(condition)
             .unwrap_or_default()
             .to_owned()
@@ -147,6 +165,11 @@ fn degraded(app: &Object) -> Option<Finding> {
 }
 
 // -- Flux
+
+/// The helm controller makes a chart for each release that names a source.
+fn is_made_for_release(chart: &Object) -> bool {
+    chart.label("helm.toolkit.fluxcd.io/name").is_some()
+}
 
 fn flux(object: &Object, class: Class) -> Option<Finding> {
     if object.get("spec.suspend").and_then(Value::as_bool) == Some(true) {
@@ -300,6 +323,25 @@ mod tests {
     const APP: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a, namespace: argocd}\nstatus: ";
 
     #[test]
+    fn the_next_attempt_is_left_out() {
+        let told = found(&format!(
+            "{APP}{{operationState: {{phase: Running, retryCount: 5, message: 'no such kind. Retrying attempt #5 at 9:05AM.'}}}}"
+        ));
+        assert_eq!(told[0].message, "no such kind.");
+    }
+
+    #[test]
+    fn the_chart_of_a_release_is_told_by_the_release() {
+        let chart = |labels: &str| {
+            class(&format!(
+                "{{apiVersion: source.toolkit.fluxcd.io/v1, kind: HelmChart, metadata: {{name: c, namespace: flux-system, labels: {labels}}}, status: {{conditions: [{{type: Ready, status: 'False', reason: ChartPullError, message: x}}]}}}}"
+            ))
+        };
+        assert_eq!(chart("{}"), Some(Class::FluxSourceNotReady));
+        assert_eq!(chart("{helm.toolkit.fluxcd.io/name: web}"), None);
+    }
+
+    #[test]
     fn argo_states_are_told_apart() {
         let app = |status: &str| class(&format!("{APP}{status}"));
         assert_eq!(app("{health: {status: Healthy}}"), None);
@@ -312,15 +354,17 @@ mod tests {
             app("{operationState: {phase: Failed, message: x}, health: {status: Degraded}}"),
             Some(Class::ArgoSyncFailed)
         );
-        assert_eq!(
-            app("{operationState: {phase: Running, retryCount: 3, message: x}}"),
-            Some(Class::ArgoSyncFailed)
-        );
-        assert_eq!(
-            app("{operationState: {phase: Running, retryCount: 2, message: x}}"),
-            None,
-            "what it needs may not be there yet"
-        );
+        let attempt = |count: u32, message: &str| {
+            app(&format!(
+                "{{operationState: {{phase: Running, retryCount: {count}, message: '{message}'}}}}"
+            ))
+        };
+        let waits = "one or more objects failed to apply. Retrying attempt #4 at 9:05AM.";
+        assert_eq!(attempt(3, waits), Some(Class::ArgoSyncFailed));
+        let early = "what it needs may not be there yet";
+        assert_eq!(attempt(2, waits), None, "{early}");
+        let hook = "waiting for completion of hook batch/Job/migrate";
+        assert_eq!(attempt(3, hook), None, "an attempt that goes well so far");
         assert_eq!(
             app("{conditions: [{type: ComparisonError, message: 'app path does not exist'}]}"),
             Some(Class::ArgoComparisonError)

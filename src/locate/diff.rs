@@ -81,7 +81,7 @@ fn pairs<'r>(
 }
 
 /// The stem of a generated name: all before its hash suffix.
-pub(super) fn stem(name: &str) -> Option<&str> {
+pub(crate) fn stem(name: &str) -> Option<&str> {
     let (stem, hash) = name.rsplit_once('-')?;
     let hashed = hash.len() == 10
         && hash

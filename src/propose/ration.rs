@@ -198,8 +198,8 @@ mod tests {
         other.give_back(1);
         assert_eq!(one.reserve(3), 1);
         let left = ration(61).left();
-        assert_eq!(left, Left { hour: 10, day: 5 });
+        assert_eq!(left, Left { hour: 6, day: 5 });
         assert_eq!(ration(61).reserve(100), 5, "the day counts: 15 without 10");
-        assert_eq!(ration(61).left(), Left { hour: 5, day: 0 });
+        assert_eq!(ration(61).left(), Left { hour: 1, day: 0 });
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Near<'a> {
     pub shares_identity: bool,
     /// Whether Service and workload are called alike.
     pub alike: bool,
+    /// Whether the Service is called what it wants: `auth` means `app=auth`, however near `oauth` is.
+    pub called_so: bool,
     /// Whether the pods declare the target ports; none when they declare no port at all.
     pub ports: Option<bool>,
 }
@@ -43,6 +45,9 @@ pub(crate) struct Near<'a> {
 impl Near<'_> {
     /// Whether all that keeps the Service from the pods are slips of the keyboard.
     pub(crate) fn slips(&self) -> bool {
+        if self.called_so && !self.shares_identity {
+            return false;
+        }
         let slip = |(_, want, have): &(String, String, Option<String>)| {
             have.as_deref()
                 .is_some_and(|h| near::is_misspelling(want, h))
@@ -257,6 +262,7 @@ fn near<'a>(service: &Object, workload: &'a Object) -> Near<'a> {
         shared: 0,
         shares_identity: false,
         alike: called_alike(service.name(), workload),
+        called_so: false,
         ports: ports_agree(service, workload),
     };
     for (key, want) in selector.into_iter().flatten() {
@@ -265,11 +271,27 @@ fn near<'a>(service: &Object, workload: &'a Object) -> Near<'a> {
             near.shared += 1;
             near.shares_identity |= IDENTITY.contains(&key.as_str());
         } else {
+            near.called_so |= service.name().split('-').any(|w| Some(w) == want.as_str())
+                || Some(stem(service.name())) == want.as_str();
             near.differing
                 .push((key.clone(), shown(want), have.map(str::to_owned)));
         }
     }
     near
+}
+
+/// Another Service sends to these pods already, and neither a name nor the rest of the selector says that
+/// this one does: a second track (canary, blue and green) whose pods are not there yet, or another
+/// application with a name that is near.
+pub(crate) fn is_served_elsewhere(service: &Object, near: &Near<'_>, known: &Known<'_>) -> bool {
+    let is_told = near.alike || near.slips() && near.shares_identity;
+    !is_told
+        && known.all("Service", service.namespace()).iter().any(|s| {
+            !s.reference().same_object(&service.reference())
+                && selected(s, known)
+                    .iter()
+                    .any(|w| w.reference().same_object(&near.workload.reference()))
+        })
 }
 
 /// The label key that a selector of one key means: the pods lack its key, and have its value under

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::code::Code;
 use crate::detect::network::ingress::{self, backends, has_port, ports_text};
 use crate::detect::network::service::{
-    declared_ports, declared_text, labels_text, leads_to, miss_text, near_workloads, port_faults,
-    port_text, renamed_key, selected,
+    declared_ports, declared_text, is_served_elsewhere, labels_text, leads_to, miss_text,
+    near_workloads, port_faults, port_text, renamed_key, selected,
 };
 use crate::detect::network::shown;
 use crate::finding::{Class, Severity};
@@ -41,7 +41,9 @@ fn no_pods(look: &Look<'_>, service: &Object) -> Option<Draft> {
     let all = near_workloads(service, look.known);
     let meant = all.iter().find(|n| {
         let one = n.differing.len() == 1;
-        n.slips() || (one && n.alike && n.ports != Some(false)) || renamed_key(n).is_some()
+        let near =
+            n.slips() || (one && n.alike && n.ports != Some(false)) || renamed_key(n).is_some();
+        near && !is_served_elsewhere(service, n, look.known)
     });
     let at = FieldPath::keys(["spec", "selector"]);
     let text = labels_text(Some(selector));

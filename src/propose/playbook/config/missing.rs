@@ -4,6 +4,7 @@ use super::refs::{self, Reference};
 use crate::case::Case;
 use crate::code::Code;
 use crate::finding::fact;
+use crate::locate::stem;
 use crate::near::{is_misspelling_of_core, misspelled};
 use crate::object::Object;
 use crate::propose::playbook::build::{Words, and, ask, by_hand, edit, proposal, refuse};
@@ -144,8 +145,17 @@ impl<'c> Missing<'c> {
             let everywhere = self.references.iter().all(|r| named(r) == Some(first));
             let right = fitting.iter().find(|name| **name == first)?;
             let slip = is_misspelling_of_core(self.name, right);
-            (everywhere && slip).then(|| (*right, good.basis.clone()))
+            let may = everywhere && slip && !self.is_outdated(case, right);
+            may.then(|| (*right, good.basis.clone()))
         })
+    }
+
+    /// A name that was generated for a content that Git no longer has: it is there until it is pruned.
+    fn is_outdated(&self, case: &Case<'c>, name: &str) -> bool {
+        let place = (self.kind, self.manifest.namespace(), name);
+        let mut desired = case.desired.iter().map(|d| &d.object);
+        let is_desired = desired.any(|o| (o.kind(), o.namespace(), o.name()) == place);
+        stem(name).is_some() && !is_desired
     }
 
     fn other_key(

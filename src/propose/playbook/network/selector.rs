@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::case::Case;
 use crate::code::Code;
 use crate::detect::network::service::{
-    Near, declared_ports, declared_text, distinguishing, labels_text, miss_text, near_workloads,
-    own_and_foreign, renamed_key, selected,
+    Near, declared_ports, declared_text, distinguishing, is_served_elsewhere, labels_text,
+    miss_text, near_workloads, own_and_foreign, renamed_key, selected,
 };
 use crate::near;
 use crate::object::Object;
@@ -99,19 +99,6 @@ fn is_one_key_off(near: &Near<'_>) -> bool {
         0 => (near.alike && near.ports == Some(true)) || slip || renamed_key(near).is_some(),
         _ => near.alike || slip || (near.ports == Some(true) && near.shares_identity),
     }
-}
-
-/// Another Service sends to these pods already, and the difference is no slip: a second track
-/// (canary, blue and green) whose pods are not there yet.
-fn is_served_elsewhere(service: &Object, near: &Near<'_>, known: &Known<'_>) -> bool {
-    !near.slips()
-        && !near.alike
-        && known.all("Service", service.namespace()).iter().any(|s| {
-            !s.reference().same_object(&service.reference())
-                && selected(s, known)
-                    .iter()
-                    .any(|w| w.reference().same_object(&near.workload.reference()))
-        })
 }
 
 /// The only candidate; or the only one whose name and ports agree as well.

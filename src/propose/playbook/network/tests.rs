@@ -135,6 +135,28 @@ fn a_slip_is_corrected_whatever_the_service_is_called() {
 }
 
 #[test]
+fn another_application_with_a_near_name_is_not_meant() {
+    let oauth = WEB
+        .replace("web", "oauth")
+        .replace("tier: front", "part-of: shop");
+    let ask = ["ask OwnerDecision"];
+    let of = |services: &[&str]| {
+        let all = std::iter::once(oauth.as_str()).chain(services.iter().copied());
+        answers(&all.collect::<Vec<_>>(), "", "")
+    };
+    for name in ["auth", "auth-svc", "auth-internal"] {
+        for selector in ["{app: auth}", "{app: auth, part-of: shop}"] {
+            let called_so = service(name, selector, "8080");
+            assert_eq!(of(&[&called_so]), ask, "{name} {selector}");
+        }
+    }
+    let entry = service("entry", "{app: auth}", "8080");
+    assert_eq!(of(&[&entry]), ["fix spec.selector.app=\"oauth\""]);
+    let own = service("oauth", "{app: oauth}", "8080");
+    assert_eq!(of(&[&entry, &own]), ask, "the pods have their Service");
+}
+
+#[test]
 fn an_unproven_selector_is_a_question() {
     let ask = ["ask OwnerDecision"];
     // the Service of something that is not deployed shares a label with everything

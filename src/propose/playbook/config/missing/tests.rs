@@ -89,6 +89,27 @@ fn a_slip_of_a_name_that_kustomize_completes_is_found_in_an_earlier_revision() {
     }
 }
 
+/// The content of a generated ConfigMap changed since: its old name is there until it is pruned.
+#[test]
+fn a_name_that_was_generated_for_an_earlier_content_is_not_used() {
+    let from = |name: &str| {
+        format!("image: registry.test/web:1\nenvFrom: [{{configMapRef: {{name: {name}}}}}]")
+    };
+    let (old, new) = ("web-config-2m8c5g6b7d", "web-config-9k4h7t2m5f");
+    let stage = |earlier: &str, desired: &str| {
+        let message = "configmap \"web-cofnig\" not found";
+        let state = waiting("CreateContainerConfigError", message);
+        let base = rollout(&from(earlier), &from("web-cofnig"), &state);
+        let dump = docs(&[base.dump, config_map(earlier, "url")]);
+        let git = docs(&[deployment(&from("web-cofnig")), config_map(desired, "url")]);
+        Stage::new(&dump, &git)
+    };
+    let at = "spec.template.spec.containers[name=app].envFrom[0].configMapRef.name";
+    assert_eq!(stage(new, new).fix(), [format!("{at} = \"{new}\"")]);
+    let words = stage(old, new).words();
+    assert!(words.starts_with("ask MissingValue"), "{words}");
+}
+
 #[test]
 fn a_misspelled_key_is_found() {
     let c = env("configMapKeyRef", "settings", "adress");
