@@ -28,7 +28,25 @@ pub struct Fault {
     /// How the fault shows.
     symptom: (&'static str, Look),
     pub end: End,
+    /// What the pull request tells a person to do, as arguments of kubectl.
+    pub by_hand: &'static [&'static str],
     healed: (&'static str, Look),
+}
+
+impl Fault {
+    /// Plays the person who follows the pull request.
+    pub fn do_by_hand(&self, plane: &Plane, namespace: &str) -> Result<(), String> {
+        if self.by_hand.is_empty() {
+            return Ok(());
+        }
+        let args: Vec<&str> = self
+            .by_hand
+            .iter()
+            .copied()
+            .chain(["-n", namespace])
+            .collect();
+        plane.kubectl.run(&args).map(drop)
+    }
 }
 
 const HEALED: (&str, Look) = ("deployments", is_rolled_out);
@@ -41,6 +59,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", |p| waits(p, "ImagePullBackOff")),
         end: End::Fix("image: registry.example.com/shop/web:1.4.2"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -50,6 +69,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", |p| waits(p, "CrashLoopBackOff")),
         end: End::Fix("image: registry.example.com/shop/web:1.4.2"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -59,6 +79,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", |p| ended(p, "OOMKilled")),
         end: End::Fix("memory: 256Mi"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -68,6 +89,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", |p| waits(p, "CreateContainerConfigError")),
         end: End::Fix("name: web-settings"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -77,6 +99,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", |p| ended(p, "StartError")),
         end: End::Fix("command: [/app/web]"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -86,6 +109,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("events", |e| e["reason"] == "Unhealthy"),
         end: End::Fix("port: http"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -95,6 +119,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("events", |e| e["reason"] == "Killing"),
         end: End::Fix("path: /healthz"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -104,6 +129,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", is_unschedulable),
         end: End::Fix("cpu: 100m"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -113,6 +139,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("pods", is_unschedulable),
         end: End::Fix("disktype: ssd"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -122,6 +149,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("endpointslices", |s| !has_endpoint(s)),
         end: End::Fix("app: web"),
+        by_hand: &[],
         healed: ("endpointslices", has_endpoint),
     },
     Fault {
@@ -131,7 +159,18 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("endpointslices", |s| !has_endpoint(s)),
         end: End::Fix("targetPort: http"),
+        by_hand: &[],
         healed: ("endpointslices", has_endpoint),
+    },
+    Fault {
+        name: "a_claim_of_a_class_that_does_not_exist",
+        from: "            memory: 256Mi\n---\n",
+        to: CLAIM,
+        also: "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: fast\nprovisioner: test.kubemend.dev/disks\n",
+        symptom: ("pods", is_unschedulable),
+        end: End::Fix("storageClassName: fast"),
+        by_hand: &["delete", "persistentvolumeclaims", "data"],
+        healed: HEALED,
     },
     Fault {
         name: "an_account_that_does_not_exist",
@@ -140,6 +179,7 @@ pub const FAULTS: &[Fault] = &[
         also: "",
         symptom: ("replicasets", is_refused),
         end: End::Stop("ForbiddenByRule"),
+        by_hand: &[],
         healed: HEALED,
     },
     Fault {
@@ -149,9 +189,30 @@ pub const FAULTS: &[Fault] = &[
         also: "apiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: small\nspec:\n  hard:\n    requests.memory: 300Mi\n",
         symptom: ("replicasets", is_refused),
         end: End::Choice("OwnerDecision", "memory: 150Mi"),
+        by_hand: &[],
         healed: HEALED,
     },
 ];
+
+/// The shop keeps data from now on.
+const CLAIM: &str = "            memory: 256Mi
+      volumes:
+      - name: data
+        persistentVolumeClaim:
+          claimName: data
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: data
+spec:
+  storageClassName: fsat
+  accessModes: [ReadWriteOnce]
+  resources:
+    requests:
+      storage: 1Gi
+---
+";
 
 pub fn trials() -> impl Iterator<Item = (&'static str, impl Fn(&Plane) -> Result<(), String>)> {
     FAULTS
@@ -208,6 +269,7 @@ fn run(plane: &Plane, fault: &Fault) -> Result<(), String> {
         _ => return Err(format!("another end: {}", all())),
     };
     shop.merge(change)?;
+    fault.do_by_hand(plane, &shop.namespace)?;
     shop.apply()?;
     shop.wait(fault.healed.0, "the fix heals", fault.healed.1)?;
     Ok(())

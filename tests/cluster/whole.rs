@@ -60,7 +60,7 @@ fn open<'p>(
 pub fn plant(stage: &Stage<'_>, namespace: &str, from: &str, to: &str) -> Result<(), String> {
     let file = format!("apps/{namespace}/web.yaml");
     let text = String::from_utf8(stage.file(&file)?).map_err(|e| e.to_string())?;
-    let broken = text.replace(from, to);
+    let broken = text.replace(from, &named(to, namespace));
     if broken == text {
         return Err(format!("{namespace}: nothing was planted"));
     }
@@ -69,8 +69,12 @@ pub fn plant(stage: &Stage<'_>, namespace: &str, from: &str, to: &str) -> Result
 
 /// The shop of one namespace; the objects name it, as one repository holds several.
 pub fn manifest(namespace: &str) -> String {
+    named(shop::MANIFEST, namespace)
+}
+
+fn named(text: &str, namespace: &str) -> String {
     let named = format!("metadata:\n  namespace: {namespace}\n  name:");
-    shop::MANIFEST.replace("metadata:\n  name:", &named)
+    text.replace("metadata:\n  name:", &named)
 }
 
 fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
@@ -143,6 +147,9 @@ fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
     for (pull, how) in pulls.iter().zip(ways) {
         stage.merge(pull.number, how)?;
     }
+    for fault in FAULTS {
+        fault.do_by_hand(plane, &namespace_of(fault))?;
+    }
     stage.wake()?;
     for (n, pull) in pulls.iter().enumerate() {
         if n == 1 {
@@ -166,6 +173,18 @@ fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
         let deployment = plane.kubectl.get(namespace, "deployments/web")?;
         if !is_rolled_out(&deployment) {
             return Err(format!("{namespace} was called well: {deployment:#}"));
+        }
+    }
+    for fault in FAULTS {
+        if let End::Stop(code) = fault.end {
+            let named = format!("{}/web", namespace_of(fault));
+            stage.until(fault.name, &mut program, || {
+                let all = stage.list("/issues?state=open&per_page=100")?;
+                let mut texts = all.iter().filter_map(|i| i["body"].as_str());
+                Ok(texts
+                    .any(|t| t.contains(&named) && t.contains(code))
+                    .then_some(()))
+            })?;
         }
     }
     let left = stage.open_pulls()?;

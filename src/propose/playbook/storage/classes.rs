@@ -300,7 +300,7 @@ impl<'c> Pending<'c> {
     fn after_merge(&self) -> Vec<String> {
         let names: Vec<String> = self.claims.iter().map(ToString::to_string).collect();
         let mut out = vec![format!(
-            "{} must be deleted and created again: storageClassName is immutable; never bound, so no data is lost. Delete the pods that wait for it as well, they hold the claim back",
+            "{} must be deleted and created again: storageClassName is immutable; never bound, so no data is lost",
             and(&names)
         )];
         if self.manifest.object.kind() == "StatefulSet" {
