@@ -65,6 +65,8 @@ pub struct Said {
     pub set: Vec<(String, String)>,
     /// Hints for the model, oldest first.
     pub hints: Vec<String>,
+    /// Somebody asks for another answer, now.
+    pub again: bool,
 }
 
 /// What people said, by the finding's key (see `pipeline::Ended::key`).
@@ -76,6 +78,7 @@ pub static NOTHING_SAID: Said = Said {
     chosen_of: None,
     set: Vec::new(),
     hints: Vec::new(),
+    again: false,
 };
 
 /// Nobody said anything.

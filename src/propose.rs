@@ -14,6 +14,7 @@ use crate::path::FieldPath;
 
 pub mod chain;
 pub mod llm;
+pub mod memory;
 pub mod model;
 pub mod person;
 pub mod playbook;

@@ -4,6 +4,9 @@
 
 use libtest_mimic::{Arguments, Trial};
 
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "support/api_server.rs"]
+mod api_server;
 #[path = "serve/corpus.rs"]
 mod corpus;
 #[path = "serve/git_server.rs"]
@@ -15,6 +18,8 @@ mod program;
 #[allow(dead_code, reason = "shared with the integration tests")]
 #[path = "integration/serve_stub.rs"]
 mod serve_stub;
+#[path = "serve/storm.rs"]
+mod storm;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -22,6 +27,7 @@ fn main() {
     let mut trials: Vec<Trial> = mirror::trials();
     trials.extend(corpus::trials());
     trials.extend(program::trials());
+    trials.extend(storm::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

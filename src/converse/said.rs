@@ -14,7 +14,7 @@ pub fn answers(observed: &Observed) -> Answers {
     let mut out = Answers::new();
     let marker = |number: u64| observed.markers.get(&number);
     let asked = &observed.asked;
-    let pulls: Vec<(bool, &Marker)> = observed
+    let pulls: Vec<(bool, bool, &Marker)> = observed
         .pulls
         .iter()
         .filter(|p| p.pull.state != PullState::Merged)
@@ -24,13 +24,13 @@ pub fn answers(observed: &Observed) -> Answers {
                 .iter()
                 .any(|set| set.contains(&n));
             let open = p.pull.state == PullState::Open;
-            (open || again).then(|| marker(n).map(|m| (open, m)))?
+            (open || again).then(|| marker(n).map(|m| (open, again, m)))?
         })
         .collect();
     let live: BTreeSet<&str> = pulls
         .iter()
-        .filter(|(open, _)| *open)
-        .map(|(_, m)| m.key.as_str())
+        .filter(|(open, ..)| *open)
+        .map(|(.., m)| m.key.as_str())
         .collect();
     for question in &observed.questions {
         let Some(marker) = marker(question.number) else {
@@ -41,11 +41,11 @@ pub fn answers(observed: &Observed) -> Answers {
         // what we closed and people opened again was carried out: it waits for another answer
         let waits = question.open && marker.closed.is_none();
         if waits || again || (answered && live.contains(marker.key.as_str())) {
-            hear(&mut out, marker);
+            hear(&mut out, marker, again);
         }
     }
-    for (_, marker) in &pulls {
-        hear(&mut out, marker);
+    for (_, again, marker) in &pulls {
+        hear(&mut out, marker, *again);
     }
     out.retain(|key, said| !key.is_empty() && *said != Said::default());
     out
@@ -53,8 +53,9 @@ pub fn answers(observed: &Observed) -> Answers {
 
 /// Adds what one marker says; what was said in a pull request counts more than in the question
 /// before it.
-fn hear(out: &mut Answers, marker: &Marker) {
+fn hear(out: &mut Answers, marker: &Marker, again: bool) {
     let said = out.entry(marker.key.clone()).or_default();
+    said.again |= again;
     let pairs = marker.set.iter().filter_map(|pair| pair.split_once('='));
     let pairs: Vec<(String, String)> = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     if !pairs.is_empty() {

@@ -23,7 +23,7 @@ use crate::evidence::redact::{self, Secret};
 use crate::propose::prompt::{self, Prompt};
 use crate::propose::ration::Ration;
 use crate::propose::scope::Scope;
-use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage, model};
+use crate::propose::{Answer, ProposeError, Proposed, Proposer, Usage, memory, model};
 
 mod http;
 mod tape;
@@ -234,11 +234,19 @@ impl Proposer for Model {
         let body = self.body(case, evidence, &scope, feedback);
         let finding = evidence.digest();
         let ration = self.settings.ration.as_ref();
-        let is_news = !feedback.is_empty() || !case.said.hints.is_empty();
+        let known = memory::key(case, evidence);
+        let is_asked_again = !feedback.is_empty() || case.said.again;
+        let is_news = is_asked_again || !case.said.hints.is_empty();
         if let Some(refusal) = ration.and_then(|r| r.refused(&finding))
             && !is_news
         {
             return Ok(refused(refusal.clone(), Usage::default()));
+        }
+        if !is_asked_again && let Some(answer) = ration.and_then(|r| r.recall(&known)) {
+            return Ok(Proposed {
+                answer: Some(answer),
+                usage: Usage::default(),
+            });
         }
         let spent = self.spent(&finding);
         let size = prompt::tokens(&serde_json::to_string(&body).unwrap_or_default());
@@ -267,6 +275,9 @@ impl Proposer for Model {
             Ok(content) => {
                 let answer = model::read(&content, &scope, evidence, &self.settings.model);
                 let answer = answer.unwrap_or_else(Answer::Refuse);
+                if let Some(ration) = ration {
+                    ration.keep(known, &answer);
+                }
                 Ok(Proposed {
                     answer: Some(answer),
                     usage,

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code::Refusal;
+use crate::propose::Answer;
+use crate::propose::memory::Memory;
 
 /// Calls that were made at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +101,7 @@ pub struct Ration {
     now: Timestamp,
     /// What a model had no safe answer to, by the digest of the evidence.
     refusals: BTreeMap<String, Refusal>,
+    memory: Memory,
 }
 
 impl Ration {
@@ -114,7 +117,24 @@ impl Ration {
             ledger,
             now,
             refusals,
+            memory: Memory::default(),
         }
+    }
+
+    /// With what was said in earlier passes of this process.
+    #[must_use]
+    pub fn remembering(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What was said before to a finding like this, see [`memory::key`](crate::propose::memory::key).
+    pub fn recall(&self, key: &str) -> Option<Answer> {
+        self.memory.recall(key, self.now)
+    }
+
+    /// Remembers what is said now.
+    pub fn keep(&self, key: String, answer: &Answer) {
+        self.memory.keep(key, answer.clone(), self.now);
     }
 
     /// What no pass has set aside.

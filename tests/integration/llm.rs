@@ -16,6 +16,7 @@ use kubemend::finding::{Class, Finding, Severity};
 use kubemend::object::{Object, ObjectRef};
 use kubemend::propose::chain::{Chain, Scripted};
 use kubemend::propose::llm::{Model, Settings, Tape};
+use kubemend::propose::memory::Memory;
 use kubemend::propose::ration::{Budget, Ledger, Ration};
 use kubemend::propose::{Answer, ProposeError, Proposed, Proposer, strict};
 use kubemend::snapshot::Snapshot;
@@ -472,13 +473,68 @@ fn rationed(stub: &Stub, left: u32, refusals: BTreeMap<String, Refusal>) -> Sett
     }
 }
 
+/// The same budget, in a process that remembers nothing.
+fn forgetting(settings: &Settings) -> Settings {
+    let ration = settings.ration.clone().unwrap();
+    Settings {
+        ration: Some(ration.remembering(Memory::default())),
+        ..settings.clone()
+    }
+}
+
+#[test]
+fn the_same_finding_is_answered_from_memory_for_a_day() {
+    let stub = Stub::new(vec![completion(&good().to_string(), "stop")]);
+    let memory = Memory::default();
+    let at = |time: &str| {
+        let budget = Budget {
+            per_hour: 10,
+            per_day: 10,
+        };
+        let ration = Ration::new(
+            budget,
+            Ledger::default(),
+            BTreeMap::new(),
+            time.parse().unwrap(),
+        );
+        Settings {
+            ration: Some(ration.remembering(memory.clone())),
+            ..stub.settings()
+        }
+    };
+    let first = ask(at("2026-01-02T12:00:00Z")).unwrap();
+    let second = ask(at("2026-01-03T11:59:00Z")).unwrap();
+    assert_eq!(first.answer, second.answer);
+    assert_eq!((first.usage.calls, second.usage.calls), (1, 0));
+    // what did not lead to a fix is asked about, and so is what people want to know again
+    let corrected = with_case(|case, evidence| {
+        let model = Model::new(at("2026-01-03T11:59:00Z"));
+        model.propose(case, evidence, &["too much".to_owned()])
+    });
+    assert_eq!(corrected.unwrap().usage.calls, 1);
+    let again = with_case(|case, evidence| {
+        let said = kubemend::case::Said {
+            again: true,
+            ..Default::default()
+        };
+        let case = Case {
+            said: &said,
+            ..*case
+        };
+        Model::new(at("2026-01-03T11:59:00Z")).propose(&case, evidence, &[])
+    });
+    assert_eq!(again.unwrap().usage.calls, 1);
+    assert_eq!(ask(at("2026-01-04T11:59:00Z")).unwrap().usage.calls, 1);
+    assert_eq!(stub.requests().len(), 4);
+}
+
 #[test]
 fn the_budget_of_the_hour_runs_out_before_the_call_and_retries_count() {
     let stub = Stub::new(vec![completion(&good().to_string(), "stop")]);
     let settings = rationed(&stub, 2, BTreeMap::new());
-    assert!(ask(settings.clone()).is_ok());
-    assert!(ask(settings.clone()).is_ok());
-    assert_eq!(code_of(ask(settings)), Some(Code::BudgetSpent));
+    assert!(ask(forgetting(&settings)).is_ok());
+    assert!(ask(forgetting(&settings)).is_ok());
+    assert_eq!(code_of(ask(forgetting(&settings))), Some(Code::BudgetSpent));
     assert_eq!(stub.requests().len(), 2);
     // an endpoint in trouble is not asked more often than the budget says
     let stub = Stub::new(vec![ResponseTemplate::new(503)]);

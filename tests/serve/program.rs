@@ -56,9 +56,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// The sample of `kubemend demo` on GitHub, and its cluster's dump.
-struct Stage {
-    runtime: tokio::runtime::Runtime,
-    github: GitHub,
+pub(crate) struct Stage {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) github: GitHub,
     git: GitServer,
     folder: tempfile::TempDir,
 }
@@ -69,7 +69,7 @@ impl Stage {
     }
 
     /// With other files in the repository.
-    fn with(change: impl FnOnce(&std::path::Path)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&std::path::Path)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -112,7 +112,7 @@ impl Stage {
         command
     }
 
-    fn without_cluster(&self) -> Command {
+    pub(crate) fn without_cluster(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
@@ -136,7 +136,7 @@ impl Stage {
         self.start_with(self.command())
     }
 
-    fn start_with(&self, mut command: Command) -> Program {
+    pub(crate) fn start_with(&self, mut command: Command) -> Program {
         command.env("GITHUB_TOKEN", MACHINE_TOKEN);
         command.env("KUBEMEND_WEBHOOK_SECRET", SECRET);
         command.args(["--github-repo", "acme/shop"]);

@@ -11,6 +11,7 @@ use crate::cluster::{Bill, Campaign, Cluster, Keeper};
 use crate::commands::Failure;
 use crate::config::{Config, ModelConfig};
 use crate::election::Timing;
+use crate::propose::memory::Memory;
 use crate::propose::ration::Ration;
 
 /// Where a pod finds its own namespace.
@@ -22,6 +23,8 @@ const MAX_NAME: usize = 128;
 pub(super) struct Presence {
     campaign: Option<Campaign>,
     keeper: Arc<Keeper>,
+    /// What a model said.
+    memory: Memory,
 }
 
 impl Presence {
@@ -54,7 +57,11 @@ impl Presence {
         let events = place.as_ref().map(|(cluster, _)| cluster.events(&me));
         let leads = leads(campaign.as_ref());
         let keeper = Arc::new(Keeper::new(records, events, leads, website));
-        Ok(Self { campaign, keeper })
+        Ok(Self {
+            campaign,
+            keeper,
+            memory: Memory::default(),
+        })
     }
 
     pub(super) fn leads(&self) -> watch::Receiver<bool> {
@@ -86,7 +93,7 @@ impl Presence {
     pub(super) async fn ration(&self, config: &Config, now: Timestamp) -> Ration {
         let budget = ModelConfig::budget(config.model.as_ref());
         let (ledger, refusals) = self.keeper.recall(self.term()).await;
-        Ration::new(budget, ledger, refusals, now)
+        Ration::new(budget, ledger, refusals, now).remembering(self.memory.clone())
     }
 
     /// Writes down what the pass that begins now spends and sees, and tells what is new.
