@@ -219,6 +219,7 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
     stage.merge(fix.number, "merge")?;
     stage.wake()?;
     break_pods(plane, &namespace)?;
+    program = stage.killed(program)?;
 
     let revert = stage.until("the revert", &mut program, || {
         Ok(stage
@@ -230,6 +231,7 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
     if revert.adds != lines || !revert.body.contains("the cluster got worse") {
         return Err(format!("{revert:#?}"));
     }
+    program = stage.killed(program)?;
     stage.until("the verdict", &mut program, || {
         let told = stage.rollout(fix.number)?.join("\n");
         let link = format!("#{} takes it back", revert.number);
@@ -237,6 +239,7 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
     })?;
     stage.merge(revert.number, "rebase")?;
     stage.wake()?;
+    program = stage.killed(program)?;
     let pod = ["delete", "pods", "--all", "-n", &namespace, "--wait=false"];
     plane.kubectl.run(&pod)?;
     stage.until("the verdict on the revert", &mut program, || {
