@@ -186,7 +186,7 @@ fn headline(told: &Told<'_>) -> String {
         State::Waiting(why) => {
             format!(
                 "**Waiting**, and no time runs: {}.",
-                sentence(why.sentence())
+                sentence(&why.sentence())
             )
         }
         State::Healing(why) => format!("**Applied, not well yet**: {}.", sentence(why)),
@@ -240,8 +240,11 @@ pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
     let (shortest, longest) = (SignedDuration::from_secs(2), SignedDuration::from_mins(1));
     match state {
         State::Ended(_) => None,
+        // it comes by itself, and soon
+        State::Merged | State::Applying(_) | State::Waiting(Wait::NotPolled { .. }) => {
+            Some((timing.apply / 20).clamp(shortest, longest))
+        }
         State::Waiting(_) => Some(SignedDuration::from_mins(5)),
-        State::Merged | State::Applying(_) => Some((timing.apply / 20).clamp(shortest, longest)),
         State::Healing(_) | State::Settling(_) => {
             Some((timing.settle / samples).clamp(shortest, longest))
         }

@@ -1,6 +1,7 @@
 //! The loop closed by Argo CD: what the real controller writes as status on the way is read by
 //! kubemend's own verification, and compared with what the cluster has.
 
+use jiff::Timestamp;
 use kubemend::object::Object;
 use kubemend::verify::argo::{Question, applied};
 use kubemend::verify::{Applied, Wait};
@@ -115,6 +116,10 @@ impl<'p> Applying<'p> {
         let read = |application: &Object| {
             let question = Question {
                 commit,
+                // whatever is there already was not merged
+                merged_at: Timestamp::UNIX_EPOCH,
+                files: &[],
+                project: None,
                 repo_url: url,
                 is_ancestor: &|a, b| self.delivered.is_ancestor(a, b),
                 same_repo: &|a, b| a == b,

@@ -214,6 +214,7 @@ fn read(delivered: &Delivered<'_>, commit: &str, merged_at: Timestamp) -> Applie
         is_ancestor: &|a, b| delivered.is_ancestor(a, b),
         files: &["chart/values.yaml"],
         merged_at,
+        now: Timestamp::now(),
         is_ours: &|url| url == delivered.url(),
         objects: &[],
     };
