@@ -559,3 +559,43 @@ fn what_was_hydrated_is_synced_like_anything_else() {
         "the dry commit: {done:?}"
     );
 }
+
+/// The commit that mends a workload cannot come while a sync waits for that workload.
+#[test]
+fn a_sync_that_waits_for_health_is_told_apart_by_its_revision() {
+    for phase in ["Running", "Terminating"] {
+        let with = |revision: &str| {
+            let last = format!(
+                "{{phase: {phase}, message: waiting for healthy state of apps/Deployment/web, operation: {{sync: {{revision: {revision}}}}}}}"
+            );
+            ask(&app(AUTO, &closed(&last, "")))
+        };
+        let why = Wait::OldOperation;
+        assert_eq!(with(OLD), Applied::Waiting { why });
+        let detail = "waiting for healthy state of apps/Deployment/web".to_owned();
+        assert_eq!(with(OURS), Applied::Applying { detail });
+    }
+}
+
+#[test]
+fn a_hook_that_fails_is_named() {
+    let last = format!(
+        "{{phase: Failed, message: one or more synchronization tasks completed unsuccessfully, syncResult: {{revision: {OURS}, resources: [{{kind: Job, namespace: shop, name: migrate, hookPhase: Failed, syncPhase: PreSync}}]}}}}"
+    );
+    let got = ask(&app(AUTO, &closed(&last, "")));
+    assert!(
+        matches!(&got, Applied::Failed { resources, .. } if resources[..] == ["Job/shop/migrate"]),
+        "{got:?}"
+    );
+}
+
+/// It can be stuck so, and a rollout can pass through it: the workload tells.
+#[test]
+fn the_health_of_an_application_decides_nothing() {
+    for health in ["Degraded", "Progressing", "Suspended", "Missing", "Unknown"] {
+        let status = synced(OURS, OURS, "2026-01-02T12:00:05Z");
+        let ill = status.replacen('{', &format!("{{health: {{status: {health}}}, "), 1);
+        let got = ask(&app(AUTO, &ill));
+        assert!(matches!(got, Applied::Applied { .. }), "{health}: {got:?}");
+    }
+}

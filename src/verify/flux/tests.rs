@@ -186,6 +186,17 @@ fn a_release_is_applied_when_it_is_observed_deployed_and_ready() {
 }
 
 #[test]
+fn a_suspended_release_waits() {
+    let carrier = Applied::Applied {
+        at: None,
+        revision: OURS.to_owned(),
+    };
+    let held = object("{kind: HelmRelease, metadata: {name: web}, spec: {suspend: true}}");
+    let why = Wait::Suspended;
+    assert_eq!(helm_release(carrier, &held), Applied::Waiting { why });
+}
+
+#[test]
 fn a_release_that_was_rolled_back_or_stalled_is_a_failure() {
     let back = "{observedGeneration: 4, conditions: [{type: Ready, status: 'False', reason: RollbackSucceeded, message: rolled}, {type: Remediated, status: 'True', message: to revision 3}], history: [{status: deployed}]}";
     assert!(
