@@ -251,7 +251,7 @@ fn out_of_sync(app: &Object, source: usize, question: &Question<'_>) -> Applied 
     if !was_tried && let Some(at) = stepped_back(app, source, question) {
         return Applied::Unknown {
             why: format!(
-                "it was applied, and Argo CD went back to {at} since: a rollback, or a sync that took an old revision"
+                "Argo CD went back to {at}, which lacks it: a rollback, or a sync that took an old revision"
             ),
         };
     }
