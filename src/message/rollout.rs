@@ -267,6 +267,12 @@ mod tests {
             ),
         ];
         let why = || "pod web-1, container web: CrashLoopBackOff".to_owned();
+        let closed = Wait::NotStarted {
+            windows: Some("deny `0 22 * * *` for 8h UTC".to_owned()),
+        };
+        let pinned = Wait::Pinned {
+            to: "tag `v1.2.3`".to_owned(),
+        };
         let all = [
             (State::Merged, Revert::None, false),
             (
@@ -275,6 +281,8 @@ mod tests {
                 true,
             ),
             (State::Waiting(Wait::Suspended), Revert::None, false),
+            (State::Waiting(closed), Revert::None, false),
+            (State::Waiting(pinned), Revert::None, false),
             (State::Healing(why()), Revert::None, false),
             (State::Settling(2), Revert::None, false),
             (State::Ended(Verdict::Verified), Revert::None, false),

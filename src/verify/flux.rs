@@ -26,6 +26,13 @@ impl Question<'_> {
     fn holds(&self, revision: Option<&str>) -> Option<bool> {
         contains(&Revision::read(revision?)?, self.commit, self.is_ancestor)
     }
+
+    /// Whether it is our commit, and none after it.
+    fn is_at(&self, revision: Option<&str>) -> bool {
+        let read = revision.and_then(Revision::read);
+        let commit = read.as_ref().and_then(Revision::commit);
+        commit.is_some_and(|c| c.eq_ignore_ascii_case(self.commit))
+    }
 }
 
 /// How far the commit got in a Kustomization and its source.
@@ -356,14 +363,19 @@ pub fn chart(
             resources: Vec::new(),
         };
     }
-    match built(chart, observed.unwrap_or_default(), question.merged_at) {
+    match built(source, chart, observed.unwrap_or_default(), question) {
         Ok(version) => released(release, version, observed.unwrap_or_default()),
         Err(not_yet) => not_yet,
     }
 }
 
 /// The version of the chart that holds what was observed, or why there is none.
-fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<&'o str, Applied> {
+fn built<'o>(
+    source: Option<&Object>,
+    chart: &'o Object,
+    observed: &str,
+    question: &Question<'_>,
+) -> Result<&'o str, Applied> {
     let version = chart.str("status.artifact.revision");
     let version = version.ok_or_else(|| Applied::Applying {
         detail: told(condition(chart, "Ready"), "the chart is not built yet"),
@@ -386,8 +398,7 @@ fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<
     let at = chart.str("status.artifact.lastUpdateTime");
     let at: Option<Timestamp> = at.and_then(|t| t.parse().ok());
     match at {
-        // Kubernetes counts in whole seconds
-        Some(at) if at.as_second() >= merged_at.as_second() => Ok(version),
+        Some(at) if is_built_since(at, source, question) => Ok(version),
         Some(_) => Err(Applied::Waiting {
             why: Wait::ChartVersion,
         }),
@@ -395,6 +406,19 @@ fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<
             why: "it is not known when the chart was built".to_owned(),
         }),
     }
+}
+
+/// Whether a chart was built after the merge. Kubernetes counts in whole seconds: one of the very second
+/// of the merge is older where the source was fetched later.
+fn is_built_since(built: Timestamp, source: Option<&Object>, question: &Question<'_>) -> bool {
+    let merged = question.merged_at.as_second();
+    let is_later = || {
+        let source = source.filter(|s| question.is_at(s.str("status.artifact.revision")));
+        let fetched = source.and_then(|s| s.str("status.artifact.lastUpdateTime"));
+        let fetched: Option<Timestamp> = fetched.and_then(|t| t.parse().ok());
+        fetched.is_some_and(|at| at.as_second() > merged)
+    };
+    built.as_second() > merged || built.as_second() == merged && !is_later()
 }
 
 /// How far a version of the chart got; what is told of another version says nothing of this one.

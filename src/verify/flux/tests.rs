@@ -430,3 +430,32 @@ fn an_artifact_that_tells_no_commit_is_unknown_and_says_why() {
         );
     }
 }
+
+/// The chart before was built in the very second of the merge.
+#[test]
+fn a_chart_of_the_second_of_the_merge_is_ours_only_if_our_commit_was_there() {
+    let built = built_of(OURS, "0.1.0", "2026-01-02T12:00:00Z");
+    let with = |revision: &str, fetched: &str| {
+        let source = object(&format!(
+            "{{kind: GitRepository, metadata: {{name: g}}, spec: {{}}, status: {{artifact: {{revision: 'main@sha1:{revision}', lastUpdateTime: '{fetched}'}}}}}}"
+        ));
+        let chart = object(&format!(
+            "{{kind: HelmChart, metadata: {{name: c}}, spec: {{reconcileStrategy: ChartVersion}}, status: {built}}}"
+        ));
+        let release = object(&format!(
+            "{{kind: HelmRelease, metadata: {{name: web, generation: 4}}, spec: {{}}, status: {}}}",
+            release_of("0.1.0")
+        ));
+        super::chart(Some(&source), &chart, &release, &question())
+    };
+    let why = Wait::ChartVersion;
+    assert_eq!(with(OURS, "2026-01-02T12:00:01Z"), Applied::Waiting { why });
+    for (revision, fetched) in [
+        (OURS, "2026-01-02T12:00:00Z"),
+        // when ours was fetched is not known any more
+        (LATER, "2026-01-02T12:00:09Z"),
+    ] {
+        let got = with(revision, fetched);
+        assert!(matches!(got, Applied::Applied { .. }), "{fetched}: {got:?}");
+    }
+}
