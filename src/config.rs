@@ -21,7 +21,7 @@ use crate::propose::ration::Budget;
 
 mod caps;
 mod check;
-mod glob;
+pub(crate) mod glob;
 mod layers;
 mod period;
 mod presets;

@@ -60,12 +60,32 @@ pub enum Applied {
 }
 
 /// A state that is not a failure, however long it lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wait {
-    /// Argo CD: automatic sync is off, or a window is closed.
+    /// Argo CD: automatic sync is off.
     ManualSync,
+    /// Argo CD: automatic sync is on, and begins nothing.
+    NotStarted {
+        /// The sync windows that concern it, where they are known.
+        windows: Option<String>,
+    },
+    /// Argo CD: it says itself that a closed window holds its operation back.
+    SyncWindow {
+        /// The sync windows that concern it, where they are known.
+        windows: Option<String>,
+    },
     /// Argo CD: an operation with an older revision is tried again and again.
     OldOperation,
+    /// The source follows a tag or a commit, and no branch.
+    Pinned {
+        /// What it follows.
+        to: String,
+    },
+    /// The source was not asked since the merge.
+    NotPolled {
+        /// When it is, and what asks it at once.
+        how: String,
+    },
     /// Flux: the source, the Kustomization or the HelmRelease is suspended.
     Suspended,
     /// Flux: a chart in Git is built anew only when its version is another one.
@@ -88,11 +108,19 @@ pub enum Wait {
 
 impl Wait {
     /// What a person reads: what is waited for and what they can do.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::ManualSync => {
-                "merged, and waiting for a sync: automatic sync is off or a sync window is closed"
+    pub fn sentence(&self) -> String {
+        let fixed = match self {
+            Self::NotStarted { windows } => return not_started(windows.as_deref()),
+            Self::SyncWindow { windows } => return held_back(windows.as_deref()),
+            Self::Pinned { to } => {
+                return format!(
+                    "the source follows {to} and no branch, and that does not hold the merge; point it to a later one, or make a tag that holds it"
+                );
             }
+            Self::NotPolled { how } => {
+                return format!("the source was not asked since the merge; {how}");
+            }
+            Self::ManualSync => "merged, and waiting for a sync: automatic sync is off",
             Self::OldOperation => {
                 "Argo CD keeps trying an operation with an older revision; terminate it with `argocd app terminate-op`, and consider `syncPolicy.retry.refresh`"
             }
@@ -117,6 +145,26 @@ impl Wait {
             Self::Restart => {
                 "running pods keep the old content until they are restarted with `kubectl rollout restart`"
             }
-        }
+        };
+        fixed.to_owned()
     }
 }
+
+/// What a person can do about a closed window.
+const SYNC_NOW: &str = "where the window lets a person through, `argocd app sync` applies it now";
+
+fn not_started(windows: Option<&str>) -> String {
+    let why = match windows {
+        Some(windows) => format!("a sync window of its project may be closed ({windows})"),
+        None => "a sync window may be closed, or its controller has much to do".to_owned(),
+    };
+    format!("Argo CD has seen the commit and has not begun to apply it: {why}; {SYNC_NOW}")
+}
+
+fn held_back(windows: Option<&str>) -> String {
+    let named = windows.map(|w| format!(" ({w})")).unwrap_or_default();
+    format!("Argo CD holds the sync back until a sync window opens{named}; {SYNC_NOW}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,7 @@ const KINDS: &[Kind] = &[
         SPACE,
     ),
     Kind("argoproj.io/v1alpha1", "Application", "applications", SPACE),
+    Kind("argoproj.io/v1alpha1", "AppProject", "appprojects", SPACE),
     Kind(
         "kustomize.toolkit.fluxcd.io/v1",
         "Kustomization",
@@ -146,6 +147,12 @@ const KINDS: &[Kind] = &[
         "source.toolkit.fluxcd.io/v1",
         "GitRepository",
         "gitrepositories",
+        SPACE,
+    ),
+    Kind(
+        "source.toolkit.fluxcd.io/v1",
+        "OCIRepository",
+        "ocirepositories",
         SPACE,
     ),
     Kind(

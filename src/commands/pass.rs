@@ -200,6 +200,7 @@ impl Pass {
         let failing: Vec<Failing<'_>> = handled.chain(listed).collect();
         let unread = self.unread.iter().find(|p| !is_elsewhere(p));
         ask(&World {
+            now: self.now,
             snapshot: &self.snapshot,
             failing: &failing,
             unread: unread.map(String::as_str),
@@ -244,7 +245,7 @@ impl Prepared<'_> {
 }
 
 /// Kinds without a namespace: an operator of some namespaces cannot read them, and no pod's health
-/// hangs on that.
+/// hangs on that. Nor does any on what only explains why an engine waits.
 fn is_elsewhere(problem: &str) -> bool {
     let kinds = [
         "nodes",
@@ -253,6 +254,8 @@ fn is_elsewhere(problem: &str) -> bool {
         "clusterroles",
         "clusterrolebindings",
         "namespaces",
+        "appprojects",
+        "ocirepositories",
     ];
     let kind = problem.split([':', ' ']).next().unwrap_or_default();
     kinds.contains(&kind)

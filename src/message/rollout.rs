@@ -186,7 +186,7 @@ fn headline(told: &Told<'_>) -> String {
         State::Waiting(why) => {
             format!(
                 "**Waiting**, and no time runs: {}.",
-                sentence(why.sentence())
+                sentence(&why.sentence())
             )
         }
         State::Healing(why) => format!("**Applied, not well yet**: {}.", sentence(why)),
@@ -240,8 +240,11 @@ pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
     let (shortest, longest) = (SignedDuration::from_secs(2), SignedDuration::from_mins(1));
     match state {
         State::Ended(_) => None,
+        // it comes by itself, and soon
+        State::Merged | State::Applying(_) | State::Waiting(Wait::NotPolled { .. }) => {
+            Some((timing.apply / 20).clamp(shortest, longest))
+        }
         State::Waiting(_) => Some(SignedDuration::from_mins(5)),
-        State::Merged | State::Applying(_) => Some((timing.apply / 20).clamp(shortest, longest)),
         State::Healing(_) | State::Settling(_) => {
             Some((timing.settle / samples).clamp(shortest, longest))
         }
@@ -264,6 +267,12 @@ mod tests {
             ),
         ];
         let why = || "pod web-1, container web: CrashLoopBackOff".to_owned();
+        let closed = Wait::NotStarted {
+            windows: Some("deny `0 22 * * *` for 8h UTC".to_owned()),
+        };
+        let pinned = Wait::Pinned {
+            to: "tag `v1.2.3`".to_owned(),
+        };
         let all = [
             (State::Merged, Revert::None, false),
             (
@@ -272,6 +281,8 @@ mod tests {
                 true,
             ),
             (State::Waiting(Wait::Suspended), Revert::None, false),
+            (State::Waiting(closed), Revert::None, false),
+            (State::Waiting(pinned), Revert::None, false),
             (State::Healing(why()), Revert::None, false),
             (State::Settling(2), Revert::None, false),
             (State::Ended(Verdict::Verified), Revert::None, false),

@@ -32,6 +32,8 @@ pub struct Question<'a> {
     pub files: &'a [&'a str],
     /// When it was merged.
     pub merged_at: Timestamp,
+    /// When it is asked.
+    pub now: Timestamp,
     /// Whether an address is that of our repository.
     pub is_ours: &'a dyn Fn(&str) -> bool,
     /// What the commit changes.
@@ -73,7 +75,7 @@ impl<'s> Carrier<'s> {
         match self {
             Self::Kustomization(object) => kustomization(object, snapshot, question),
             Self::Release(release) => self.released(release, snapshot, question),
-            Self::Application(app) => application(app, question),
+            Self::Application(app) => application(app, snapshot, question),
         }
     }
 
@@ -105,12 +107,8 @@ impl<'s> Carrier<'s> {
                 why: format!("the chart of {} is not known", self.name()),
             };
         };
-        let asked = flux::Question {
-            commit: question.commit,
-            is_ancestor: question.is_ancestor,
-        };
         let source = source(chart, snapshot);
-        flux::chart(source, chart, release, question.merged_at, &asked)
+        flux::chart(source, chart, release, &of_flux(question))
     }
 
     /// Whether its last attempt ended well, as far as applying goes.
@@ -150,6 +148,8 @@ impl<'s> Carrier<'s> {
     /// The folder that it reads in the repository.
     fn path(self) -> Option<&'s str> {
         let path = match self {
+            // an artifact is made of nobody knows which folder
+            Self::Kustomization(object) if is_artifact(object) => Some(""),
             Self::Kustomization(object) => object.str("spec.path"),
             Self::Application(app) => app.str("spec.source.path"),
             Self::Release(_) => None,
@@ -173,7 +173,7 @@ impl<'s> Carrier<'s> {
     pub fn is_of(self, snapshot: &Snapshot, is_ours: &dyn Fn(&str) -> bool) -> bool {
         match self {
             Self::Kustomization(object) => {
-                let url = source(object, snapshot).and_then(|s| s.str("spec.url"));
+                let url = source(object, snapshot).and_then(flux::git_url);
                 object.get("spec.kubeConfig").is_none() && url.is_some_and(is_ours)
             }
             // an Argo CD may stand in another cluster than the one that it writes to
@@ -202,8 +202,12 @@ pub fn is_marked(object: &ObjectRef, snapshot: &Snapshot) -> bool {
 
 fn kustomization(object: &Object, snapshot: &Snapshot, question: &Question<'_>) -> Applied {
     let source = source(object, snapshot);
-    let url = source.and_then(|s| s.str("spec.url"));
-    let known = ["status.lastAppliedRevision", "status.lastAttemptedRevision"];
+    let url = source.and_then(flux::git_url);
+    let known = [
+        "status.lastAppliedOriginRevision",
+        "status.lastAppliedRevision",
+        "status.lastAttemptedRevision",
+    ];
     let mut revisions = known.iter().filter_map(|p| object.str(p));
     // a mirror has another address and the same commits
     let is_known = |r: &str| {
@@ -216,11 +220,21 @@ fn kustomization(object: &Object, snapshot: &Snapshot, question: &Question<'_>) 
             why: format!("Kustomization {} reads another repository", object.name()),
         };
     }
-    let question = flux::Question {
+    flux::kustomization(source, object, &of_flux(question))
+}
+
+fn of_flux<'a>(question: &Question<'a>) -> flux::Question<'a> {
+    flux::Question {
         commit: question.commit,
+        merged_at: question.merged_at,
+        now: question.now,
         is_ancestor: question.is_ancestor,
-    };
-    flux::kustomization(source, object, &question)
+    }
+}
+
+/// Whether it applies an artifact that was made from a repository, and not the repository.
+fn is_artifact(object: &Object) -> bool {
+    object.str("spec.sourceRef.kind") == Some("OCIRepository")
 }
 
 /// The chart of a release, if it is built from our repository.
@@ -238,10 +252,9 @@ fn chart<'s>(
 /// Whether a chart is built from a file: one of its folder, or of the values beside it.
 fn is_of_chart(chart: &Object, file: &str) -> bool {
     let root = folder(chart.str("spec.chart").unwrap_or_default());
-    let rest = file.strip_prefix(root);
     let values = chart.list("spec.valuesFiles").iter();
     let mut values = values.filter_map(Value::as_str);
-    root.is_empty() || rest.is_some_and(|r| r.starts_with('/')) || values.any(|v| folder(v) == file)
+    is_below(file, root) || values.any(|v| folder(v) == file)
 }
 
 fn source<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<&'s Object> {
@@ -254,9 +267,15 @@ fn source<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<&'s Object> {
     )
 }
 
-fn application(app: &Object, question: &Question<'_>) -> Applied {
+fn application(app: &Object, snapshot: &Snapshot, question: &Question<'_>) -> Applied {
+    // Applications may stand in other namespaces than their projects
+    let home = app.str("status.controllerNamespace").or(app.namespace());
+    let project = app.str("spec.project").unwrap_or("default");
     let question = argo::Question {
         commit: question.commit,
+        merged_at: question.merged_at,
+        files: question.files,
+        project: snapshot.find("AppProject", home, project),
         repo_url: "",
         is_ancestor: question.is_ancestor,
         same_repo: &|url, _| (question.is_ours)(url),
@@ -312,8 +331,14 @@ fn marked<'s>(object: &Object, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
     applications(snapshot).find(is).map(Carrier::Application)
 }
 
+/// Whether a file is in a folder, or below it.
+pub(super) fn is_below(file: &str, folder: &str) -> bool {
+    let rest = file.strip_prefix(folder);
+    folder.is_empty() || rest.is_some_and(|r| r.starts_with('/'))
+}
+
 /// As files of a repository are named.
-fn folder(path: &str) -> &str {
+pub(super) fn folder(path: &str) -> &str {
     let path = path.trim_start_matches("./").trim_matches('/');
     if path == "." { "" } else { path }
 }

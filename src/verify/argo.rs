@@ -7,13 +7,22 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::object::{Object, ObjectRef, at};
-use crate::verify::revision::{IsAncestor, Revision, contains};
+use crate::verify::app::{folder, is_below};
+use crate::verify::revision::{self, IsAncestor, Revision, contains};
 use crate::verify::{Applied, Wait};
 
+mod hydrator;
+mod windows;
+
 /// What is looked for.
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The merge commit.
     pub commit: &'a str,
+    /// When it was merged.
+    pub merged_at: Timestamp,
+    /// The files that it changes.
+    pub files: &'a [&'a str],
     /// The repository's URL, to find the source among several.
     pub repo_url: &'a str,
     /// Whether one commit is an ancestor of another.
@@ -22,6 +31,14 @@ pub struct Question<'a> {
     pub same_repo: &'a dyn Fn(&str, &str) -> bool,
     /// What the commit changes: an Application that is never in sync may be so for others.
     pub objects: &'a [&'a ObjectRef],
+    /// The project, where it can be read.
+    pub project: Option<&'a Object>,
+}
+
+impl Question<'_> {
+    fn holds(&self, revision: &Revision) -> Option<bool> {
+        contains(revision, self.commit, self.is_ancestor)
+    }
 }
 
 /// What an Application says of an object of its own.
@@ -47,43 +64,85 @@ pub fn applied(app: &Object, question: &Question<'_>) -> Applied {
         };
     };
     if app.get("spec.sourceHydrator").is_some() {
-        return hydrated(app, question);
+        return hydrator::applied(app, question);
     }
     if let Some(failed) = failed(app, source, question) {
         return failed;
     }
     let Some(compared) = revision(app, "status.sync", source) else {
         return Applied::Applying {
-            detail: not_compared(app),
+            detail: error(app).unwrap_or_else(|| "nothing was compared yet".to_owned()),
         };
     };
-    match contains(&compared, question.commit, question.is_ancestor) {
-        None => unknown_history(&compared),
+    match question.holds(&compared) {
+        None => unknown_history(app, source, &compared),
         Some(false) => not_seen(app, source, &compared, question),
         Some(true) => operation(app, source, &compared, question),
     }
 }
 
-/// Which of the sources is the repository; the first one where they name it several times.
+/// Which of the sources reads the changed files. The repository may stand there several times, once
+/// for the values of a chart, and its entries may disagree for a while: the one that lags decides.
 fn source(app: &Object, question: &Question<'_>) -> Option<usize> {
+    let all = sources(app);
     let is_ours = |source: &Value| {
         let url = source.get("repoURL").and_then(Value::as_str);
         let is_chart = source.get("chart").is_some();
         !is_chart && url.is_some_and(|u| (question.same_repo)(u, question.repo_url))
     };
-    if app.get("spec.sourceHydrator").is_some() {
-        let dry = app.get("spec.sourceHydrator.drySource");
-        return dry.filter(|d| is_ours(d)).map(|_| 0);
-    }
-    if app.get("spec.sources").is_some() {
-        return app.list("spec.sources").iter().position(is_ours);
-    }
-    app.get("spec.source").filter(|s| is_ours(s)).map(|_| 0)
+    let ours: Vec<usize> = (0..all.len()).filter(|i| is_ours(all[*i])).collect();
+    let readers = |file: &&str| {
+        let of = ours.iter().copied().filter(|i| reads(&all, *i, file));
+        of.collect::<Vec<_>>()
+    };
+    let by_file: Vec<Vec<usize>> = question.files.iter().map(readers).collect();
+    let is_known = !by_file.is_empty() && by_file.iter().all(|r| !r.is_empty());
+    let asked = if is_known { by_file.concat() } else { ours };
+    let lags = |i: &usize| {
+        let at = revision(app, "status.sync", *i);
+        at.and_then(|r| question.holds(&r)) != Some(true)
+    };
+    let first = asked.first().copied();
+    asked.into_iter().find(lags).or(first)
 }
 
-/// The revision of a source under a prefix: `revisions[i]` for several sources, else `revision`.
+/// What it is made from, in the order of the revisions.
+fn sources(app: &Object) -> Vec<&Value> {
+    let hydrated = app.get("spec.sourceHydrator");
+    if hydrated.is_some() {
+        let dry = app.get("spec.sourceHydrator.drySource");
+        return dry.into_iter().collect();
+    }
+    match app.get("spec.sources") {
+        Some(_) => app.list("spec.sources").iter().collect(),
+        None => app.get("spec.source").into_iter().collect(),
+    }
+}
+
+/// Whether a source is known to read a file: below its path, or as values of a chart by its `ref`.
+fn reads(all: &[&Value], source: usize, file: &str) -> bool {
+    let text = |key: &str| all[source].get(key).and_then(Value::as_str);
+    let values = all
+        .iter()
+        .filter_map(|s| at(s, "helm.valueFiles")?.as_array());
+    let mut values = values.flatten().filter_map(Value::as_str);
+    let is_named = |name: &str| {
+        values.any(|value| {
+            let rest = value.strip_prefix('$').and_then(|v| v.strip_prefix(name));
+            rest.and_then(|r| r.strip_prefix('/')) == Some(file)
+        })
+    };
+    text("path").is_some_and(|path| is_below(file, folder(path)))
+        || text("ref").is_some_and(is_named)
+}
+
+/// The revision of a source under a prefix.
 fn revision(app: &Object, prefix: &str, source: usize) -> Option<Revision> {
-    let base = app.get(prefix)?;
+    of_source(app.get(prefix)?, source)
+}
+
+/// `revisions[i]` for several sources, else `revision`.
+fn of_source(base: &Value, source: usize) -> Option<Revision> {
     let of_many = base.get("revisions").and_then(Value::as_array);
     let text = match of_many.and_then(|r| r.get(source)) {
         Some(one) => one.as_str(),
@@ -92,39 +151,74 @@ fn revision(app: &Object, prefix: &str, source: usize) -> Option<Revision> {
     Revision::read(text?)
 }
 
-fn not_compared(app: &Object) -> String {
+/// What Argo CD says that it could not do.
+fn error(app: &Object) -> Option<String> {
     let conditions = app.list("status.conditions");
-    let error = conditions.iter().find_map(|c| {
+    conditions.iter().find_map(|c| {
         let kind = c.get("type")?.as_str()?;
         let told = c.get("message")?.as_str()?;
         kind.ends_with("Error").then(|| format!("{kind}: {told}"))
-    });
-    error.unwrap_or_else(|| "nothing was compared yet".to_owned())
+    })
 }
 
-fn unknown_history(revision: &Revision) -> Applied {
-    Applied::Unknown {
-        why: format!(
-            "the history between the merge and {} is not known (was the branch rewritten?)",
-            revision.commit().unwrap_or("a chart version")
+/// Whether something stands in the way of a sync with our commit. What a sync before the merge failed
+/// with stays written while a window is closed.
+fn is_prevented(app: &Object, question: &Question<'_>) -> bool {
+    let text = |c: &Value, key: &str| c.get(key).and_then(Value::as_str).map(str::to_owned);
+    app.list("status.conditions").iter().any(|c| {
+        let kind = text(c, "type").unwrap_or_default();
+        let since = text(c, "lastTransitionTime").and_then(|t| t.parse::<Timestamp>().ok());
+        let is_old = since.is_some_and(|t| t < question.merged_at);
+        kind.ends_with("Error") && !(kind == "SyncError" && is_old)
+    })
+}
+
+fn unknown_history(app: &Object, source: usize, revision: &Revision) -> Applied {
+    let at = revision.commit().unwrap_or("a chart version");
+    let why = match pinned(app, source) {
+        Some(to) => {
+            format!("the source follows {to} and no branch, and the history to {at} is not known")
+        }
+        None => format!(
+            "the history between the merge and {at} is not known (was the branch rewritten?)"
         ),
-    }
+    };
+    Applied::Unknown { why }
 }
 
-/// The source does not hold our commit: an operation that is stuck on an older revision can block it.
+/// The source does not hold our commit: an operation that is stuck on an older revision can block it,
+/// it may follow no branch, and it may not have been asked yet.
 fn not_seen(app: &Object, source: usize, compared: &Revision, question: &Question<'_>) -> Applied {
     let stuck = app.str("status.operationState.phase") == Some("Running")
         && app.int("status.operationState.retryCount").unwrap_or(0) > 0;
     let old = revision(app, "status.operationState.operation.sync", source)
-        .and_then(|r| contains(&r, question.commit, question.is_ancestor));
+        .and_then(|r| question.holds(&r));
     if stuck && old == Some(false) {
         return Applied::Waiting {
             why: Wait::OldOperation,
         };
     }
+    if let Some(to) = pinned(app, source) {
+        return Applied::Waiting {
+            why: Wait::Pinned { to },
+        };
+    }
+    if time(app, "status.reconciledAt").is_some_and(|at| at < question.merged_at) {
+        return Applied::Waiting {
+            why: Wait::NotPolled {
+                how: "without a webhook Argo CD looks every few minutes, and at once with `argocd app get --refresh`".to_owned(),
+            },
+        };
+    }
     Applied::NotSeen {
         at: compared.commit().map(str::to_owned),
     }
+}
+
+/// What a source follows that is no branch, as far as its name tells.
+fn pinned(app: &Object, source: usize) -> Option<String> {
+    let target = sources(app).get(source)?.get("targetRevision")?.as_str()?;
+    revision::pinned(target)
 }
 
 /// The source holds our commit: was it applied?
@@ -141,14 +235,70 @@ fn operation(app: &Object, source: usize, compared: &Revision, question: &Questi
     }
     match app.str("status.sync.status").unwrap_or_default() {
         "Synced" => synced(app, source, compared, question),
-        "OutOfSync" if is_drift_elsewhere(app, question) => synced(app, source, compared, question),
-        "OutOfSync" if !is_automated(app) => Applied::Waiting {
-            why: Wait::ManualSync,
-        },
+        "OutOfSync" if is_drift_elsewhere(app, question) || is_only_left_over(app) => {
+            synced(app, source, compared, question)
+        }
+        "OutOfSync" => out_of_sync(app, source, question),
         other => Applied::Applying {
-            detail: format!("sync status is {other}"),
+            detail: error(app).unwrap_or_else(|| format!("sync status is {other}")),
         },
     }
+}
+
+/// Compared with our commit, and nothing runs: who has to move?
+fn out_of_sync(app: &Object, source: usize, question: &Question<'_>) -> Applied {
+    let was_tried = carried(app, source, question) == Some(true);
+    if !was_tried && let Some(at) = stepped_back(app, source, question) {
+        return Applied::Unknown {
+            why: format!(
+                "Argo CD went back to {at}, which lacks it: a rollback, or a sync that took an old revision"
+            ),
+        };
+    }
+    if !is_automated(app) {
+        return Applied::Waiting {
+            why: Wait::ManualSync,
+        };
+    }
+    if was_tried || is_prevented(app, question) {
+        return Applied::Applying {
+            detail: error(app).unwrap_or_else(|| "sync status is OutOfSync".to_owned()),
+        };
+    }
+    let windows = windows::told(question.project, app);
+    Applied::Waiting {
+        why: Wait::NotStarted { windows },
+    }
+}
+
+/// Whether the last operation was one with our commit.
+fn carried(app: &Object, source: usize, question: &Question<'_>) -> Option<bool> {
+    question.holds(&last(app, source)?)
+}
+
+/// The revision of the last operation.
+fn last(app: &Object, source: usize) -> Option<Revision> {
+    revision(app, "status.operationState.syncResult", source)
+        .or_else(|| revision(app, "status.operationState.operation.sync", source))
+}
+
+/// The revision that was applied after one with our commit, and lacks it.
+fn stepped_back(app: &Object, source: usize, question: &Question<'_>) -> Option<String> {
+    let last = last(app, source).filter(|r| question.holds(r) == Some(false))?;
+    let history = app.list("status.history").iter();
+    let mut history = history.filter_map(|entry| of_source(entry, source));
+    let was_there = history.any(|r| question.holds(&r) == Some(true));
+    last.commit().filter(|_| was_there).map(str::to_owned)
+}
+
+/// Whether the only difference is what Git has no more, and automatic sync leaves it alone.
+fn is_only_left_over(app: &Object) -> bool {
+    let prunes = app.get("spec.syncPolicy.automated.prune") == Some(&Value::Bool(true));
+    let text = |r: &Value| r.get("status").and_then(Value::as_str) == Some("OutOfSync");
+    let differing = app.list("status.resources").iter().filter(|r| text(r));
+    let differing: Vec<&Value> = differing.collect();
+    let is_left_over = |r: &&Value| r.get("requiresPruning") == Some(&Value::Bool(true));
+    is_automated(app) && !prunes && !differing.is_empty() && differing.iter().all(is_left_over)
 }
 
 /// Whether all that the commit changes is in sync, so that only other objects are not: for some fields
@@ -162,20 +312,28 @@ fn is_drift_elsewhere(app: &Object, question: &Question<'_>) -> bool {
 }
 
 fn running(app: &Object, source: usize, question: &Question<'_>) -> Applied {
+    let message = app.str("status.operationState.message");
+    // the operation stays, whatever its revision, until the window opens
+    if message.is_some_and(|m| m.contains(BLOCKED)) {
+        let windows = windows::told(question.project, app);
+        return Applied::Waiting {
+            why: Wait::SyncWindow { windows },
+        };
+    }
     let pinned = revision(app, "status.operationState.operation.sync", source)
-        .and_then(|r| contains(&r, question.commit, question.is_ancestor));
+        .and_then(|r| question.holds(&r));
     if pinned == Some(false) {
         return Applied::Waiting {
             why: Wait::OldOperation,
         };
     }
-    let message = app
-        .str("status.operationState.message")
-        .unwrap_or("a sync is running");
     Applied::Applying {
-        detail: message.to_owned(),
+        detail: message.unwrap_or("a sync is running").to_owned(),
     }
 }
+
+/// How Argo CD says that a window holds an operation back.
+const BLOCKED: &str = "blocked by sync window";
 
 fn is_automated(app: &Object) -> bool {
     let automated = app.get("spec.syncPolicy.automated");
@@ -194,8 +352,8 @@ fn synced(app: &Object, source: usize, compared: &Revision, question: &Question<
             detail: "the state was read before the sync ended".to_owned(),
         };
     }
-    let carried = revision(app, "status.operationState.syncResult", source)
-        .and_then(|r| contains(&r, question.commit, question.is_ancestor));
+    let carried =
+        revision(app, "status.operationState.syncResult", source).and_then(|r| question.holds(&r));
     Applied::Applied {
         // without an operation the moment of the comparison is the best that there is
         at: if carried == Some(true) {
@@ -213,9 +371,7 @@ fn failed(app: &Object, source: usize, question: &Question<'_>) -> Option<Applie
     if !matches!(phase, "Failed" | "Error") {
         return None;
     }
-    let tried = revision(app, "status.operationState.syncResult", source)
-        .or_else(|| revision(app, "status.operationState.operation.sync", source))?;
-    if contains(&tried, question.commit, question.is_ancestor) != Some(true) {
+    if carried(app, source, question) != Some(true) {
         return None;
     }
     let results = app.list("status.operationState.syncResult.resources");
@@ -239,34 +395,6 @@ fn failed(app: &Object, source: usize, question: &Question<'_>) -> Option<Applie
 fn name(resource: &Value) -> String {
     let text = |key: &str| resource.get(key).and_then(Value::as_str).unwrap_or("-");
     format!("{}/{}/{}", text("kind"), text("namespace"), text("name"))
-}
-
-/// With a hydrator the synced revision is a commit of its own; ours is the dry one.
-fn hydrated(app: &Object, question: &Question<'_>) -> Applied {
-    let last = app.get("status.sourceHydrator.lastSuccessfulOperation");
-    let text = |key: &str| last.and_then(|l| at(l, key)).and_then(Value::as_str);
-    let Some(dry) = text("drySHA").and_then(Revision::read) else {
-        return Applied::Applying {
-            detail: "nothing was hydrated yet".to_owned(),
-        };
-    };
-    match contains(&dry, question.commit, question.is_ancestor) {
-        None => return unknown_history(&dry),
-        Some(false) => {
-            return Applied::NotSeen {
-                at: dry.commit().map(str::to_owned),
-            };
-        }
-        Some(true) => {}
-    }
-    let wanted = text("hydratedSHA").and_then(Revision::read);
-    let synced_to = revision(app, "status.sync", 0);
-    if wanted.is_none() || wanted != synced_to || app.str("status.sync.status") != Some("Synced") {
-        return Applied::Applying {
-            detail: "hydrated, and not synced yet".to_owned(),
-        };
-    }
-    synced(app, 0, &dry, question)
 }
 
 fn time(app: &Object, path: &str) -> Option<Timestamp> {

@@ -3,7 +3,7 @@
 //! `lastAppliedRevision` moves only after apply, prune and health checks passed; without `wait` and
 //! health checks it says nothing about pods, so the workload is read in every case.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::object::Object;
@@ -14,6 +14,10 @@ use crate::verify::{Applied, Wait};
 pub struct Question<'a> {
     /// The merge commit.
     pub commit: &'a str,
+    /// When it was merged.
+    pub merged_at: Timestamp,
+    /// When it is asked.
+    pub now: Timestamp,
     /// Whether one commit is an ancestor of another.
     pub is_ancestor: &'a IsAncestor<'a>,
 }
@@ -21,6 +25,13 @@ pub struct Question<'a> {
 impl Question<'_> {
     fn holds(&self, revision: Option<&str>) -> Option<bool> {
         contains(&Revision::read(revision?)?, self.commit, self.is_ancestor)
+    }
+
+    /// Whether it is our commit, and none after it.
+    fn is_at(&self, revision: Option<&str>) -> bool {
+        let read = revision.and_then(Revision::read);
+        let commit = read.as_ref().and_then(Revision::commit);
+        commit.is_some_and(|c| c.eq_ignore_ascii_case(self.commit))
     }
 }
 
@@ -31,8 +42,10 @@ pub fn kustomization(source: Option<&Object>, object: &Object, question: &Questi
             why: Wait::Suspended,
         };
     }
-    let applied = object.str("status.lastAppliedRevision");
-    let attempted = object.str("status.lastAttemptedRevision");
+    // an artifact tells the commit that it was made from beside its own digest
+    let applied = object.str("status.lastAppliedOriginRevision");
+    let applied = applied.or(object.str("status.lastAppliedRevision"));
+    let attempted = attempted(source, object);
     if question.holds(applied) == Some(true) {
         return finished(object, applied.unwrap_or_default());
     }
@@ -40,6 +53,35 @@ pub fn kustomization(source: Option<&Object>, object: &Object, question: &Questi
         return attempted_not_applied(object);
     }
     not_attempted(source, applied, question)
+}
+
+/// The Git commit of the last attempt, as far as it is told.
+fn attempted<'o>(source: Option<&'o Object>, object: &'o Object) -> Option<&'o str> {
+    let attempted = object.str("status.lastAttemptedRevision")?;
+    let of_source = source.filter(|s| s.str("status.artifact.revision") == Some(attempted));
+    let of_history = || {
+        let told = object.list("status.history").iter();
+        let mut told = told.filter_map(|h| h.get("metadata"));
+        let same = told.find(|m| text(m, "revision") == attempted)?;
+        same.get("originRevision")?.as_str()
+    };
+    let origin = of_source.and_then(origin).or_else(of_history);
+    Some(origin.unwrap_or(attempted))
+}
+
+/// The Git commit that an artifact says it was made from.
+fn origin(source: &Object) -> Option<&str> {
+    let told = source.get("status.artifact.metadata")?;
+    told.get("org.opencontainers.image.revision")?.as_str()
+}
+
+/// The address of the Git repository behind a source.
+pub(super) fn git_url(source: &Object) -> Option<&str> {
+    if source.kind() != "OCIRepository" {
+        return source.str("spec.url");
+    }
+    let told = source.get("status.artifact.metadata")?;
+    told.get("org.opencontainers.image.source")?.as_str()
 }
 
 /// A suspended object does nothing.
@@ -152,24 +194,96 @@ fn not_attempted(
     applied: Option<&str>,
     question: &Question<'_>,
 ) -> Applied {
-    let artifact = source.and_then(|s| s.str("status.artifact.revision"));
-    match question.holds(artifact) {
-        Some(true) => Applied::Applying {
+    let artifact = source.and_then(|s| origin(s).or(s.str("status.artifact.revision")));
+    let held = artifact.or(applied);
+    match (question.holds(held), held.and_then(Revision::read)) {
+        (Some(true), _) => Applied::Applying {
             detail: "fetched, and not applied yet".to_owned(),
         },
-        Some(false) => Applied::NotSeen {
-            at: artifact.map(str::to_owned),
+        (Some(false), _) | (None, None) => not_fetched(source, held, question),
+        (None, Some(Revision::Commit(at))) => Applied::Unknown {
+            why: unknown_history(source, &at),
         },
-        None if artifact.is_none() => Applied::NotSeen {
-            at: applied.map(str::to_owned),
-        },
-        None => Applied::Unknown {
+        (None, Some(Revision::Other(at))) => Applied::Unknown {
             why: format!(
-                "the history between the merge and {} is not known (was the branch rewritten?)",
-                artifact.unwrap_or("-")
+                "{at} does not tell the Git commit that it was made from (`flux push artifact --revision` does)"
             ),
         },
     }
+}
+
+fn unknown_history(source: Option<&Object>, at: &str) -> String {
+    match source.and_then(pinned) {
+        Some(to) => {
+            format!("the source follows {to} and no branch, and the history to {at} is not known")
+        }
+        None => format!(
+            "the history between the merge and {at} is not known (was the branch rewritten?)"
+        ),
+    }
+}
+
+/// The source holds something older: it follows no branch, cannot be fetched, or was not asked yet.
+fn not_fetched(source: Option<&Object>, held: Option<&str>, question: &Question<'_>) -> Applied {
+    if let Some(to) = source.and_then(pinned) {
+        return Applied::Waiting {
+            why: Wait::Pinned { to },
+        };
+    }
+    let failed = source.and_then(|s| condition(s, "FetchFailed"));
+    if let Some(failed) = failed.filter(|c| text(c, "status") == "True") {
+        return Applied::Applying {
+            detail: format!("the source cannot be fetched: {}", text(failed, "message")),
+        };
+    }
+    if let Some(how) = source.and_then(|s| not_polled(s, question)) {
+        return Applied::Waiting {
+            why: Wait::NotPolled { how },
+        };
+    }
+    Applied::NotSeen {
+        at: held.map(str::to_owned),
+    }
+}
+
+/// What a source follows that is no branch. Flux takes the first that is set of a commit, a name, a range
+/// of versions, a tag and a branch.
+fn pinned(source: &Object) -> Option<String> {
+    let of = |key: &str| {
+        let text = source.get("spec.ref")?.get(key)?.as_str()?;
+        let text = text.chars().take(80).collect::<String>();
+        (!text.is_empty()).then_some(text)
+    };
+    if source.kind() != "GitRepository" {
+        // a tag of artifacts is moved with each of them
+        return of("digest").map(|d| format!("digest `{d}`"));
+    }
+    if let Some(commit) = of("commit") {
+        return Some(format!("commit `{commit}`"));
+    }
+    if let Some(name) = of("name") {
+        let is_branch = name.starts_with("refs/heads/");
+        return (!is_branch).then(|| format!("`{name}`"));
+    }
+    let range = of("semver").map(|range| format!("the newest tag in `{range}`"));
+    range.or_else(|| of("tag").map(|tag| format!("tag `{tag}`")))
+}
+
+/// How a source is polled, if that is not due since the merge.
+fn not_polled(source: &Object, question: &Question<'_>) -> Option<String> {
+    let every: SignedDuration = source.str("spec.interval")?.parse().ok()?;
+    let waited = question.now.duration_since(question.merged_at);
+    let kind = match source.kind() {
+        "OCIRepository" => "oci",
+        _ => "git",
+    };
+    (waited < every).then(|| {
+        format!(
+            "Flux asks it every {every:#}, and at once with `flux reconcile source {kind} {} -n {}`",
+            source.name(),
+            source.namespace().unwrap_or("flux-system")
+        )
+    })
 }
 
 /// A HelmRelease whose values or chart our commit changed, after its Kustomization applied it.
@@ -226,7 +340,6 @@ pub fn chart(
     source: Option<&Object>,
     chart: &Object,
     release: &Object,
-    merged_at: Timestamp,
     question: &Question<'_>,
 ) -> Applied {
     if [source, Some(chart)]
@@ -250,14 +363,19 @@ pub fn chart(
             resources: Vec::new(),
         };
     }
-    match built(chart, observed.unwrap_or_default(), merged_at) {
+    match built(source, chart, observed.unwrap_or_default(), question) {
         Ok(version) => released(release, version, observed.unwrap_or_default()),
         Err(not_yet) => not_yet,
     }
 }
 
 /// The version of the chart that holds what was observed, or why there is none.
-fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<&'o str, Applied> {
+fn built<'o>(
+    source: Option<&Object>,
+    chart: &'o Object,
+    observed: &str,
+    question: &Question<'_>,
+) -> Result<&'o str, Applied> {
     let version = chart.str("status.artifact.revision");
     let version = version.ok_or_else(|| Applied::Applying {
         detail: told(condition(chart, "Ready"), "the chart is not built yet"),
@@ -280,8 +398,7 @@ fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<
     let at = chart.str("status.artifact.lastUpdateTime");
     let at: Option<Timestamp> = at.and_then(|t| t.parse().ok());
     match at {
-        // Kubernetes counts in whole seconds
-        Some(at) if at.as_second() >= merged_at.as_second() => Ok(version),
+        Some(at) if is_built_since(at, source, question) => Ok(version),
         Some(_) => Err(Applied::Waiting {
             why: Wait::ChartVersion,
         }),
@@ -289,6 +406,19 @@ fn built<'o>(chart: &'o Object, observed: &str, merged_at: Timestamp) -> Result<
             why: "it is not known when the chart was built".to_owned(),
         }),
     }
+}
+
+/// Whether a chart was built after the merge. Kubernetes counts in whole seconds: one of the very second
+/// of the merge is older where the source was fetched later.
+fn is_built_since(built: Timestamp, source: Option<&Object>, question: &Question<'_>) -> bool {
+    let merged = question.merged_at.as_second();
+    let is_later = || {
+        let source = source.filter(|s| question.is_at(s.str("status.artifact.revision")));
+        let fetched = source.and_then(|s| s.str("status.artifact.lastUpdateTime"));
+        let fetched: Option<Timestamp> = fetched.and_then(|t| t.parse().ok());
+        fetched.is_some_and(|at| at.as_second() > merged)
+    };
+    built.as_second() > merged || built.as_second() == merged && !is_later()
 }
 
 /// How far a version of the chart got; what is told of another version says nothing of this one.

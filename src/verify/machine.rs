@@ -240,7 +240,8 @@ pub fn step(
     }
     let state = match &facts.applied {
         _ if facts.overtaken => State::Ended(Verdict::Inconclusive(OVERTAKEN.to_owned())),
-        Applied::Waiting { why } => waiting(&mut next, *why),
+        applied if next.applied_at.is_some() && lacks(applied) => stepped_back(&next, timing, now),
+        Applied::Waiting { why } => waiting(&mut next, why.clone()),
         Applied::NotSeen { .. } => {
             let what = "the source did not reach the commit";
             in_time(&next, State::Merged, what, timing, now)
@@ -270,6 +271,27 @@ pub fn step(
 
 const OVERTAKEN: &str =
     "Git holds something else there by now: somebody took the change back, or changed it again";
+
+/// Whether what the source holds lacks our commit.
+fn lacks(applied: &Applied) -> bool {
+    matches!(
+        applied,
+        Applied::NotSeen { .. }
+            | Applied::Waiting {
+                why: Wait::Pinned { .. } | Wait::NotPolled { .. }
+            }
+    )
+}
+
+/// Revisions only grow, unless somebody moves a branch or a tag back, or an engine takes an old one.
+fn stepped_back(memory: &Memory, timing: &Timing, now: Timestamp) -> State {
+    const WHAT: &str =
+        "its source stepped back to a revision without it: was a branch or a tag moved?";
+    match is_over(memory.counting_since, timing.apply, now) {
+        true => State::Ended(Verdict::Inconclusive(format!("applied, and then {WHAT}"))),
+        false => State::Healing(format!("applied, and then {WHAT}")),
+    }
+}
 
 /// Nothing counts while a person or time has to move first: every clock begins anew after it.
 fn waiting(next: &mut Memory, why: Wait) -> State {
@@ -334,7 +356,7 @@ fn workload(
     now: Timestamp,
 ) -> State {
     if let Some(Rollout::Waiting(why)) = &facts.rollout {
-        return waiting(next, *why);
+        return waiting(next, why.clone());
     }
     let sample = sample(next, facts);
     next.restarts = Some(facts.restarts);
@@ -557,16 +579,33 @@ mod tests {
 
     #[test]
     fn waiting_stops_every_clock() {
-        let wait = Facts {
-            applied: Applied::Waiting {
-                why: Wait::ManualSync,
-            },
-            ..good()
+        let pinned = Wait::Pinned {
+            to: "tag `v1`".to_owned(),
         };
-        assert_eq!(
-            play(&vec![wait; 600], Some(&baseline())),
-            State::Waiting(Wait::ManualSync)
-        );
+        let not_polled = Wait::NotPolled { how: String::new() };
+        for why in [
+            Wait::ManualSync,
+            Wait::OldOperation,
+            Wait::Suspended,
+            Wait::NotStarted { windows: None },
+            Wait::SyncWindow { windows: None },
+            pinned,
+            not_polled,
+        ] {
+            let wait = Facts {
+                applied: Applied::Waiting { why: why.clone() },
+                ..good()
+            };
+            let mut samples = vec![wait; 600];
+            assert_eq!(
+                play(&samples, Some(&baseline())),
+                State::Waiting(why.clone())
+            );
+            // the time to apply begins when it does not wait any more
+            samples.extend(vec![applying(); 29]);
+            let state = play(&samples, Some(&baseline()));
+            assert!(matches!(state, State::Applying(_)), "{why:?}: {state:?}");
+        }
         let paused = Facts {
             rollout: Some(Rollout::Waiting(Wait::BrokenPodBlocks)),
             ..bad()
@@ -726,6 +765,33 @@ mod tests {
         assert_eq!(play(&looks, None), State::Settling(3));
         looks.push(good());
         assert_eq!(ended(play(&looks, None)), Verdict::Verified);
+    }
+
+    #[test]
+    fn a_revision_that_steps_back_is_told_and_ends_inconclusive() {
+        let pinned = Wait::Pinned {
+            to: "tag `v1`".to_owned(),
+        };
+        for applied in [
+            Applied::NotSeen { at: None },
+            Applied::Waiting { why: pinned },
+        ] {
+            let back = Facts { applied, ..good() };
+            let mut looks = vec![good(); 4];
+            looks.push(back.clone());
+            let State::Healing(said) = play(&looks, None) else {
+                panic!("{looks:?}")
+            };
+            assert!(said.contains("stepped back"), "{said}");
+            looks.extend(vec![good(); 2]);
+            assert_eq!(play(&looks, None), State::Settling(2), "it begins anew");
+            looks.extend(vec![back; 32]);
+            let said = format!("{:?}", ended(play(&looks, Some(&baseline()))));
+            assert!(
+                said.starts_with("Inconclusive") && said.contains("stepped back"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

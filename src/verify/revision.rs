@@ -55,6 +55,55 @@ pub fn contains(revision: &Revision, commit: &str, is_ancestor: &IsAncestor<'_>)
     is_ancestor(commit, at)
 }
 
+/// What a source follows that is no branch, as far as the name of it tells: one tag, the newest of some,
+/// or a commit. A branch may be named like a short version, so that is not taken for a tag.
+pub fn pinned(target: &str) -> Option<String> {
+    let shown: String = target.chars().take(MAX_SHOWN).collect();
+    if let Some(tag) = shown.strip_prefix("refs/tags/") {
+        return Some(format!("tag `{tag}`"));
+    }
+    if is_commit(target) || is_short(target) {
+        return Some(format!("commit `{shown}`"));
+    }
+    if is_range(target) {
+        return Some(format!("the newest tag in `{shown}`"));
+    }
+    is_version(target).then(|| format!("tag `{shown}`"))
+}
+
+/// The beginning of a commit. A word or a date may be spelled like one, and name a branch.
+fn is_short(target: &str) -> bool {
+    (7..40).contains(&target.len())
+        && target.bytes().all(|b| b.is_ascii_hexdigit())
+        && target.bytes().any(|b| b.is_ascii_digit())
+        && target.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+/// The longest name of a tag that is shown, in characters.
+const MAX_SHOWN: usize = 60;
+
+/// `>=1.2`, `^1.0`, `1.2.*`, `1.2.x`
+fn is_range(target: &str) -> bool {
+    let is_wild = |part: &str| matches!(part, "*" | "x" | "X");
+    let version = target.strip_prefix('v').unwrap_or(target);
+    let mut parts = version.split('.');
+    target.starts_with(['^', '~', '>', '<', '='])
+        || target == "*"
+        || parts.next().is_some_and(is_number) && parts.any(is_wild)
+}
+
+/// `1.2.3`, `v1.2.3-rc.1`
+fn is_version(target: &str) -> bool {
+    let version = target.strip_prefix('v').unwrap_or(target);
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<&str> = core.split('.').collect();
+    parts.len() == 3 && parts.into_iter().all(is_number)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -92,6 +141,38 @@ mod tests {
             assert_eq!(Revision::read(text).unwrap().commit(), None, "{text}");
         }
         assert_eq!(Revision::read(" "), None);
+    }
+
+    #[test]
+    fn tags_and_commits_are_no_branches() {
+        for (target, wanted) in [
+            ("refs/tags/stable", "tag `stable`"),
+            ("v1.2.3", "tag `v1.2.3`"),
+            ("1.2.3-rc.1", "tag `1.2.3-rc.1`"),
+            (">=1.2 <2", "the newest tag in `>=1.2 <2`"),
+            ("1.2.*", "the newest tag in `1.2.*`"),
+            ("v1.x", "the newest tag in `v1.x`"),
+            ("0123abc", "commit `0123abc`"),
+            (SHA, &format!("commit `{SHA}`")),
+        ] {
+            assert_eq!(pinned(target).as_deref(), Some(wanted), "{target}");
+        }
+        for branch in [
+            "",
+            "HEAD",
+            "main",
+            "refs/heads/v1.2.3",
+            "release/v1.2.3",
+            "v1.2",
+            "1.0",
+            "v1",
+            "2026.1.x-lts-branch/fix",
+            "deadbeef",
+            "20260102",
+            "feature-1.2.3",
+        ] {
+            assert_eq!(pinned(branch), None, "{branch}");
+        }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Failing<'a> {
 
 /// What is known when a look is taken.
 pub struct World<'a> {
+    /// When that is.
+    pub now: Timestamp,
     /// The cluster now.
     pub snapshot: &'a Snapshot,
     /// What fails there.
@@ -209,6 +211,7 @@ fn applied(
         objects: &objects,
         files: &files,
         merged_at: merged.at,
+        now: world.now,
         is_ancestor: world.is_ancestor,
         is_ours: world.is_ours,
     };
@@ -394,10 +397,7 @@ impl Reads<'_> {
     fn covers(&self, file: &str) -> bool {
         match self {
             Self::File(one) => *one == file,
-            Self::Folder(folder) => {
-                let rest = file.strip_prefix(*folder);
-                folder.is_empty() || rest.is_some_and(|r| r.starts_with('/'))
-            }
+            Self::Folder(folder) => app::is_below(file, folder),
         }
     }
 }
@@ -663,7 +663,7 @@ fn said_of_rollout(rollout: &Rollout, facts: &Facts) -> String {
     let state = match rollout {
         Rollout::Done => "all pods run the new template".to_owned(),
         Rollout::Progressing(what) => what.clone(),
-        Rollout::Waiting(why) => why.sentence().to_owned(),
+        Rollout::Waiting(why) => why.sentence(),
         Rollout::Failing(what) => format!("failing: {what}"),
     };
     format!(

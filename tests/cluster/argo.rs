@@ -1,6 +1,7 @@
 //! The loop closed by Argo CD: what the real controller writes as status on the way is read by
 //! kubemend's own verification, and compared with what the cluster has.
 
+use jiff::Timestamp;
 use kubemend::object::Object;
 use kubemend::verify::argo::{Question, applied};
 use kubemend::verify::{Applied, Wait};
@@ -24,11 +25,13 @@ pub const TRIALS: &[(&str, Run)] = &[
         "argo_knows_which_source_is_ours",
         argo_knows_which_source_is_ours,
     ),
+    ("argo_waits_for_a_window", argo_waits_for_a_window),
+    ("argo_follows_a_chart", crate::helm::argo_follows_a_chart),
 ];
 
 /// An Application, and the shop that it applies.
-struct Applying<'p> {
-    delivered: Delivered<'p>,
+pub struct Applying<'p> {
+    pub delivered: Delivered<'p>,
     /// The Application is named after the shop's namespace.
     object: String,
 }
@@ -40,7 +43,7 @@ impl<'p> Applying<'p> {
         Self::with(delivered, &source, policy)
     }
 
-    fn with(delivered: Delivered<'p>, sources: &str, policy: &str) -> Result<Self, String> {
+    pub fn with(delivered: Delivered<'p>, sources: &str, policy: &str) -> Result<Self, String> {
         let (plane, namespace) = (delivered.shop.plane, &delivered.shop.namespace);
         let server = &plane.server;
         let application = format!(
@@ -60,7 +63,7 @@ impl<'p> Applying<'p> {
     }
 
     /// Pushes what is committed, and lets Argo CD look at once.
-    fn push(&self) -> Result<String, String> {
+    pub fn push(&self) -> Result<String, String> {
         let commit = self.delivered.push()?;
         self.annotate("argocd.argoproj.io/refresh=normal")?;
         Ok(commit)
@@ -98,7 +101,7 @@ impl<'p> Applying<'p> {
             .map(drop)
     }
 
-    fn follow(
+    pub fn follow(
         &self,
         commit: &str,
         is_end: impl Fn(&Applied) -> bool,
@@ -112,9 +115,15 @@ impl<'p> Applying<'p> {
         commit: &str,
         is_end: impl Fn(&Applied) -> bool,
     ) -> Result<Vec<Applied>, String> {
+        let kubectl = &self.delivered.shop.plane.kubectl;
         let read = |application: &Object| {
+            let project = kubectl.get("argocd", PROJECT).ok().and_then(Object::new);
             let question = Question {
                 commit,
+                // whatever is there already was not merged
+                merged_at: Timestamp::UNIX_EPOCH,
+                files: &[],
+                project: project.as_ref(),
                 repo_url: url,
                 is_ancestor: &|a, b| self.delivered.is_ancestor(a, b),
                 same_repo: &|a, b| a == b,
@@ -133,7 +142,9 @@ impl Drop for Applying<'_> {
     }
 }
 
-const AUTOMATIC: &str = "{automated: {selfHeal: true}, retry: {limit: 0}}";
+/// All Applications are of one project.
+const PROJECT: &str = "appprojects.argoproj.io/default";
+pub const AUTOMATIC: &str = "{automated: {selfHeal: true}, retry: {limit: 0}}";
 
 fn source(delivered: &Delivered<'_>) -> String {
     let url = delivered.url();
@@ -220,6 +231,51 @@ fn argo_tells_what_is_refused(plane: &Plane) -> Result<(), String> {
         is_failed,
         "an earlier failure is not this commit's",
     )?;
+    applying.delivered.shop.expect_tag("1.4.1")
+}
+
+/// While a window is closed Argo CD compares, and writes nothing of why it begins nothing.
+fn argo_waits_for_a_window(plane: &Plane) -> Result<(), String> {
+    let name = "argo-waits-for-a-window";
+    let applying = Applying::start(plane, name, AUTOMATIC)?;
+    applying.follow(&applying.delivered.head(), is_applied)?;
+    let window = format!(
+        r#"{{"kind":"deny","schedule":"* * * * *","duration":"24h","applications":["{name}"]}}"#
+    );
+    let windows = |all: &str| {
+        let patch = format!(r#"{{"spec":{{"syncWindows":[{all}]}}}}"#);
+        let patch = [
+            "patch",
+            "-n",
+            "argocd",
+            PROJECT,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        plane.kubectl.run(&patch).map(drop)
+    };
+    windows(&window)?;
+    applying.commit("update the shop", "1.4.2", "1.4.1")?;
+    let update = applying.push()?;
+    let closed = |r: &Applied| {
+        let Applied::Waiting {
+            why: Wait::NotStarted { windows },
+        } = r
+        else {
+            return false;
+        };
+        windows.as_deref() == Some("deny `* * * * *` for 24h UTC")
+    };
+    let readings = applying.follow(&update, closed)?;
+    expect_none(&readings, is_applied, "the window is closed")?;
+    expect_none(&readings, is_failed, "a closed window is no failure")?;
+    applying.delivered.shop.expect_tag("1.4.2")?;
+
+    windows("")?;
+    applying.annotate("argocd.argoproj.io/refresh=normal")?;
+    let readings = applying.follow(&update, is_applied)?;
+    expect_none(&readings, is_failed, "waiting is no failure")?;
     applying.delivered.shop.expect_tag("1.4.1")
 }
 

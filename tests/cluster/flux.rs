@@ -1,6 +1,7 @@
 //! The loop closed by Flux: a repository served over HTTP, applied by the real controllers.
 //! What they write as status on the way is read by kubemend's own verification.
 
+use jiff::Timestamp;
 use kubemend::object::Object;
 use kubemend::verify::Applied;
 use kubemend::verify::flux::{Question, helm_release, kustomization};
@@ -52,6 +53,9 @@ fn read(delivered: &Delivered<'_>, object: &Object, commit: &str) -> Applied {
     let source = source.ok().and_then(Object::new);
     let question = Question {
         commit,
+        // the source is asked all the time
+        merged_at: Timestamp::UNIX_EPOCH,
+        now: Timestamp::now(),
         is_ancestor: &|a, b| delivered.is_ancestor(a, b),
     };
     kustomization(source.as_ref(), object, &question)

@@ -11,7 +11,9 @@ use kubemend::verify::app::{Carrier, Question};
 use kubemend::verify::{Applied, Wait};
 use serde_json::Value;
 
+use crate::argo::{AUTOMATIC, Applying};
 use crate::delivered::{Delivered, expect_none, is_applied, is_failed};
+use crate::faults::waits;
 use crate::plane::{Plane, write};
 use crate::shop::{self, is_rolled_out};
 use crate::stage::{Delivery, Engine, Stage};
@@ -189,6 +191,51 @@ pub fn flux_follows_a_chart(plane: &Plane) -> Result<(), String> {
     shop.expect_tag("1.4.2")
 }
 
+/// Argo CD renders a chart itself, so a commit is followed by the Application alone.
+pub fn argo_follows_a_chart(plane: &Plane) -> Result<(), String> {
+    let delivered = Delivered::start(plane, "argo-follows-a-chart")?;
+    let chart = delivered.shop.repository().join("chart");
+    std::fs::create_dir_all(chart.join("templates")).map_err(|e| e.to_string())?;
+    let template = shop::MANIFEST.replace("1.4.2", "{{ required \"a tag\" .Values.tag }}");
+    write(&chart.join("Chart.yaml"), CHART)?;
+    write(&chart.join("templates/web.yaml"), &template)?;
+    let values = |delivered: &Delivered<'_>, text: &str| {
+        write(&chart.join("values.yaml"), text)?;
+        let shop = &delivered.shop;
+        shop.commit("update the chart", &shop.manifest())
+    };
+    values(&delivered, VALUES)?;
+    delivered.push()?;
+    let source = format!(
+        "source: {{repoURL: '{}', path: chart, targetRevision: main}}",
+        delivered.url()
+    );
+    let applying = Applying::with(delivered, &source, AUTOMATIC)?;
+    let shop = &applying.delivered.shop;
+    applying.follow(&applying.delivered.head(), is_applied)?;
+    shop.wait("deployments", "the shop runs", is_rolled_out)?;
+    let update = |text: &str| {
+        values(&applying.delivered, text)?;
+        applying.push()
+    };
+
+    let readings = applying.follow(&update("tag: 1.4.1\n")?, is_applied)?;
+    expect_none(&readings, is_failed, "an upgrade is no failure")?;
+    shop.expect_tag("1.4.1")?;
+    // what can be rendered is applied, and the pods tell
+    applying.follow(&update("tag: 1.4.O\n")?, is_applied)?;
+    shop.wait("pods", "the fault shows", |p| waits(p, "ImagePullBackOff"))?;
+    let cannot = |r: &Applied| matches!(r, Applied::Applying { detail } if detail.starts_with("ComparisonError") && detail.contains("a tag"));
+    let readings = applying.follow(&update("tag: ''\n")?, cannot)?;
+    expect_none(&readings, is_applied, "what is not rendered is not applied")?;
+    shop.expect_tag("1.4.O")?;
+    let readings = applying.follow(&update("tag: 1.4.3\n")?, is_applied)?;
+    expect_none(&readings, is_failed, "an earlier failure is not the fix's")?;
+    shop.expect_tag("1.4.3")?;
+    shop.wait("deployments", "the fix heals", is_rolled_out)?;
+    Ok(())
+}
+
 /// What kubemend reads of a release, in the order in which it reads.
 fn read(delivered: &Delivered<'_>, commit: &str, merged_at: Timestamp) -> Applied {
     let shop = &delivered.shop;
@@ -214,6 +261,7 @@ fn read(delivered: &Delivered<'_>, commit: &str, merged_at: Timestamp) -> Applie
         is_ancestor: &|a, b| delivered.is_ancestor(a, b),
         files: &["chart/values.yaml"],
         merged_at,
+        now: Timestamp::now(),
         is_ours: &|url| url == delivered.url(),
         objects: &[],
     };

@@ -48,6 +48,9 @@
 - apiGroups: [argoproj.io]
   resources: [applications]
   verbs: [list, watch]
+- apiGroups: [argoproj.io]
+  resources: [appprojects]
+  verbs: [list]
 - apiGroups: [kustomize.toolkit.fluxcd.io]
   resources: [kustomizations]
   verbs: [list, watch]
@@ -55,7 +58,7 @@
   resources: [helmreleases]
   verbs: [list, watch]
 - apiGroups: [source.toolkit.fluxcd.io]
-  resources: [gitrepositories, helmcharts]
+  resources: [gitrepositories, helmcharts, ocirepositories]
   verbs: [list]
 # kubemend's own Events on workloads
 - apiGroups: [events.k8s.io]

@@ -119,6 +119,7 @@ fn applied(url: &str, knows: bool) -> Applied {
         commit: OURS,
         files: &["apps/web.yaml"],
         merged_at: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
         is_ancestor: &is_ancestor,
         is_ours: &|url| url == "https://git.example/acme/gitops",
         objects: &[],
@@ -154,4 +155,82 @@ fn the_last_attempt_counts_as_far_as_it_applied() {
     assert!(with("False", "HealthCheckFailed"));
     assert!(!with("False", "BuildFailed"));
     assert!(!with("Unknown", "Progressing"));
+}
+
+fn ask(carrier: &ObjectRef, objects: &[Value]) -> Applied {
+    let all = snapshot(objects);
+    let question = Question {
+        commit: OURS,
+        files: &["apps/web.yaml"],
+        merged_at: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
+        is_ancestor: &|a, b| Some(a == OLD || a == b),
+        is_ours: &|url| url == "https://git.example/acme/gitops",
+        objects: &[],
+    };
+    Carrier::of(carrier, &all).unwrap().applied(&all, &question)
+}
+
+/// Applications may stand in namespaces of teams, and projects where Argo CD runs.
+#[test]
+fn the_windows_are_those_of_the_project_of_an_application() {
+    let resource = json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "web"});
+    let mut app = application("shop", &[resource]);
+    app["metadata"]["namespace"] = json!("team");
+    app["spec"] = json!({
+        "project": "shops", "syncPolicy": {"automated": {}},
+        "source": {"repoURL": "https://git.example/acme/gitops", "path": "apps"},
+    });
+    app["status"]["controllerNamespace"] = json!("argocd");
+    app["status"]["sync"] = json!({"status": "OutOfSync", "revision": OURS});
+    let project = |namespace: &str, name: &str, schedule: &str| {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"syncWindows": [{"kind": "deny", "schedule": schedule, "duration": "8h", "applications": ["*"]}]},
+        })
+    };
+    let others = [
+        project("team", "shops", "1 1 * * *"),
+        project("argocd", "default", "2 2 * * *"),
+    ];
+    let told = |projects: &[Value]| match ask(&reference(), &[&[app.clone()], projects].concat()) {
+        Applied::Waiting { why } => why.sentence(),
+        other => panic!("{other:?}"),
+    };
+    assert!(!told(&others).contains("deny"), "{}", told(&others));
+    let ours = [&others[..], &[project("argocd", "shops", "0 22 * * *")]].concat();
+    assert!(
+        told(&ours).contains("(deny `0 22 * * *` for 8h UTC)"),
+        "{}",
+        told(&ours)
+    );
+}
+
+#[test]
+fn an_artifact_is_of_the_repository_that_it_names() {
+    let mut apps = kustomization("apps", &["shop_web_apps_Deployment"]);
+    apps["spec"]["sourceRef"]["kind"] = json!("OCIRepository");
+    apps["status"]["lastAppliedRevision"] = json!(format!("latest@sha256:{}", "0".repeat(64)));
+    apps["status"]["lastAppliedOriginRevision"] = json!(format!("main@sha1:{OURS}"));
+    let source = |url: &str| {
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository",
+            "metadata": {"name": "gitops", "namespace": "flux-system"},
+            "spec": {"url": "oci://registry.example/acme/gitops"},
+            "status": {"artifact": {"revision": "latest@sha256:1", "metadata": {"org.opencontainers.image.source": url}}},
+        })
+    };
+    let ours = source("https://git.example/acme/gitops");
+    let done = ask(&reference(), &[apps.clone(), ours.clone()]);
+    assert!(matches!(done, Applied::Applied { .. }), "{done:?}");
+
+    let is_of = |source: &Value| {
+        let all = snapshot(&[apps.clone(), source.clone()]);
+        let carrier = Carrier::of(&reference(), &all).unwrap();
+        // nobody knows from which of its folders it was made
+        assert_eq!(carrier.folders(&|_| true), [""]);
+        carrier.is_of(&all, &|url| url == "https://git.example/acme/gitops")
+    };
+    assert!(is_of(&ours) && !is_of(&source("https://git.example/acme/other")));
 }

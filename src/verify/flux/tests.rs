@@ -10,10 +10,14 @@ fn is_ancestor(a: &str, b: &str) -> Option<bool> {
     Some(rank(a)? <= rank(b)?)
 }
 
-const QUESTION: Question<'static> = Question {
-    commit: OURS,
-    is_ancestor: &is_ancestor,
-};
+fn question() -> Question<'static> {
+    Question {
+        commit: OURS,
+        merged_at: "2026-01-02T12:00:00Z".parse().unwrap(),
+        now: "2026-01-02T12:09:59Z".parse().unwrap(),
+        is_ancestor: &is_ancestor,
+    }
+}
 
 fn object(yaml: &str) -> Object {
     Object::new(crate::manifest::read_stream(yaml).unwrap().remove(0)).unwrap()
@@ -34,7 +38,7 @@ fn kustomization_of(attempted: &str, applied: &str, conditions: &str) -> Object 
 const READY: &str = "{type: Ready, status: 'True', reason: ReconciliationSucceeded, lastTransitionTime: '2026-01-02T12:00:00Z'}";
 
 fn ask(source: &Object, object: &Object) -> Applied {
-    kustomization(Some(source), object, &QUESTION)
+    kustomization(Some(source), object, &question())
 }
 
 #[test]
@@ -182,6 +186,17 @@ fn a_release_is_applied_when_it_is_observed_deployed_and_ready() {
 }
 
 #[test]
+fn a_suspended_release_waits() {
+    let carrier = Applied::Applied {
+        at: None,
+        revision: OURS.to_owned(),
+    };
+    let held = object("{kind: HelmRelease, metadata: {name: web}, spec: {suspend: true}}");
+    let why = Wait::Suspended;
+    assert_eq!(helm_release(carrier, &held), Applied::Waiting { why });
+}
+
+#[test]
 fn a_release_that_was_rolled_back_or_stalled_is_a_failure() {
     let back = "{observedGeneration: 4, conditions: [{type: Ready, status: 'False', reason: RollbackSucceeded, message: rolled}, {type: Remediated, status: 'True', message: to revision 3}], history: [{status: deployed}]}";
     assert!(
@@ -211,14 +226,7 @@ fn charted(strategy: &str, chart: &str, release: &str) -> Applied {
     let release = object(&format!(
         "{{kind: HelmRelease, metadata: {{name: web, generation: 4}}, spec: {{}}, status: {release}}}"
     ));
-    let merged_at = "2026-01-02T12:00:00Z".parse().unwrap();
-    super::chart(
-        Some(&source(OURS, "")),
-        &chart,
-        &release,
-        merged_at,
-        &QUESTION,
-    )
+    super::chart(Some(&source(OURS, "")), &chart, &release, &question())
 }
 
 fn built_of(seen: &str, version: &str, at: &str) -> String {
@@ -266,8 +274,8 @@ fn a_chart_of_the_same_version_is_never_applied() {
         &release_of("0.1.0"),
     );
     let why = Wait::ChartVersion;
-    assert_eq!(same, Applied::Waiting { why });
     assert!(why.sentence().contains("version was not raised"));
+    assert_eq!(same, Applied::Waiting { why });
     let raised = built_of(OURS, "0.1.1", AFTER);
     let waits = charted("ChartVersion", &raised, &release_of("0.1.0"));
     assert!(matches!(waits, Applied::Applying { .. }), "{waits:?}");
@@ -286,4 +294,168 @@ fn a_chart_that_cannot_be_built_is_a_failure_of_the_revision_that_was_seen() {
     assert!(matches!(ours, Applied::Failed { message, .. } if message == "BuildFailed: no name"));
     let before = charted("Revision", &status(OLD), "{}");
     assert!(matches!(before, Applied::Applying { .. }), "{before:?}");
+}
+
+#[test]
+fn a_source_that_follows_no_branch_waits_for_a_person() {
+    let k = || kustomization_of(OLD, OLD, READY);
+    for (reference, to) in [
+        ("tag: v1", "tag `v1`"),
+        ("tag: v1, semver: 1.x", "the newest tag in `1.x`"),
+        ("branch: main, commit: abc", "commit `abc`"),
+        ("branch: main, name: refs/tags/v1", "`refs/tags/v1`"),
+    ] {
+        let spec = format!("ref: {{{reference}}}, interval: 10m");
+        let why = Wait::Pinned { to: to.to_owned() };
+        assert_eq!(ask(&source(OLD, &spec), &k()), Applied::Waiting { why });
+        let held = kustomization_of(OURS, OURS, READY);
+        assert!(matches!(
+            ask(&source(OURS, &spec), &held),
+            Applied::Applied { .. }
+        ));
+        let lost = ask(&source(&"b".repeat(40), &spec), &k());
+        assert!(
+            matches!(&lost, Applied::Unknown { why } if why.contains(to)),
+            "{lost:?}"
+        );
+    }
+    for branch in ["branch: main", "name: refs/heads/main", ""] {
+        let got = ask(&source(OLD, &format!("ref: {{{branch}}}")), &k());
+        assert!(matches!(got, Applied::NotSeen { .. }), "{branch}: {got:?}");
+    }
+}
+
+#[test]
+fn a_source_waits_until_it_is_asked_and_says_what_it_cannot_fetch() {
+    let k = || kustomization_of(OLD, OLD, READY);
+    let waits = ask(&source(OLD, "interval: 10m0s"), &k());
+    assert!(
+        matches!(&waits, Applied::Waiting { why: Wait::NotPolled { how } } if how.contains("every 10m,")
+            && how.contains("flux reconcile source git g -n")),
+        "{waits:?}"
+    );
+    for due in ["interval: 9m59s", "interval: 1m", "interval: soon", ""] {
+        let got = ask(&source(OLD, due), &k());
+        assert!(matches!(got, Applied::NotSeen { .. }), "{due}: {got:?}");
+    }
+    let failing = object(&format!(
+        "{{kind: GitRepository, metadata: {{name: g}}, spec: {{interval: 10m}}, status: {{artifact: {{revision: 'main@sha1:{OLD}'}}, conditions: [{{type: FetchFailed, status: 'True', message: no access}}]}}}}"
+    ));
+    let detail = "the source cannot be fetched: no access".to_owned();
+    assert_eq!(ask(&failing, &k()), Applied::Applying { detail });
+}
+
+const DIGEST: &str =
+    "latest@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+const OTHER: &str =
+    "latest@sha256:1111111111111111111111111111111111111111111111111111111111111111";
+
+/// An artifact, and what the source controller read of the commit that it was made from.
+fn artifact(revision: &str, origin: &str) -> Object {
+    object(&format!(
+        "{{kind: OCIRepository, metadata: {{name: g}}, spec: {{ref: {{tag: latest}}}}, status: {{artifact: {{revision: '{revision}', metadata: {{{origin}}}}}}}}}"
+    ))
+}
+
+fn made_from(commit: &str) -> String {
+    format!("org.opencontainers.image.revision: 'main@sha1:{commit}'")
+}
+
+fn of_artifact(status: &str) -> Object {
+    object(&format!(
+        "{{kind: Kustomization, metadata: {{name: k, generation: 2}}, spec: {{sourceRef: {{kind: OCIRepository, name: g}}}}, status: {{observedGeneration: 2, {status}}}}}"
+    ))
+}
+
+#[test]
+fn an_artifact_tells_the_commit_that_it_was_made_from() {
+    let applied = |origin: &str| {
+        of_artifact(&format!(
+            "lastAttemptedRevision: '{DIGEST}', lastAppliedRevision: '{DIGEST}', lastAppliedOriginRevision: '{origin}', conditions: [{READY}]"
+        ))
+    };
+    // without the source too: older permissions do not let it be read
+    for source in [Some(artifact(DIGEST, &made_from(OURS))), None] {
+        let got = kustomization(
+            source.as_ref(),
+            &applied(&format!("main@sha1:{OURS}")),
+            &question(),
+        );
+        assert!(
+            matches!(&got, Applied::Applied { revision, .. } if revision.ends_with(OURS)),
+            "{got:?}"
+        );
+    }
+    let old = applied(&format!("main/{OLD}"));
+    let got = kustomization(None, &old, &question());
+    assert!(matches!(got, Applied::NotSeen { .. }), "{got:?}");
+    let fetched = ask(&artifact(OTHER, &made_from(OURS)), &old);
+    assert!(matches!(fetched, Applied::Applying { .. }), "{fetched:?}");
+}
+
+#[test]
+fn a_failed_attempt_of_an_artifact_is_one_of_its_commit() {
+    let failed = "{type: Ready, status: 'False', reason: BuildFailed, message: denied}";
+    let attempted = |history: &str| {
+        of_artifact(&format!(
+            "lastAttemptedRevision: '{OTHER}', lastAppliedRevision: '{DIGEST}', lastAppliedOriginRevision: 'main@sha1:{OLD}', conditions: [{failed}], history: [{history}]"
+        ))
+    };
+    let by_source = ask(&artifact(OTHER, &made_from(OURS)), &attempted(""));
+    assert!(matches!(by_source, Applied::Failed { .. }), "{by_source:?}");
+    let of = |commit: &str| {
+        format!(
+            "{{lastReconciledStatus: BuildFailed, metadata: {{revision: '{OTHER}', originRevision: 'main@sha1:{commit}'}}}}"
+        )
+    };
+    let by_history = kustomization(None, &attempted(&of(OURS)), &question());
+    assert!(
+        matches!(by_history, Applied::Failed { .. }),
+        "{by_history:?}"
+    );
+    let before = kustomization(None, &attempted(&of(OLD)), &question());
+    assert!(matches!(before, Applied::NotSeen { .. }), "{before:?}");
+}
+
+#[test]
+fn an_artifact_that_tells_no_commit_is_unknown_and_says_why() {
+    let k = of_artifact(&format!(
+        "lastAttemptedRevision: '{DIGEST}', lastAppliedRevision: '{DIGEST}', conditions: [{READY}]"
+    ));
+    for source in [Some(artifact(DIGEST, "")), None] {
+        let got = kustomization(source.as_ref(), &k, &question());
+        assert!(
+            matches!(&got, Applied::Unknown { why } if why.contains("does not tell the Git commit") && !why.contains("rewritten")),
+            "{got:?}"
+        );
+    }
+}
+
+/// The chart before was built in the very second of the merge.
+#[test]
+fn a_chart_of_the_second_of_the_merge_is_ours_only_if_our_commit_was_there() {
+    let built = built_of(OURS, "0.1.0", "2026-01-02T12:00:00Z");
+    let with = |revision: &str, fetched: &str| {
+        let source = object(&format!(
+            "{{kind: GitRepository, metadata: {{name: g}}, spec: {{}}, status: {{artifact: {{revision: 'main@sha1:{revision}', lastUpdateTime: '{fetched}'}}}}}}"
+        ));
+        let chart = object(&format!(
+            "{{kind: HelmChart, metadata: {{name: c}}, spec: {{reconcileStrategy: ChartVersion}}, status: {built}}}"
+        ));
+        let release = object(&format!(
+            "{{kind: HelmRelease, metadata: {{name: web, generation: 4}}, spec: {{}}, status: {}}}",
+            release_of("0.1.0")
+        ));
+        super::chart(Some(&source), &chart, &release, &question())
+    };
+    let why = Wait::ChartVersion;
+    assert_eq!(with(OURS, "2026-01-02T12:00:01Z"), Applied::Waiting { why });
+    for (revision, fetched) in [
+        (OURS, "2026-01-02T12:00:00Z"),
+        // when ours was fetched is not known any more
+        (LATER, "2026-01-02T12:00:09Z"),
+    ] {
+        let got = with(revision, fetched);
+        assert!(matches!(got, Applied::Applied { .. }), "{fetched}: {got:?}");
+    }
 }

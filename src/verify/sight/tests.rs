@@ -133,6 +133,7 @@ impl Shop {
         ask(
             &merged,
             &World {
+                now: "2026-01-02T13:00:00Z".parse().unwrap(),
                 snapshot: &snapshot,
                 failing: &failing,
                 unread: self.unread,
