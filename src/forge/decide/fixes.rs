@@ -316,17 +316,21 @@ fn refused_before(
 }
 
 /// The pull request with which people take the same change back, or took it back, if nothing was
-/// opened for the finding after it.
+/// opened for the finding after it. The change may have been another finding's.
 fn reverted(view: &View<'_>, wanted: &Wanted, fix: &Fix, same: &[&Known<'_>]) -> Option<u64> {
-    let short = identity::short(&wanted.fingerprint);
     let later = |number: u64| same.iter().any(|p| p.number() > number);
+    let is_one = |digits: &str| {
+        let mut all = same.iter();
+        digits == identity::short(&wanted.fingerprint)
+            || all.any(|p| identity::short_of_branch(&p.pull.head_ref) == Some(digits))
+    };
     let counts = |p: &&Known<'_>| {
         // while it is open, nothing is built on what it takes back
         let said = p.is_open() || p.marker.change.is_empty() || p.marker.change == fix.change;
         p.mine
             && said
             && p.pull.state != PullState::Closed
-            && identity::reverted_of_branch(&p.pull.head_ref) == Some(short)
+            && identity::reverted_of_branch(&p.pull.head_ref).is_some_and(is_one)
             && !later(p.number())
     };
     view.reverts.iter().find(counts).map(Known::number)
