@@ -118,6 +118,21 @@ pub(super) fn company(view: &View<'_>, pull: &Known<'_>, health: Health) -> Vec<
     }
 }
 
+/// What a run does about its own entry where nothing else may change: it leaves once it is well for
+/// long enough. A draft stays one.
+pub(super) fn own_word(view: &View<'_>, pull: &Known<'_>, health: Health) -> Option<Action> {
+    let mine = pull.marker.reporter(&view.analysis.scope)?;
+    let counted = mine.healthy.is_some() && !healthy::looked_resolved(&pull.marker);
+    match health {
+        Health::Healthy => part(view, pull),
+        Health::Sick => counted.then_some(Action::Observe {
+            number: pull.number(),
+            healthy: false,
+        }),
+        Health::Unknown => None,
+    }
+}
+
 /// Whoever is listed and sees it takes back that it looked resolved. One that is not listed, and does
 /// not join, has no say: the others would count on as often as it starts them again.
 fn stays(view: &View<'_>, pull: &Known<'_>) -> Vec<Action> {

@@ -109,14 +109,22 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
     if open.our.foreign_commits.is_none() {
         return vec![leave(wanted, Why::Unreadable)];
     }
+    let held = |why, topic| {
+        // whoever keeps it does what people ask for: it is known who that is there, too
+        let noticed = noticed(wanted, why, open, topic);
+        noticed
+            .into_iter()
+            .chain(enlist(view, wanted, open))
+            .collect()
+    };
     if let Some(topic) = taken_over(view, open) {
-        return noticed(wanted, Why::HandsOff(number), open, topic);
+        return held(Why::HandsOff(number), topic);
     }
     let mut actions = match needed(view, fix, open) {
         Need::Nothing => current(view, wanted, open),
         Need::Body => vec![refresh(false)],
         Need::Commit => vec![refresh(true)],
-        Need::Loop => noticed(wanted, Why::Loop(number), open, Topic::Loop),
+        Need::Loop => held(Why::Loop(number), Topic::Loop),
     };
     if view.observed.complete {
         let older = replaced(view, wanted);
