@@ -269,6 +269,25 @@ async fn a_box_of_a_closed_one_waits_a_week_at_most() {
     quiet(&[&c, &a]).await;
 }
 
+#[tokio::test]
+async fn two_that_take_a_box_over_at_the_same_time_do_it_once() {
+    for people in [freeze, close] {
+        let (a, _, number) = renamed(people).await;
+        let b = a.beside(B);
+        a.hours(8 * 24);
+        a.github.human("alice").tick_box(number, "recreate");
+        let check = |context: &str| {
+            let [open] = a.open()[..] else {
+                panic!("{context}: {:?}", a.open());
+            };
+            assert!(content(&a, open).contains("512Mi"), "{context}");
+            assert!(!a.github.item(number).body.contains("[x]"), "{context}");
+            assert_eq!(a.marker(number).pending, Vec::<String>::new(), "{context}");
+        };
+        assert!(raced(&a, &b, check).await > 12);
+    }
+}
+
 /// Interrupted after it heard, and gone since.
 #[tokio::test]
 async fn what_one_that_is_gone_left_undone_is_done_after_a_week() {
