@@ -245,16 +245,15 @@ fn what_people_said_holds_in_every_cluster() {
 /// Whoever keeps what people work on does what they ask for: who that is has to be known there, too.
 #[test]
 fn what_people_work_on_is_joined_and_left_and_nothing_else() {
-    let table: [(Topic, fn(&mut OurPull)); 2] = [
-        (Topic::HandsOff, |p| p.foreign_commits = Some(1)),
-        (Topic::Retargeted, |p| {
-            p.pull.base_ref = "release".to_owned()
-        }),
+    let in_hand: [fn(&mut OurPull); 2] = [
+        |p| p.foreign_commits = Some(1),
+        |p| p.pull.base_ref = "release".to_owned(),
     ];
+    let topics = [Topic::HandsOff, Topic::Retargeted];
     fn counted(m: &mut Marker) {
         m.reporters[0].healthy = healthy(5, ago(9));
     }
-    for (topic, in_hand) in table {
+    for (topic, in_hand) in topics.into_iter().zip(in_hand) {
         let told = |by: &[(&str, i64)], change: fn(&mut Marker)| {
             reported(by, |p, m| {
                 m.told = vec![topic.as_str().to_owned()];
