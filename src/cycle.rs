@@ -128,6 +128,9 @@ pub struct Analysis {
     pub courses: BTreeMap<String, Course>,
     /// What else is wrong and was not touched.
     pub listed: Vec<Finding>,
+    /// The files, and folders of roots, that its manifests come from: of a cluster, only those that are
+    /// applied there, as far as that can be told. Empty where nothing is known.
+    pub reads: BTreeSet<String>,
     /// Which runs these findings belong to: `manifests`, or `cluster` and its name.
     pub scope: String,
     /// Whether every finding got its answer. If not, nothing counts as healthy.

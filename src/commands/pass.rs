@@ -68,6 +68,19 @@ impl Rendered {
                 .collect(),
         }
     }
+
+    /// The files, and folders of roots, that all of it comes from.
+    fn reads(&self) -> BTreeSet<String> {
+        let roots: BTreeSet<&String> = self
+            .desired
+            .iter()
+            .filter_map(|d| d.root.as_ref())
+            .collect();
+        let fed = roots.iter().filter_map(|root| self.feeds.get(*root));
+        let plain = self.desired.iter().filter(|d| d.root.is_none());
+        let files = fed.flatten().chain(plain.map(|d| &d.file));
+        files.chain(roots.iter().copied()).cloned().collect()
+    }
 }
 
 /// A pass with its repository indexed and rendered.
@@ -219,6 +232,7 @@ impl Pass {
         let mut analysis = wanted::analysis(run, &session.checkout, &self.snapshot, &self.scope);
         wanted::drafts(run, &session.config, &mut analysis);
         self.baselines(&mut analysis);
+        analysis.reads = self.rendered.reads();
         // a report narrows the run: what it does not mention is not healthy because of that
         analysis.complete &= self.report.is_none() && self.unread.is_empty();
         analysis.problems.extend(self.unread.iter().cloned());
@@ -292,5 +306,49 @@ fn add_scan(pass: &Pass, repository: &Repository<'_>, run: &mut Run) {
         if !known && config.ignored(&ended.finding, &files).is_none() {
             run.results.push(ended);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::object::Object;
+
+    /// What another overlay reads is not among it.
+    #[test]
+    fn a_run_reads_the_files_of_its_roots_and_plain_files() {
+        let desired = |file: &str, root: Option<&str>| Desired {
+            object: Object::new(serde_json::json!({"kind": "Service", "metadata": {"name": "x"}}))
+                .unwrap(),
+            file: file.to_owned(),
+            document: 0,
+            root: root.map(str::to_owned),
+        };
+        let fed = |root: &str, files: &[&str]| {
+            let files = files.iter().map(|f| (*f).to_owned());
+            (root.to_owned(), files.collect())
+        };
+        let rendered = Rendered {
+            desired: vec![
+                desired("base/a.yaml", Some("overlays/staging")),
+                desired("plain/b.yaml", None),
+            ],
+            feeds: BTreeMap::from([
+                fed(
+                    "overlays/staging",
+                    &["base/a.yaml", "overlays/staging/p.yaml"],
+                ),
+                fed("overlays/prod", &["base/a.yaml", "overlays/prod/p.yaml"]),
+            ]),
+        };
+        let reads: Vec<String> = rendered.reads().into_iter().collect();
+        let expected = [
+            "base/a.yaml",
+            "overlays/staging",
+            "overlays/staging/p.yaml",
+            "plain/b.yaml",
+        ];
+        assert_eq!(reads, expected);
     }
 }

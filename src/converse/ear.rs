@@ -122,7 +122,7 @@ impl<'a, 'w> Ear<'a, 'w> {
                 self.observed.asked.approve.insert(fingerprint.to_owned());
             } else if of == head
                 && let Some(wish) = Wish::ALL.into_iter().find(|w| w.name() == name)
-                && !(wish.proposes_again() && self.is_left(at))
+                && !(wish.proposes_again() && self.is_still_left(at))
             {
                 self.ask(at, wish);
             }
@@ -157,7 +157,7 @@ impl<'a, 'w> Ear<'a, 'w> {
         let Some(target) = self.target(at, tick) else {
             return true;
         };
-        if command.changes_head() && self.is_left(target) {
+        if command.changes_head() && self.is_still_left(target) {
             return false;
         }
         let Some(scene) = self.scene(target, false, "a tick", self.work.now) else {
@@ -418,6 +418,13 @@ impl<'a, 'w> Ear<'a, 'w> {
             matches!(t.place, Place::OpenPull | Place::ClosedPull) && marker.is_some_and(kept)
         };
         self.threads.get(at).is_some_and(listed) && !self.overdue.contains(&at)
+    }
+
+    /// The same for what nobody dated, such as a box: the run that keeps it has given its word not long
+    /// ago. What is taken over from one that was silent is done by a run that sees the failure.
+    fn is_still_left(&self, at: usize) -> bool {
+        let marker = self.threads.get(at).and_then(|t| t.marker.as_ref());
+        self.is_left(at) && !marker.is_some_and(|m| is_silent(m, self.work.now))
     }
 
     /// Leaves a comment to the run that keeps the pull request, unless that was silent for too long.
@@ -713,7 +720,7 @@ impl<'a, 'w> Ear<'a, 'w> {
             .filter(has_pending)
             .map(|t| t.number)
             .collect();
-        let left = (0..self.threads.len()).filter(|at| self.is_left(*at));
+        let left = (0..self.threads.len()).filter(|at| self.is_still_left(*at));
         let left = left.filter_map(|at| self.threads.get(at).map(|t| t.number));
         Heard {
             answers,
@@ -747,6 +754,12 @@ async fn read_head(work: &Work<'_>, thread: &Thread) -> Result<Head> {
         Err(error) if error.is_outage() => Err(error),
         Err(_) => Ok(Head::Blurred),
     }
+}
+
+/// Whether the run that keeps a pull request gave no word for too long.
+fn is_silent(marker: &Marker, now: jiff::Timestamp) -> bool {
+    let word = marker.reporter(marker.keeper(now));
+    word.is_none_or(|w| now.duration_since(w.seen) >= EXPIRY)
 }
 
 fn is_pause(item: &Item) -> bool {

@@ -166,6 +166,7 @@ impl Voice<'_, '_> {
             return Ok(());
         }
         let is_pull = self.observed.pulls.iter().any(|p| p.pull.number == number);
+        let left = left || (!told && self.is_anothers(number));
         let key = self.work.key;
         let settled = |body: &str| {
             let Some(mut marker) = hidden::read(body, key) else {
@@ -426,6 +427,15 @@ impl Voice<'_, '_> {
             && self.wanted(request.number).is_none()
             && marker()
                 .is_some_and(|m| m.is_reported_by(scope, now) && m.is_reported_beside(scope, now))
+    }
+
+    /// Whether another run keeps a pull request, and this one does not see its failure: it has nothing
+    /// to propose, however long the other one was silent.
+    fn is_anothers(&self, number: u64) -> bool {
+        let marker = self.marker(number);
+        let marker = marker.filter(|m| m.what == marker::What::Fix);
+        self.wanted(number).is_none()
+            && marker.is_some_and(|m| m.is_kept_by_another(self.work.scope, self.work.now))
     }
 
     fn why(&self, wanted: &Wanted) -> Option<Why> {

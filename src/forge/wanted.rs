@@ -1,5 +1,7 @@
 //! From a pipeline's run to what is wanted on the forge. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -39,6 +41,7 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         wanted,
         courses: courses.collect(),
         listed: run.listed.clone(),
+        reads: BTreeSet::new(),
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
         problems: run.problems.iter().map(problem).collect(),

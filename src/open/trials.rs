@@ -196,14 +196,19 @@ impl Trials {
     }
 }
 
-/// Who gives the verdict: those who reported it when it was merged.
+/// Who gives the verdict: those who reported it when it was merged, and had a fix for it where anybody
+/// had. One that had none did not want this change, and it may not even reach it.
 fn jury(ours: &OurPull, marker: &Marker) -> Jury {
     let merged = ours.pull.closed_at.unwrap_or(Timestamp::MIN);
-    let scopes = marker.scopes(merged);
-    let all = marker.reporters.iter().map(|r| r.scope.as_str());
-    match scopes.is_empty() {
+    let all = marker.scopes(merged);
+    let has_fix = |scope: &&&str| {
+        let word = marker.reporter(scope);
+        word.is_none_or(|w| w.without.is_empty())
+    };
+    let with_fix: Vec<&str> = all.iter().filter(has_fix).copied().collect();
+    match with_fix.is_empty() {
         true => Jury::of(all),
-        false => Jury::of(scopes),
+        false => Jury::of(with_fix),
     }
 }
 

@@ -264,10 +264,12 @@ impl Stage {
         let courses = wanted
             .iter()
             .map(|w| (w.fingerprint.clone(), course.clone()));
+        let files = self.apps.iter().map(|a| &a.file);
         let mut analysis = Analysis {
             courses: courses.collect(),
             wanted,
             listed: Vec::new(),
+            reads: files.filter(|f| !f.is_empty()).cloned().collect(),
             scope: self.scope.to_owned(),
             complete: self.complete,
             ..Analysis::default()

@@ -1,5 +1,7 @@
 //! One pull request for several clusters: who joins its list, and who leaves it.
 
+use std::iter::successors;
+
 use jiff::Timestamp;
 
 use super::healthy;
@@ -71,9 +73,20 @@ fn speaker<'a>(analysis: &'a Analysis, held: &Marker) -> Option<&'a Wanted> {
             w.ending,
             WantedEnding::Question(_) | WantedEnding::Refused { .. }
         );
-        ends && (own(w) || w.key == held.key)
+        ends && (own(w) || w.key == held.key) && is_reached(analysis, held)
     };
     first.or_else(|| all().filter(stuck).min_by_key(|w| w.fingerprint.as_str()))
+}
+
+/// Whether a change reaches what this run looks at: an object of the same name may come from another
+/// overlay. Where nobody knows, it does.
+fn is_reached(analysis: &Analysis, held: &Marker) -> bool {
+    let (reads, expects) = (&analysis.reads, &held.expects);
+    let is_read = |file: &str| {
+        let mut around = successors(Some(file), |f| Some(f.rsplit_once('/')?.0));
+        reads.contains("") || around.any(|f| reads.contains(f))
+    };
+    reads.is_empty() || expects.is_empty() || expects.iter().any(|e| is_read(&e.file))
 }
 
 /// Whether a finding speaks for its run in a pull request.
@@ -102,6 +115,21 @@ pub(super) fn company(view: &View<'_>, pull: &Known<'_>, health: Health) -> Vec<
         Health::Sick => stays(view, pull),
         Health::Healthy => part(view, pull).into_iter().collect(),
         Health::Unknown => Vec::new(),
+    }
+}
+
+/// What a run does about its own entry where nothing else may change: it leaves once it is well for
+/// long enough. A draft stays one.
+pub(super) fn own_word(view: &View<'_>, pull: &Known<'_>, health: Health) -> Option<Action> {
+    let mine = pull.marker.reporter(&view.analysis.scope)?;
+    let counted = mine.healthy.is_some() && !healthy::looked_resolved(&pull.marker);
+    match health {
+        Health::Healthy => part(view, pull),
+        Health::Sick => counted.then_some(Action::Observe {
+            number: pull.number(),
+            healthy: false,
+        }),
+        Health::Unknown => None,
     }
 }
 

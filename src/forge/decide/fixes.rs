@@ -109,14 +109,22 @@ fn keep(view: &View<'_>, wanted: &Wanted, fix: &Fix, open: &Known<'_>) -> Vec<Ac
     if open.our.foreign_commits.is_none() {
         return vec![leave(wanted, Why::Unreadable)];
     }
+    let held = |why, topic| {
+        // whoever keeps it does what people ask for: it is known who that is there, too
+        let noticed = noticed(wanted, why, open, topic);
+        noticed
+            .into_iter()
+            .chain(enlist(view, wanted, open))
+            .collect()
+    };
     if let Some(topic) = taken_over(view, open) {
-        return noticed(wanted, Why::HandsOff(number), open, topic);
+        return held(Why::HandsOff(number), topic);
     }
     let mut actions = match needed(view, fix, open) {
         Need::Nothing => current(view, wanted, open),
         Need::Body => vec![refresh(false)],
         Need::Commit => vec![refresh(true)],
-        Need::Loop => noticed(wanted, Why::Loop(number), open, Topic::Loop),
+        Need::Loop => held(Why::Loop(number), Topic::Loop),
     };
     if view.observed.complete {
         let older = replaced(view, wanted);
@@ -316,17 +324,21 @@ fn refused_before(
 }
 
 /// The pull request with which people take the same change back, or took it back, if nothing was
-/// opened for the finding after it.
+/// opened for the finding after it. The change may have been another finding's.
 fn reverted(view: &View<'_>, wanted: &Wanted, fix: &Fix, same: &[&Known<'_>]) -> Option<u64> {
-    let short = identity::short(&wanted.fingerprint);
     let later = |number: u64| same.iter().any(|p| p.number() > number);
+    let is_one = |digits: &str| {
+        let mut all = same.iter();
+        digits == identity::short(&wanted.fingerprint)
+            || all.any(|p| identity::short_of_branch(&p.pull.head_ref) == Some(digits))
+    };
     let counts = |p: &&Known<'_>| {
         // while it is open, nothing is built on what it takes back
         let said = p.is_open() || p.marker.change.is_empty() || p.marker.change == fix.change;
         p.mine
             && said
             && p.pull.state != PullState::Closed
-            && identity::reverted_of_branch(&p.pull.head_ref) == Some(short)
+            && identity::reverted_of_branch(&p.pull.head_ref).is_some_and(is_one)
             && !later(p.number())
     };
     view.reverts.iter().find(counts).map(Known::number)

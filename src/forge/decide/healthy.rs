@@ -20,18 +20,20 @@ pub(super) fn pulls(view: &View<'_>) -> Vec<Action> {
     mine.flat_map(|p| one(view, p)).collect()
 }
 
-/// A pull request that people work on is never closed, and one that they froze is not touched.
+/// A pull request that people froze is not touched.
 fn may_change(view: &View<'_>, pull: &Known<'_>) -> bool {
-    !pull.is_hands_off(&view.observed.base_branch)
-        && !pull.has_label(STOP_UPDATING)
-        && !pull.is_ignored(view.now)
+    !pull.has_label(STOP_UPDATING) && !pull.is_ignored(view.now)
 }
 
+/// One that people work on is never closed; who reports it may change all the same.
 fn one(view: &View<'_>, pull: &Known<'_>) -> Vec<Action> {
     let health = view.health(&pull.marker, Some(&pull.pull.head_ref));
-    match view.has_company(&pull.marker) {
-        true => clusters::company(view, pull, health),
-        false => alone(view, pull, health).into_iter().collect(),
+    let hands_off = pull.is_hands_off(&view.observed.base_branch);
+    match (view.has_company(&pull.marker), hands_off) {
+        (true, false) => clusters::company(view, pull, health),
+        (true, true) => clusters::own_word(view, pull, health).into_iter().collect(),
+        (false, false) => alone(view, pull, health).into_iter().collect(),
+        (false, true) => Vec::new(),
     }
 }
 

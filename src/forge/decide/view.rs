@@ -77,16 +77,17 @@ impl<'a> View<'a> {
     }
 
     /// Pull requests for one fingerprint, open ones first, then those that ended last. One that
-    /// mended it along with another finding counts when it ended: a no to it is a no for both. A no to
-    /// the same change of the same places is one, too, for a marker names only so many findings.
+    /// mended it along with another finding counts when it ended: a no to it is a no for both. What
+    /// people made of the same change of the same places counts, too: they closed it, or merged it and
+    /// may have taken it back. A close of ours says nothing about the change.
     pub(super) fn of_fingerprint(&self, wanted: &Wanted, fix: &Fix) -> Vec<&Known<'a>> {
         let short = identity::short(&wanted.fingerprint);
         let along = |p: &Known<'_>| p.mine && p.marker.also.contains(&wanted.fingerprint);
         let alike = |p: &Known<'_>| {
             let (target, change) = (&p.marker.target, &p.marker.change);
             let is_known = !target.is_empty() && !change.is_empty();
-            let is_closed = p.mine && p.pull.state == PullState::Closed;
-            is_closed && is_known && *target == fix.target && *change == fix.change
+            let is_ended = p.mine && !p.is_open() && p.closed_by_us(self.observed.me.id).is_none();
+            is_ended && is_known && *target == fix.target && *change == fix.change
         };
         let same = |p: &&Known<'_>| {
             p.pull.head_ref == fix.branch

@@ -187,6 +187,55 @@ fn merged_is_not_opened_again() {
     assert_eq!(two.for_wanted(vec![wants(1)]), [leaves(1, Why::Loop(10))]);
 }
 
+/// With a revert of the fix of finding 1, which people merged.
+fn taken_back(forge: Forge) -> Forge {
+    forge.merged(1, 10, 50).with(1, 11, |p, m| {
+        p.pull.state = PullState::Merged;
+        p.pull.closed_at = Some(ago(40));
+        p.pull.head_ref = identity::revert_branch("kubemend/", &fp(1));
+        m.what = What::Revert;
+    })
+}
+
+/// The same change of the same places, for another failure of the object.
+fn for_another_failure(change: &'static str) -> Wanted {
+    wants_with(2, move |f| {
+        f.target = "target1".to_owned();
+        f.change = change.to_owned();
+    })
+}
+
+/// A change that people took back is not proposed again because the object fails in another way.
+#[test]
+fn what_was_taken_back_stays_so_for_another_failure() {
+    let again = for_another_failure("change1");
+    let reverted = taken_back(Forge::new()).for_wanted(vec![again.clone()]);
+    assert_eq!(reverted, [leaves(2, Why::Reverted(11))]);
+    let by_hand = Forge::new().merged(1, 10, 50);
+    assert_eq!(
+        by_hand.for_wanted(vec![again]),
+        [leaves(2, Why::Merged(10))]
+    );
+    let other = for_another_failure("other values");
+    assert_eq!(taken_back(Forge::new()).for_wanted(vec![other]), [opens(2)]);
+}
+
+/// What kubemend closed itself says nothing about what people took back before.
+#[test]
+fn a_close_of_ours_does_not_bring_back_what_was_taken_back() {
+    let later = |by, change: fn(&mut OurPull, &mut Marker)| {
+        let forge = taken_back(Forge::new()).closed(2, 12, by, 1, |p, m| {
+            m.target = "target1".to_owned();
+            m.change = "change1".to_owned();
+            change(p, m);
+        });
+        forge.for_wanted(vec![wants(1)])
+    };
+    assert_eq!(later(ME, by_us), [leaves(1, Why::Reverted(11))]);
+    let no = [leaves(1, Why::ClosedByHuman(12)), notice(12, Topic::Closed)];
+    assert_eq!(later(HUMAN, NOTHING), no);
+}
+
 #[test]
 fn ignored_until_then() {
     let until = |text| {

@@ -215,19 +215,14 @@ fn another_finding_with_the_same_target_joins_in_its_cluster_too() {
 /// Rows 5, 8, 68: a no, a freeze, a pause hold everywhere.
 #[test]
 fn what_people_said_holds_in_every_cluster() {
-    let table: [fn(&mut OurPull); 4] = [
-        |p| p.pull.labels.push(STOP_UPDATING.to_owned()),
-        |p| p.pull.labels.push(IGNORED.to_owned()),
-        |p| p.foreign_commits = Some(1),
-        |p| p.pull.base_ref = "release".to_owned(),
-    ];
-    for change in table {
-        let forge = reported(&[(A, 1)], |p, _| change(p));
+    for label in [STOP_UPDATING, IGNORED] {
+        let freeze = |p: &mut OurPull| p.pull.labels.push(label.to_owned());
+        let forge = reported(&[(A, 1)], |p, _| freeze(p));
         let in_b = forge.decide(&seen_by(B, vec![wants(1)]));
         assert!(!in_b.contains(&enlists(1)), "{in_b:?}");
         let gone = reported(&[(A, 1), (B, 1)], |p, m| {
             m.reporters[0].healthy = healthy(5, ago(9));
-            change(p);
+            freeze(p);
         });
         assert_eq!(gone.decide(&seen_by(A, vec![])), []);
     }
@@ -245,6 +240,102 @@ fn what_people_said_holds_in_every_cluster() {
     });
     let in_b = paused.decide(&seen_by(B, vec![wants(1)]));
     assert_eq!(in_b, [leaves(1, Why::Paused)]);
+}
+
+/// Whoever keeps what people work on does what they ask for: who that is has to be known there, too.
+#[test]
+fn what_people_work_on_is_joined_and_left_and_nothing_else() {
+    let in_hand: [fn(&mut OurPull); 2] = [
+        |p| p.foreign_commits = Some(1),
+        |p| p.pull.base_ref = "release".to_owned(),
+    ];
+    let topics = [Topic::HandsOff, Topic::Retargeted];
+    fn counted(m: &mut Marker) {
+        m.reporters[0].healthy = healthy(5, ago(9));
+    }
+    for (topic, in_hand) in topics.into_iter().zip(in_hand) {
+        let told = |by: &[(&str, i64)], change: fn(&mut Marker)| {
+            reported(by, |p, m| {
+                m.told = vec![topic.as_str().to_owned()];
+                in_hand(p);
+                change(m);
+            })
+        };
+        let hands_off = leaves(1, Why::HandsOff(10));
+        let in_b = told(&[(A, 1)], |_| ()).decide(&seen_by(B, vec![wants(1)]));
+        assert_eq!(in_b, [hands_off.clone(), enlists(1)]);
+        let both = || [(A, 1), (B, 1)];
+        let again = told(&both(), |_| ()).decide(&seen_by(B, vec![wants(1)]));
+        assert_eq!(again, [hands_off.clone()]);
+        // who sees it no more leaves slowly, and the last one closes nothing
+        let gone = |by: &[(&str, i64)], change| told(by, change).decide(&seen_by(A, vec![]));
+        assert_eq!(gone(&both(), |_| ()), [observes(true)]);
+        assert_eq!(gone(&both(), counted), [PARTS]);
+        assert_eq!(gone(&[(A, 1)], counted), []);
+        let ill = told(&both(), counted).decide(&seen_by(A, vec![wants(1)]));
+        assert_eq!(ill, [hands_off.clone(), observes(false)]);
+        // a draft stays one
+        let retired: fn(&mut Marker) = |m| {
+            counted(m);
+            m.retired = Some(ago(1));
+        };
+        let ill = told(&both(), retired).decide(&seen_by(A, vec![wants(1)]));
+        assert_eq!(ill, [hands_off]);
+    }
+}
+
+/// Whoever keeps it goes on giving its word where it writes nothing else.
+#[test]
+fn a_loop_does_not_silence_the_one_that_keeps_it() {
+    let forge = reported(&[(A, 30), (B, 1)], |_, m| {
+        m.told = vec![Topic::Loop.as_str().to_owned()];
+        m.result = "other".to_owned();
+    });
+    let in_a = forge.decide(&seen_by(A, vec![wants(1)]));
+    assert_eq!(in_a, [leaves(1, Why::Loop(10)), enlists(1)]);
+}
+
+/// The object has the same name in two overlays: only a change that reaches it is its business.
+#[test]
+fn one_without_a_fix_joins_where_the_change_reaches_it() {
+    let joins = |edited: &[&str], reads: &[&str]| {
+        let forge = reported(&[(A, 1), ("cluster c", 1)], |_, m| {
+            let files = edited.iter();
+            m.expects = files.map(|f| expected(f)).collect();
+        });
+        let analysis = Analysis {
+            reads: reads.iter().map(|r| (*r).to_owned()).collect(),
+            ..seen_by(B, vec![asks(1)])
+        };
+        forge.decide(&analysis).contains(&Action::Enlist {
+            fingerprint: fp(1),
+            number: 10,
+        })
+    };
+    let staging = ["base/web.yaml", "overlays/staging"];
+    assert!(!joins(&["overlays/prod/web.yaml"], &staging));
+    assert!(!joins(&["overlays/staging-eu/web.yaml"], &staging));
+    assert!(joins(&["base/web.yaml"], &staging), "both read it");
+    assert!(
+        joins(&["overlays/staging/new.yaml"], &staging),
+        "a new patch"
+    );
+    assert!(joins(
+        &["overlays/prod/web.yaml", "base/web.yaml"],
+        &staging
+    ));
+    assert!(joins(&["web.yaml"], &[""]), "the root of the repository");
+    assert!(joins(&["overlays/prod/web.yaml"], &[]), "nobody knows");
+    assert!(joins(&[], &staging), "nobody knows");
+}
+
+fn expected(file: &str) -> Expected {
+    Expected {
+        object: ObjectRef::new("apps/v1", "Deployment", Some("shop"), "app1"),
+        file: file.to_owned(),
+        path: "spec.replicas".parse().unwrap(),
+        to: crate::verify::expect::Wished::Gone,
+    }
 }
 
 /// In one cluster the failure moved to another file, or became another one: others still need it.

@@ -163,6 +163,156 @@ async fn whoever_still_sees_it_does_what_the_one_that_leaves_cannot() {
     assert_eq!(answers(&a, number).len(), 1);
 }
 
+/// The same where people work on it: only the list changes.
+#[tokio::test]
+async fn one_that_sees_it_no_more_leaves_what_people_work_on_to_the_others() {
+    let (mut a, mut b, number) = both().await;
+    let alice = a.github.human("alice");
+    alice.push(&a.branch_of(number), &[("apps/cart.yaml", "memory: 3Gi\n")]);
+    a.clean().await;
+    b.clean().await;
+    quiet(&[&a, &b]).await;
+    a.apps.clear();
+    alice_says(&a, number, "/kubemend recreate");
+    a.clean().await;
+    b.clean().await;
+    assert_eq!(answers(&a, number), Vec::<String>::new());
+    often(&a).await;
+    assert_eq!(listed(&a, number), ["b"]);
+    assert!(content(&a, number).contains("3Gi"));
+    b.clean().await;
+    assert_eq!(answers(&a, number).len(), 1);
+    assert!(content(&a, number).contains("2Gi"));
+    b.clean().await;
+    quiet(&[&a, &b]).await;
+
+    // and nobody closes it when none is left
+    alice.push(&a.branch_of(number), &[("apps/cart.yaml", "memory: 3Gi\n")]);
+    b.clean().await;
+    b.apps.clear();
+    often(&b).await;
+    a.hours(48);
+    quiet(&[&b, &a]).await;
+    assert_eq!(a.open(), [number]);
+    assert!(!a.github.item(number).pull.unwrap().draft);
+}
+
+/// The cluster that keeps it has another name now, and `c` sees nothing of it.
+async fn renamed(people: impl Fn(&Stage, u64)) -> (Stage, Stage, u64) {
+    let (a, _) = two().await;
+    a.clean().await;
+    let number = a.open()[0];
+    people(&a, number);
+    let c = Stage {
+        apps: Vec::new(),
+        ..a.beside("cluster c")
+    };
+    let again = a.beside("cluster a-eu");
+    again.clean().await;
+    c.clean().await;
+    (again, c, number)
+}
+
+fn push(stage: &Stage, number: u64) {
+    let alice = stage.github.human("alice");
+    let branch = stage.branch_of(number);
+    alice.push(&branch, &[("apps/cart.yaml", "memory: 3Gi\n")]);
+}
+
+fn freeze(stage: &Stage, number: u64) {
+    push(stage, number);
+    let alice = stage.github.human("alice");
+    alice.label(number, "kubemend/stop-updating");
+}
+
+fn close(stage: &Stage, number: u64) {
+    stage.github.human("alice").close(number);
+}
+
+async fn a_week(stages: &[&Stage]) {
+    for _ in 0..8 {
+        stages[0].hours(24);
+        for stage in stages {
+            stage.clean().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_box_waits_a_week_at_most_for_one_that_is_gone() {
+    for people in [push, freeze] {
+        let (a, c, number) = renamed(people).await;
+        a.github.human("alice").tick_box(number, "recreate");
+        a.clean().await;
+        assert!(a.github.item(number).body.contains("[x]"), "it waits");
+        a_week(&[&c, &a]).await;
+        assert!(content(&a, number).contains("512Mi"));
+        assert!(!a.github.item(number).body.contains("[x]"));
+        assert_eq!(a.marker(number).pending, Vec::<String>::new());
+        quiet(&[&c, &a]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_box_of_a_closed_one_waits_a_week_at_most() {
+    let (a, c, number) = renamed(close).await;
+    a.github.human("alice").tick_box(number, "recreate");
+    a.clean().await;
+    assert_eq!(a.open(), Vec::<u64>::new(), "it waits");
+    a_week(&[&c, &a]).await;
+    let [new] = a.open()[..] else {
+        panic!("{:?}", a.open());
+    };
+    assert!(new != number && content(&a, new).contains("512Mi"));
+    assert!(!a.github.item(number).body.contains("[x]"));
+    assert_eq!(a.marker(number).pending, Vec::<String>::new());
+    quiet(&[&c, &a]).await;
+}
+
+#[tokio::test]
+async fn two_that_take_a_box_over_at_the_same_time_do_it_once() {
+    for people in [freeze, close] {
+        let (a, _, number) = renamed(people).await;
+        let b = a.beside(B);
+        a.hours(8 * 24);
+        a.github.human("alice").tick_box(number, "recreate");
+        let check = |context: &str| {
+            let [open] = a.open()[..] else {
+                panic!("{context}: {:?}", a.open());
+            };
+            assert!(content(&a, open).contains("512Mi"), "{context}");
+            assert!(!a.github.item(number).body.contains("[x]"), "{context}");
+            assert_eq!(a.marker(number).pending, Vec::<String>::new(), "{context}");
+        };
+        assert!(raced(&a, &b, check).await > 12);
+    }
+}
+
+/// Interrupted after it heard, and gone since.
+#[tokio::test]
+async fn what_one_that_is_gone_left_undone_is_done_after_a_week() {
+    let (mut a, _) = two().await;
+    a.clean().await;
+    let number = a.open()[0];
+    push(&a, number);
+    a.github.human("alice").tick_box(number, "recreate");
+    a.impatient = true;
+    let commits = On::route("POST", "/repos/{owner}/{repo}/git/commits");
+    a.github.fault(commits, Fault::status(500, "down"));
+    assert!(a.pass().await.frozen.is_some());
+    a.github.heal();
+    assert_eq!(a.marker(number).pending.len(), 1);
+    let again = a.beside("cluster a-eu");
+    let again = Stage {
+        impatient: false,
+        ..again
+    };
+    a_week(&[&again]).await;
+    assert!(content(&a, number).contains("512Mi"));
+    assert_eq!(a.marker(number).pending, Vec::<String>::new());
+    quiet(&[&again]).await;
+}
+
 #[tokio::test]
 async fn one_that_was_interrupted_does_it_later_and_nobody_calls_it_done() {
     let (mut a, b, number) = both().await;

@@ -120,3 +120,96 @@ async fn whoever_does_not_join_has_no_say() {
         quiet(&[&a, &other]).await;
     }
 }
+
+fn somewhere_else(sick: App, file: &str) -> App {
+    App {
+        file: file.to_owned(),
+        ..sick
+    }
+}
+
+/// Git holds what it held before, as far as this cluster goes.
+fn overtaken() -> Facts {
+    Facts {
+        overtaken: true,
+        ..well()
+    }
+}
+
+/// Its object has the same name, and comes from another overlay: the change does not reach it.
+#[tokio::test]
+async fn one_without_a_fix_for_another_place_does_not_join() {
+    for (sick, said) in without_a_fix() {
+        let (mut a, mut b) = two().await;
+        a.facts = Some(well());
+        b.facts = Some(overtaken());
+        b.apps = vec![somewhere_else(sick, "apps/pay.yaml")];
+        a.clean().await;
+        b.clean().await;
+        quiet(&[&a, &b]).await;
+        let number = a.open()[0];
+        assert_eq!(listed(&a, number), ["a"], "{said}");
+        a.github.human("alice").merge(number, "squash");
+        minutes_pass(&[&a, &b], 4).await;
+        assert_eq!(verdict(&a, number), ["verified"], "{said}");
+    }
+}
+
+#[tokio::test]
+async fn one_without_a_fix_for_another_place_keeps_nothing_open() {
+    for (sick, said) in without_a_fix() {
+        let (mut a, mut b) = two().await;
+        a.facts = Some(well());
+        b.apps = vec![somewhere_else(sick, "apps/pay.yaml")];
+        a.clean().await;
+        b.clean().await;
+        a.apps.clear();
+        often(&a).await;
+        quiet(&[&b]).await;
+        a.hours(25);
+        b.clean().await;
+        a.clean().await;
+        assert_eq!(a.open(), Vec::<u64>::new(), "{said}");
+    }
+}
+
+/// Where its object comes from is not known: it is listed, and gives no verdict about a fix that it
+/// did not want.
+#[tokio::test]
+async fn one_without_a_fix_has_no_say_after_the_merge() {
+    for (sick, said) in without_a_fix() {
+        let (mut a, mut b) = two().await;
+        a.facts = Some(well());
+        b.facts = Some(overtaken());
+        b.apps = vec![somewhere_else(sick, "")];
+        a.clean().await;
+        b.clean().await;
+        let number = a.open()[0];
+        assert_eq!(listed(&a, number), ["a", "b"], "{said}");
+        a.github.human("alice").merge(number, "squash");
+        minutes_pass(&[&b, &a], 4).await;
+        assert_eq!(verdict(&a, number), ["verified"], "{said}");
+        let said = seen(&a, number);
+        assert!(said.starts_with("**Verified.**"), "{said}");
+    }
+}
+
+/// Nobody else is left who could tell.
+#[tokio::test]
+async fn one_without_a_fix_tells_where_nobody_has_one_any_more() {
+    for (sick, said) in without_a_fix() {
+        let (mut a, mut b) = two().await;
+        b.facts = Some(well());
+        a.facts = Some(well());
+        b.apps = vec![sick];
+        a.clean().await;
+        b.clean().await;
+        let number = a.open()[0];
+        a.apps.clear();
+        often(&a).await;
+        assert_eq!(listed(&a, number), ["b"], "{said}");
+        a.github.human("alice").merge(number, "squash");
+        minutes_pass(&[&a, &b], 4).await;
+        assert_eq!(verdict(&a, number), ["verified"], "{said}");
+    }
+}
