@@ -33,7 +33,8 @@ use bodies::{pull_request_of, question_of, refusal_of};
 use powers::{no_powers, powers};
 
 /// Texts that try to do something where they are shown.
-const HOSTILE: [&str; 70] = [
+const HOSTILE: [&str; 71] = [
+    "[^1] and\n\n[^1]: note",
     "@admin",
     "@acme/platform-team please",
     "mail root@example.com now",
@@ -110,7 +111,7 @@ const HOSTILE: [&str; 70] = [
 
 /// Texts that do nothing by themselves, but change how the text around them is read, or are what
 /// somebody else takes for powers.
-const SHAPES: [&str; 27] = [
+const SHAPES: [&str; 26] = [
     "![x][pixel]",
     "[a][ref]",
     "[ref]: http://evil.example/x",
@@ -125,7 +126,6 @@ const SHAPES: [&str; 27] = [
     "``` @x",
     "~~~\n@x\n~~~",
     "``````````\n# @x",
-    "[^1] and\n[^1]: note",
     "a | b | c",
     "|---|---|",
     "a\\|b|c",

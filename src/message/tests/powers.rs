@@ -32,6 +32,8 @@ fn options() -> Options {
     ] {
         options.remove(other);
     }
+    // the old ones took them along
+    options.insert(Options::ENABLE_FOOTNOTES);
     options
 }
 

@@ -283,6 +283,7 @@ async fn one(guise: Guise, kind: Kind, event: Event) -> Came {
     }
     let stage = stage.grown().await;
     let (who, number) = guise.put_on(&stage);
+    stage.run_well().await; // the dashboard lists what others open
     let id = speak(&stage, who, number, kind, event);
     if guise == Guise::AnsweredByLogin && event != Event::Deleted {
         claim(&stage, number, kind, id);
