@@ -29,6 +29,10 @@ pub enum Phase {
     Prove,
     /// What is decided is written on the forge.
     Open,
+    /// A merged fix is looked at in the cluster, and what is new is told.
+    Verify,
+    /// A merged fix is taken back: what it changed is undone, proven and opened.
+    Revert,
 }
 
 impl Phase {
@@ -45,6 +49,8 @@ impl Phase {
             Self::Edit => info_span!(target: TARGET, "edit"),
             Self::Prove => info_span!(target: TARGET, "prove"),
             Self::Open => info_span!(target: TARGET, "open"),
+            Self::Verify => info_span!(target: TARGET, "verify"),
+            Self::Revert => info_span!(target: TARGET, "revert"),
         }
     }
 

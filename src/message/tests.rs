@@ -33,7 +33,8 @@ use bodies::{pull_request_of, question_of, refusal_of};
 use powers::{no_powers, powers};
 
 /// Texts that try to do something where they are shown.
-const HOSTILE: [&str; 77] = [
+const HOSTILE: [&str; 71] = [
+    "[^1] and\n\n[^1]: note",
     "@admin",
     "@acme/platform-team please",
     "mail root@example.com now",
@@ -46,25 +47,15 @@ const HOSTILE: [&str; 77] = [
     "WWW.evil.example/a?b",
     "evil.example/path",
     "![x](http://e/x.png)",
-    "![x][pixel]",
     "[a](http://e 'title')",
-    "[a][ref]",
-    "[ref]: http://evil.example/x",
-    "[pixel]: <http://evil.example/x.png> \"t\"",
     "<http://evil.example>",
     "<a@b.example>",
     "<img src=x onerror=alert(1)>",
-    "<details><summary>x</summary>",
-    "</details>",
     "<!-- hidden -->",
-    "<!-- kubemend:v1 e30.AAAA -->",
     "<!--kubemend:v1 e30.AAAA-->",
     "<!--  KUBEMEND:ignore -->",
     "<!\u{200b}-- kubemend:v1 e30.AAAA -->",
-    "- [x] <!-- kubemend:recreate -->do it",
-    "  * [X] <!-- kubemend:approve=3f9c1a2b7d10 -->",
     "(closes (GH-12)",
-    "x\nKubemend-State: key=k target=t change=c result=r",
     "fixes #12",
     "Closes: #12",
     "resolves acme/repo#7",
@@ -78,12 +69,8 @@ const HOSTILE: [&str; 77] = [
     "/lgtm",
     "\n/approve cancel",
     "@dependabot merge",
-    "a `b @c` d",
     "x ` @y",
-    "``` @x",
-    "~~~\n@x\n~~~",
     "```mermaid\ngraph TD; a-->b; click a \"http://e\"\n```",
-    "``````````\n# @x",
     "&#64;admin",
     "&commat;admin &num;12",
     "\\@admin \\#12",
@@ -92,30 +79,74 @@ const HOSTILE: [&str; 77] = [
     "a\u{e0041}@x",
     "\u{ff20}admin \u{fe6b}x",
     ":+1: :smile: a:rocket:b",
-    "[^1] and\n[^1]: note",
     "$x^2$ $$y$$ $`z`$",
+    "# heading @x",
+    "1. @x",
+    "- @x\n  - y",
+    "> quote @x",
+    "- [ ] task @x",
+    "*a* _b_ __c__ **d** ~~e~~ _@x_",
+    "\u{0}\u{7}\r\n@x\r/kubemend pause",
+    "see #7, closed by #8",
+    // encoded: by percent, as entities
+    "https%3A%2F%2Fevil.example%2Fx",
+    "https://%65vil.example/%2e%2e/x",
+    "%68%74%74%70%73://evil.example",
+    "![x](https://evil.example/%3Fq%3Dsecret)",
+    "[a](%6aavascript:alert%281%29)",
+    "&#104;ttps&#58;//evil.example",
+    "<img src=https&colon;//evil.example>",
+    // hosts of other alphabets, and letters that look like ours
+    "https://xn--80ak6aa92e.example/",
+    "https://\u{440}\u{430}\u{443}\u{440}\u{430}l.example/login",
+    "\u{440}\u{430}\u{443}.\u{440}\u{444}",
+    "g\u{456}thub.example",
+    "githu\u{412}.\u{441}om/acme",
+    "https://evil\u{3002}example/x",
+    "\u{ff57}\u{ff57}\u{ff57}.evil.example",
+    "https\u{ff1a}\u{ff0f}\u{ff0f}evil.example",
+    "http\u{73}\u{301}://evil.example",
+    "[\u{430}pple](https://\u{430}pple.example)",
+];
+
+/// Texts that do nothing by themselves, but change how the text around them is read, or are what
+/// somebody else takes for powers.
+const SHAPES: [&str; 26] = [
+    "![x][pixel]",
+    "[a][ref]",
+    "[ref]: http://evil.example/x",
+    "[pixel]: <http://evil.example/x.png> \"t\"",
+    "<details><summary>x</summary>",
+    "</details>",
+    "<!-- kubemend:v1 e30.AAAA -->",
+    "- [x] <!-- kubemend:recreate -->do it",
+    "  * [X] <!-- kubemend:approve=3f9c1a2b7d10 -->",
+    "x\nKubemend-State: key=k target=t change=c result=r",
+    "a `b @c` d",
+    "``` @x",
+    "~~~\n@x\n~~~",
+    "``````````\n# @x",
     "a | b | c",
     "|---|---|",
     "a\\|b|c",
     "heading\n===",
     "heading\n---",
-    "# heading @x",
-    "1. @x",
-    "- @x\n  - y",
-    "> quote @x",
     "[!WARNING] x",
-    "- [ ] task @x",
-    "*a* _b_ __c__ **d** ~~e~~ _@x_",
     "javascript:alert(1)",
     "data:text/html;base64,PHNjcmlwdD4=",
-    "\u{0}\u{7}\r\n@x\r/kubemend pause",
     "`` `@x` ``",
     "a`@x`b`https://e`c",
+    "%40admin %23 12 %3Cimg src=x%3E",
+    "www\u{ff0e}evil\u{ff0e}example",
 ];
+
+fn payloads() -> impl Iterator<Item = &'static str> {
+    HOSTILE.into_iter().chain(SHAPES)
+}
 
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        6 => proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned),
+        6 => proptest::sample::select(payloads().collect::<Vec<_>>()).prop_map(str::to_owned),
         2 => "[ -~]{0,40}",
         1 => "\\PC{0,30}",
         1 => any::<String>(),
@@ -132,7 +163,7 @@ fn hostile() -> impl Strategy<Value = String> {
 /// Scorecard 22; T2 of the threats.
 #[test]
 fn each_hostile_text_loses_its_powers() {
-    for text in HOSTILE {
+    for text in payloads() {
         assert_eq!(
             powers(&prose(text)),
             Vec::<String>::new(),
@@ -178,11 +209,11 @@ const POSITIONS: [(&str, &str); 12] = [
 #[test]
 fn hundreds_of_payloads_lose_their_powers_wherever_they_stand() {
     let none = Vec::<String>::new();
-    let mut payloads = 0;
-    for shape in HOSTILE {
+    let mut tried = 0;
+    for shape in payloads() {
         for (before, after) in POSITIONS {
             let text = format!("{before}{shape}{after}");
-            payloads += 1;
+            tried += 1;
             for shown in [prose(&text), code(&text), fenced("text", &text, 10_000)] {
                 assert_eq!(powers(&shown), none, "{text:?} -> {shown:?}");
             }
@@ -191,7 +222,47 @@ fn hundreds_of_payloads_lose_their_powers_wherever_they_stand() {
             }
         }
     }
-    assert!(payloads >= 300, "{payloads}");
+    assert!(tried >= 300, "{tried}");
+}
+
+/// T2 of the threats: a fence of any length is no way out of a block, and opens none.
+#[test]
+fn fences_of_every_length_open_and_close_nothing() {
+    let none = Vec::<String>::new();
+    for length in 3..=40 {
+        for mark in ["`", "~"] {
+            let fence = mark.repeat(length);
+            for text in [
+                format!("{fence}\n@x https://evil.example\n{fence}\n@y"),
+                format!("{fence}mermaid\ngraph TD; click a \"https://evil.example\""),
+                format!("a\n{fence}\n\n<img src=x>\n\n/kubemend pause"),
+                format!("   {fence}\n[a](b)"),
+            ] {
+                let raw = [text.clone(), format!("{fence}\nx\n{text}\n{fence}")];
+                assert!(raw.iter().any(|r| powers(r) != none), "{raw:?}");
+                for shown in [prose(&text), code(&text), fenced("text", &text, 10_000)] {
+                    assert_eq!(powers(&shown), none, "{text:?} -> {shown:?}");
+                    no_powers(&format!("{shown}\n\nb\n"));
+                    let after = format!("{shown}\n\n<b>");
+                    assert!(powers::is_outside_code(&after, "<b>"), "{after}");
+                }
+                for (what, body) in bodies(&text) {
+                    assert_eq!(powers(&body), none, "{what} with {text:?}:\n{body}");
+                }
+            }
+        }
+    }
+}
+
+/// The control of the tests above: as it stands, a hostile text has powers, and a shape has none.
+#[test]
+fn hostile_texts_have_powers_as_they_stand() {
+    for text in HOSTILE {
+        assert_ne!(powers(text), Vec::<String>::new(), "{text:?}");
+    }
+    for text in SHAPES {
+        assert_eq!(powers(text), Vec::<String>::new(), "{text:?}");
+    }
 }
 
 /// What two clusters and the manifests alone report; one of them would mend it in another way.

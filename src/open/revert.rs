@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use tracing::Instrument as _;
+
 use super::{Outcome, trailers};
 use crate::audit::{Reason, because};
 use crate::cycle::{Touched, Work};
@@ -19,6 +21,7 @@ use crate::github::{CommitFacts, Error, NewFiles, Result};
 use crate::message::forge::with_marker;
 use crate::message::revert as words;
 use crate::patch;
+use crate::phase::Phase;
 use crate::verify::expect::Expected;
 
 /// The most files of a pull request that is taken back.
@@ -46,7 +49,8 @@ pub async fn revert(work: &Work<'_>, observed: &Observed, outcome: &mut Outcome)
             fix,
         };
         let why = about(observed.markers.get(number));
-        match because(why.clone(), revert.run()).await {
+        let taken_back = revert.run().instrument(Phase::Revert.span());
+        match because(why.clone(), taken_back).await {
             Ok((touched, new)) => {
                 outcome.pulls.push(touched);
                 if let Some((pull, marker)) = new {

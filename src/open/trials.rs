@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use tracing::Instrument as _;
 
 use super::writer::Writer;
 use super::{Outcome, revert};
@@ -18,6 +19,7 @@ use crate::forge::{PullState, identity};
 use crate::github::Result;
 use crate::message::excerpt;
 use crate::message::rollout::{self as words, Revert};
+use crate::phase::Phase;
 use crate::verify::machine::{Baseline, Memory, State, Timing, Verdict, step};
 use crate::verify::sight::{self, Merged, Sight};
 use crate::verify::together::{self, Jury, MAX_SAYS, Trial};
@@ -70,7 +72,8 @@ pub async fn verify(
     observed.on_trial.extend(&numbers);
     for number in numbers {
         let mut writer = Writer::new(work, observed, analysis);
-        let Some(trial) = trials.one(&mut writer, look, number).await? else {
+        let trial = trials.one(&mut writer, look, number);
+        let Some(trial) = trial.instrument(Phase::Verify.span()).await? else {
             continue;
         };
         if ask_back(work, observed, &trial) {

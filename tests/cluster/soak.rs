@@ -57,7 +57,7 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     let mut program = stage.kubemend()?;
     let faults: Vec<&Fault> = FAULTS
         .iter()
-        .filter(|f| matches!(f.end, End::Fix(_)))
+        .filter(|f| matches!(f.end, End::Fix(_)) && f.by_hand.is_empty())
         .collect();
     let start = Instant::now();
     let mut curve: Vec<Sample> = Vec::new();

@@ -17,6 +17,8 @@ use kubemend::files::Files;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 
+#[path = "../support/collector.rs"]
+mod collector;
 mod operator;
 mod policy;
 
@@ -344,4 +346,10 @@ fn documented() {
         .map(|n| n.strip_suffix("_bucket").unwrap_or(n).to_owned())
         .collect();
     assert_eq!(rows, all);
+    let phases = text.lines().find(|l| l.contains("_phase_duration_seconds"));
+    let source = std::fs::read_to_string(root().join("src/phase.rs")).unwrap();
+    let names = source.split("target: TARGET, \"").skip(1);
+    for name in names.map(|n| n.split('"').next().unwrap()) {
+        assert!(phases.unwrap().contains(name), "{name}");
+    }
 }

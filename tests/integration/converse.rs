@@ -3,6 +3,7 @@
 //! conversation.
 
 mod commands;
+mod deputies;
 mod faults;
 mod kills;
 mod people;

@@ -27,6 +27,7 @@ mod clusters;
 mod noise;
 mod onboarding;
 mod people;
+mod phases;
 mod secrets;
 mod story;
 mod trials;

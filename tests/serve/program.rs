@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use jiff::{SignedDuration, Timestamp};
 use libtest_mimic::Trial;
-use serde_json::json;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
 
+use crate::collector::{Collector, spans};
 use crate::git_server::{self, GitServer, git};
 use crate::serve_stub::{Client, SECRET, head, sign};
-use crate::support::github::{APP_ID, APP_KEY, GitHub, MACHINE_TOKEN, Moment, Seed};
+use crate::support::github::{APP_ID, APP_KEY, GitHub, INSTALLATION, MACHINE_TOKEN, Moment, Seed};
 use crate::support::program::Program;
 use crate::trial;
 
@@ -20,7 +23,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_kubemend");
 
 pub(crate) fn trials() -> Vec<Trial> {
     let missing = git_server::missing();
-    let all: [(&str, fn()); 7] = [
+    let all: [(&str, fn()); 9] = [
         (
             "a_hundred_fixes_take_one_clone",
             a_hundred_fixes_take_one_clone,
@@ -28,6 +31,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         (
             "it_opens_pull_requests_and_answers",
             it_opens_pull_requests_and_answers,
+        ),
+        (
+            "a_trace_holds_the_phases_of_a_pass",
+            a_trace_holds_the_phases_of_a_pass,
         ),
         (
             "killed_at_any_request_it_converges",
@@ -40,6 +47,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         (
             "an_app_finds_its_repositories",
             an_app_finds_its_repositories,
+        ),
+        (
+            "a_lost_delivery_is_asked_for_once",
+            a_lost_delivery_is_asked_for_once,
         ),
         (
             "a_broken_configuration_is_shown_once",
@@ -113,6 +124,10 @@ impl Stage {
     }
 
     pub(crate) fn without_cluster(&self) -> Command {
+        self.sweeping("24h")
+    }
+
+    pub(crate) fn sweeping(&self, every: &str) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
@@ -127,9 +142,17 @@ impl Stage {
             "--log-format",
             "json",
             "--sweep",
-            "24h",
+            every,
         ]);
         command
+    }
+
+    /// As the App instead of the machine user.
+    fn as_app(&self, command: &mut Command) {
+        let key = self.folder.path().join("app.pem");
+        std::fs::write(&key, APP_KEY).unwrap();
+        command.env("KUBEMEND_APP_ID", APP_ID.to_string());
+        command.env("KUBEMEND_APP_KEY_FILE", &key);
     }
 
     fn start(&self) -> Program {
@@ -242,6 +265,37 @@ fn it_opens_pull_requests_and_answers() {
     }
 }
 
+/// Row 65: a pass that opens pull requests, as a collector sees it: every phase once or more, each in
+/// the pass, and none that this pass did not come to.
+fn a_trace_holds_the_phases_of_a_pass() {
+    let (stage, collector) = (Stage::new(), Collector::start());
+    let mut command = stage.command();
+    command.args(["--otlp-endpoint", &collector.endpoint()]);
+    let mut program = stage.start_with(command);
+    assert_eq!(program.until("pass")["outcome"], "done");
+    assert!(!stage.branches().is_empty());
+    program.signal(rustix::process::Signal::TERM);
+    program.until("stopped");
+    assert!(program.child.wait().unwrap().success());
+
+    let requests = collector.requests();
+    let spans = spans(&requests);
+    let passes: Vec<&&Span> = spans.iter().filter(|s| s.name == "pass").collect();
+    let [pass] = passes[..] else {
+        panic!("{spans:#?}");
+    };
+    let known: BTreeSet<&[u8]> = spans.iter().map(|s| s.span_id.as_slice()).collect();
+    for span in spans.iter().filter(|s| s.name != "pass") {
+        assert_eq!(span.trace_id, pass.trace_id, "{span:#?}");
+        assert!(known.contains(span.parent_span_id.as_slice()), "{span:#?}");
+    }
+    let names: BTreeSet<&str> = spans.iter().map(|s| s.name.as_str()).collect();
+    let expected = [
+        "detect", "edit", "gather", "locate", "lock", "open", "pass", "propose", "prove", "read",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
+}
+
 /// What `kubemend fix --open` would do beside it, in a clone from elsewhere.
 fn beside(stage: &Stage) -> String {
     let clone: PathBuf = stage.folder.path().join("clone");
@@ -267,15 +321,22 @@ fn beside(stage: &Stage) -> String {
 
 /// Rows 57 and 66: SIGKILL while a request is under way; the next start ends as if nothing had been.
 fn killed_at_any_request_it_converges() {
+    kills(7);
+}
+
+/// So many kills of a process in its first pass, spread over its requests, in turn before and after they
+/// take effect. `cargo test --test serve -- kills N` makes as many as one likes.
+pub(crate) fn kills(number: usize) {
     let whole = Stage::new();
     let mut program = whole.start();
     program.until("pass");
     let expected = whole.branches();
     let requests = whole.github.journal().len();
     program.kill();
-    let stride = (requests / 6).max(1);
-    for (n, at) in (1..requests).step_by(stride).enumerate() {
+    for n in 0..number {
+        let at = 1 + n * (requests - 1) / number;
         let moment = [Moment::Before, Moment::After][n % 2];
+        let what = format!("killed {moment:?} request {at} of {requests}");
         let stage = Stage::new();
         let told = stage.github.world().faults.kill_at(at, moment);
         let program = stage.start();
@@ -284,19 +345,13 @@ fn killed_at_any_request_it_converges() {
         stage.github.world().faults.revive();
         let mut again = stage.start();
         let pass = again.until("pass");
-        assert_eq!(pass["outcome"], "done", "killed at {at}: {pass}");
-        assert_eq!(
-            stage.branches(),
-            expected,
-            "killed at request {at} of {requests}"
-        );
-        let pulls = stage.github.pulls().len();
-        assert_eq!(
-            pulls,
-            expected.len(),
-            "killed at request {at} of {requests}"
-        );
+        assert_eq!(pass["outcome"], "done", "{what}: {pass}");
+        assert_eq!(stage.branches(), expected, "{what}");
+        assert_eq!(stage.github.pulls().len(), expected.len(), "{what}");
     }
+    println!(
+        "{number} kills at {requests} requests: each time the next start came to the same end"
+    );
 }
 
 /// Row 57: SIGKILL in the pass that a delivery started. The delivery is lost, the command is not.
@@ -347,11 +402,9 @@ fn killed_in_the_pass_of_a_delivery_it_answers_once() {
 
 fn an_app_finds_its_repositories() {
     let stage = Stage::new();
-    let key = stage.folder.path().join("app.pem");
-    std::fs::write(&key, APP_KEY).unwrap();
+    stage.github.world().state.deliveries = vec![delivery(1, "e-lost", 5, 502)];
     let mut command = stage.command();
-    command.env("KUBEMEND_APP_ID", APP_ID.to_string());
-    command.env("KUBEMEND_APP_KEY_FILE", &key);
+    stage.as_app(&mut command);
     command.args(["--poll", "1h", "--dry-run"]);
     let mut program = Program::start(&mut command);
     let address = program.address();
@@ -378,6 +431,49 @@ fn an_app_finds_its_repositories() {
         404,
         "no webhook"
     );
+}
+
+/// A delivery of an App, as GitHub lists it.
+fn delivery(id: u64, guid: &str, minutes_ago: i64, status: u16) -> Value {
+    let at = Timestamp::now() - SignedDuration::from_mins(minutes_ago);
+    json!({
+        "id": id, "guid": guid, "delivered_at": at, "redelivery": false, "duration": 0.1,
+        "status": "", "status_code": status, "event": "issue_comment", "action": "created",
+        "installation_id": INSTALLATION, "repository_id": 1, "throttled_at": null,
+    })
+}
+
+/// Row 57: what did not arrive is asked for when the server comes back, and not again by the next
+/// sweeps; neither what arrived at another try, nor what is no news any more.
+fn a_lost_delivery_is_asked_for_once() {
+    let stage = Stage::new();
+    stage.github.world().state.deliveries = vec![
+        delivery(5, "e-lost", 5, 502),
+        delivery(4, "e-late", 6, 202),
+        delivery(3, "e-late", 7, 502),
+        delivery(2, "e-well", 8, 202),
+        delivery(1, "e-old", 180, 502),
+    ];
+    let mut command = stage.sweeping("1s");
+    stage.as_app(&mut command);
+    command.env("KUBEMEND_WEBHOOK_SECRET", SECRET);
+    let mut program = Program::start(&mut command);
+    let address = program.address();
+    let asked = program.until("failed deliveries asked for again");
+    assert_eq!(asked["deliveries"], 1, "{asked}");
+    stage.deliver(address, "e-lost");
+    assert_eq!(program.until("delivery")["delivery"], "e-lost");
+    let looked = || stage.github.count("GET", "/app/hook/deliveries");
+    while looked() < 4 {
+        program.until("repositories read");
+    }
+    let mut attempts = stage.github.journal();
+    attempts.retain(|e| e.route.ends_with("/attempts"));
+    let attempts: Vec<(&str, Option<u16>)> = attempts
+        .iter()
+        .map(|e| (e.path.as_str(), e.status))
+        .collect();
+    assert_eq!(attempts, [("/app/hook/deliveries/5/attempts", Some(202))]);
 }
 
 /// Row 36: a pass reads the repository once, however much it finds; and not again when it finds the

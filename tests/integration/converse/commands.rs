@@ -139,7 +139,7 @@ async fn a_comment_counts_as_written_when_its_review_is_sent() {
     for _ in 0..9 {
         stage.github.world().state.tick();
     }
-    bob.edit_line_comment(edited, "/kubemend pause");
+    bob.edit_comment(edited, "/kubemend pause");
     stage.pass().await;
     assert_eq!(stage.marker(stage.open).hints, ["Use 512Mi here"]);
     let answers = stage.answers(stage.open).join("\n");

@@ -17,6 +17,7 @@ use kubemend::forge::marker::{self, Key, Marker, What};
 use kubemend::forge::{Pull, PullState, identity};
 use kubemend::github::{Credentials, GitHub as Client, NewFiles, Result, Settings, Transport};
 
+use crate::support::github::state::PullPart;
 use crate::support::github::{GitHub, MACHINE_TOKEN, Seed};
 
 pub const FILE: &str = "apps/web-open.yaml";
@@ -353,18 +354,29 @@ impl Stage {
         cycle::run(&work).await
     }
 
-    /// A repository in which whole passes made everything: three pull requests and a question.
-    pub async fn whole() -> Self {
+    /// A repository of which no pass knows yet.
+    pub async fn bare() -> Self {
         let mut stage = Self::start(|seed| seed).await;
         stage.rules.max_open_prs = 50;
         stage.rules.hard_cap = 50;
         stage.rules.max_open_per_namespace = 50;
         stage.rules.max_prs_per_hour = 50;
+        stage
+    }
+
+    /// A repository in which whole passes made everything: three pull requests and a question.
+    pub async fn whole() -> Self {
+        Self::bare().await.grown().await
+    }
+
+    /// After the passes that make everything.
+    pub async fn grown(mut self) -> Self {
+        let stage = &mut self;
         stage.run_well().await;
         let of = |name: &str| {
             let pulls = stage.github.pulls().into_iter();
-            let mut of =
-                pulls.filter(|p| p.pull.as_ref().is_some_and(|p| p.head_ref == branch(name)));
+            let is_ours = |p: &PullPart| p.head_ref == branch(name) && p.head_owner == "acme";
+            let mut of = pulls.filter(|p| p.pull.as_ref().is_some_and(is_ours));
             of.next().unwrap().number
         };
         (stage.open, stage.closed, stage.merged) = (of("open"), of("closed"), of("merged"));
@@ -380,7 +392,7 @@ impl Stage {
         stage.run_well().await;
         stage.run_well().await;
         stage.github.forget();
-        stage
+        self
     }
 
     pub async fn run_well(&self) -> Report {

@@ -16,6 +16,13 @@ fn must<T>(result: Result<T, Reply>) -> T {
     result.unwrap_or_else(|r| panic!("GitHub refused what a person did: {} {}", r.status, r.body))
 }
 
+/// In which of the three lists a comment is.
+fn kind_of(state: &mut State, repo: &str, id: u64) -> Result<Kind, Reply> {
+    let mut kinds = [Kind::Issue, Kind::Line, Kind::Review].into_iter();
+    let kind = kinds.find(|kind| state.find_comment(repo, *kind, id).is_ok());
+    kind.ok_or_else(Reply::not_found)
+}
+
 impl<'g> Human<'g> {
     pub(super) fn new(github: &'g GitHub, login: &str) -> Self {
         let id = github.world().state.account(login);
@@ -46,19 +53,40 @@ impl<'g> Human<'g> {
         self.act(|s, repo, me| s.comment(repo, number, text, me))
     }
 
+    /// Takes another login; what this account may do goes with it.
+    pub fn rename(&self, login: &str) {
+        let state = &mut self.github.world().state;
+        let before = state.login(self.id).to_lowercase();
+        for repo in state.repos.values_mut() {
+            if let Some(role) = repo.roles.remove(&before) {
+                repo.roles.insert(login.to_lowercase(), role);
+            }
+        }
+        let mut users = state.users.iter_mut();
+        let user = users.find(|u| u.id == self.id);
+        login.clone_into(&mut user.expect("this account").login);
+    }
+
+    /// Changes a comment of any kind.
     pub fn edit_comment(&self, id: u64, text: &str) {
-        self.act(|s, repo, _| s.edit_comment(repo, Kind::Issue, id, text));
+        self.act(|s, repo, _| {
+            let kind = kind_of(s, repo, id)?;
+            s.edit_comment(repo, kind, id, text)
+        });
     }
 
-    pub fn edit_line_comment(&self, id: u64, text: &str) {
-        self.act(|s, repo, _| s.edit_comment(repo, Kind::Line, id, text));
-    }
-
+    /// Deletes a comment of any kind.
     pub fn delete_comment(&self, id: u64) {
         self.act(|s, repo, _| {
-            let (number, _) = s.find_comment(repo, Kind::Issue, id)?;
+            let kind = kind_of(s, repo, id)?;
+            let (number, _) = s.find_comment(repo, kind, id)?;
             s.tick();
-            s.item_mut(repo, number)?.comments.retain(|c| c.id != id);
+            let item = s.item_mut(repo, number)?;
+            match (kind, item.pull.as_mut()) {
+                (Kind::Line, Some(pull)) => pull.review_comments.retain(|c| c.id != id),
+                (Kind::Review, Some(pull)) => pull.reviews.retain(|c| c.id != id),
+                _ => item.comments.retain(|c| c.id != id),
+            }
             Ok(())
         });
     }
