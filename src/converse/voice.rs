@@ -434,8 +434,20 @@ impl Voice<'_, '_> {
     fn is_anothers(&self, number: u64) -> bool {
         let marker = self.marker(number);
         let marker = marker.filter(|m| m.what == marker::What::Fix);
-        self.wanted(number).is_none()
-            && marker.is_some_and(|m| m.is_kept_by_another(self.work.scope, self.work.now))
+        marker
+            .is_some_and(|m| !self.sees(&m) && m.is_kept_by_another(self.work.scope, self.work.now))
+    }
+
+    /// Whether this run sees what a pull request mends. The key alone says too little: an object of the same
+    /// name may come from another overlay.
+    fn sees(&self, marker: &Marker) -> bool {
+        let mends = |w: &Wanted| match &w.ending {
+            WantedEnding::Fix(fix) => !fix.target.is_empty() && fix.target == marker.target,
+            _ => false,
+        };
+        self.analysis.wanted.iter().any(|w| {
+            w.fingerprint == marker.fingerprint || marker.also.contains(&w.fingerprint) || mends(w)
+        })
     }
 
     fn why(&self, wanted: &Wanted) -> Option<Why> {

@@ -234,8 +234,13 @@ impl Proposer for Model {
         let body = self.body(case, evidence, &scope, feedback);
         let finding = evidence.digest();
         let ration = self.settings.ration.as_ref();
-        let known = memory::key(case, evidence);
+        let known = memory::key(case, &scope, evidence);
         let is_asked_again = !feedback.is_empty() || case.said.again;
+        if case.said.again
+            && let Some(ration) = ration
+        {
+            ration.forget(&known);
+        }
         let is_news = is_asked_again || !case.said.hints.is_empty();
         if let Some(refusal) = ration.and_then(|r| r.refused(&finding))
             && !is_news

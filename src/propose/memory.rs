@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::case::Case;
 use crate::evidence::Evidence;
 use crate::propose::Answer;
+use crate::propose::scope::Scope;
 
 /// So long an answer counts.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -46,6 +47,11 @@ impl Memory {
         Some(hit.answer.clone())
     }
 
+    /// What was said does not count any more.
+    pub fn forget(&self, key: &str) {
+        self.all().remove(key);
+    }
+
     /// Remembers what is said now.
     pub fn keep(&self, key: String, answer: Answer, now: Timestamp) {
         let mut all = self.all();
@@ -63,9 +69,9 @@ impl Memory {
     }
 }
 
-/// What an answer rests on: what is wrong, what Git says, what people said, and what it may cite. Counts and
-/// times of the evidence change all the time, and are left out.
-pub fn key(case: &Case<'_>, evidence: &Evidence) -> String {
+/// What an answer rests on: what is wrong, what Git says of all that may be changed, what people said, and
+/// what it cites. Only the counts and times in what changes all the time are left out.
+pub fn key(case: &Case<'_>, scope: &Scope, evidence: &Evidence) -> String {
     let finding = case.finding;
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
@@ -75,16 +81,50 @@ pub fn key(case: &Case<'_>, evidence: &Evidence) -> String {
     add(&finding.class.to_string());
     add(&finding.object.to_string());
     add(finding.container.as_deref().unwrap_or_default());
-    if let Some(manifest) = case.manifest() {
-        add(&manifest.file);
-        add(&manifest.object.value.to_string());
+    add(&finding.reason);
+    for desired in case.desired {
+        if scope
+            .objects
+            .iter()
+            .any(|o| o.same_object(&desired.object.reference()))
+        {
+            add(&desired.file);
+            add(&desired.object.value.to_string());
+        }
     }
     case.said.hints.iter().for_each(|hint| add(hint));
     for item in &evidence.items {
+        let title = item.title.as_str();
         add(&item.id);
-        add(item.title.as_str());
+        add(title);
+        match RESTLESS.iter().any(|r| title.starts_with(r)) {
+            true => add(&without_numbers(item.text.as_str())),
+            false => add(item.text.as_str()),
+        }
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Evidence that says the same with other numbers in every pass.
+const RESTLESS: &[&str] = &[
+    "finding: ",
+    "status of ",
+    "containers of ",
+    "log of ",
+    "events",
+    "other findings",
+];
+
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_ascii_digit() {
+            true if out.ends_with('#') => {}
+            true => out.push('#'),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

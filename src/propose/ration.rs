@@ -132,6 +132,11 @@ impl Ration {
         self.memory.recall(key, self.now)
     }
 
+    /// What was said does not count any more.
+    pub fn forget(&self, key: &str) {
+        self.memory.forget(key);
+    }
+
     /// Remembers what is said now.
     pub fn keep(&self, key: String, answer: &Answer) {
         self.memory.keep(key, answer.clone(), self.now);

@@ -274,6 +274,7 @@ fn application(app: &Object, snapshot: &Snapshot, question: &Question<'_>) -> Ap
     let question = argo::Question {
         commit: question.commit,
         merged_at: question.merged_at,
+        now: question.now,
         files: question.files,
         project: snapshot.find("AppProject", home, project),
         repo_url: "",

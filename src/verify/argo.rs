@@ -3,7 +3,7 @@
 //! `status.sync.revision` is what was compared last, not what was applied, and health can be older
 //! than the sync: every field is read together with the moment that it is from.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::object::{Object, ObjectRef, at};
@@ -21,6 +21,8 @@ pub struct Question<'a> {
     pub commit: &'a str,
     /// When it was merged.
     pub merged_at: Timestamp,
+    /// When it is asked.
+    pub now: Timestamp,
     /// The files that it changes.
     pub files: &'a [&'a str],
     /// The repository's URL, to find the source among several.
@@ -97,7 +99,13 @@ fn source(app: &Object, question: &Question<'_>) -> Option<usize> {
     };
     let by_file: Vec<Vec<usize>> = question.files.iter().map(readers).collect();
     let is_known = !by_file.is_empty() && by_file.iter().all(|r| !r.is_empty());
-    let asked = if is_known { by_file.concat() } else { ours };
+    // what follows no branch never gets there, and may have nothing to do with the files
+    let moves = |i: &usize| pinned(app, *i).is_none();
+    let asked = match (is_known, ours.iter().any(moves)) {
+        (true, _) => by_file.concat(),
+        (false, true) => ours.into_iter().filter(moves).collect(),
+        (false, false) => ours,
+    };
     let lags = |i: &usize| {
         let at = revision(app, "status.sync", *i);
         at.and_then(|r| question.holds(&r)) != Some(true)
@@ -203,7 +211,8 @@ fn not_seen(app: &Object, source: usize, compared: &Revision, question: &Questio
             why: Wait::Pinned { to },
         };
     }
-    if time(app, "status.reconciledAt").is_some_and(|at| at < question.merged_at) {
+    let is_soon = question.now.duration_since(question.merged_at) < POLLED;
+    if is_soon && time(app, "status.reconciledAt").is_some_and(|at| at < question.merged_at) {
         return Applied::Waiting {
             why: Wait::NotPolled {
                 how: "without a webhook Argo CD looks every few minutes, and at once with `argocd app get --refresh`".to_owned(),
@@ -214,6 +223,9 @@ fn not_seen(app: &Object, source: usize, compared: &Revision, question: &Questio
         at: compared.commit().map(str::to_owned),
     }
 }
+
+/// So long an Application may not have been looked at; after that its controller does not look at all.
+const POLLED: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a source follows that is no branch, as far as its name tells.
 fn pinned(app: &Object, source: usize) -> Option<String> {

@@ -122,6 +122,7 @@ impl<'p> Applying<'p> {
                 commit,
                 // whatever is there already was not merged
                 merged_at: Timestamp::UNIX_EPOCH,
+                now: Timestamp::now(),
                 files: &[],
                 project: project.as_ref(),
                 repo_url: url,

@@ -16,8 +16,9 @@ use kubemend::finding::{Class, Finding, Severity};
 use kubemend::object::{Object, ObjectRef};
 use kubemend::propose::chain::{Chain, Scripted};
 use kubemend::propose::llm::{Model, Settings, Tape};
-use kubemend::propose::memory::Memory;
+use kubemend::propose::memory::{self, Memory};
 use kubemend::propose::ration::{Budget, Ledger, Ration};
+use kubemend::propose::scope::Scope;
 use kubemend::propose::{Answer, ProposeError, Proposed, Proposer, strict};
 use kubemend::snapshot::Snapshot;
 use serde_json::{Value, json};
@@ -526,6 +527,39 @@ fn the_same_finding_is_answered_from_memory_for_a_day() {
     assert_eq!(again.unwrap().usage.calls, 1);
     assert_eq!(ask(at("2026-01-04T11:59:00Z")).unwrap().usage.calls, 1);
     assert_eq!(stub.requests().len(), 4);
+}
+
+/// What changes by itself in every pass is no news; a word of a log and a value in Git are.
+#[test]
+fn an_answer_counts_for_what_it_was_given_for() {
+    let key = |log: &str, value: &str| {
+        with_case(|case, _| {
+            let config = json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "settings", "namespace": "shop"}, "data": {"port": value}});
+            let mut deployment = case.desired[0].clone();
+            deployment.object.value["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
+                json!([{"configMapRef": {"name": "settings"}}]);
+            let settings = Desired {
+                object: Object::new(config).unwrap(),
+                file: "settings.yaml".to_owned(),
+                document: 0,
+                root: None,
+            };
+            let desired = [deployment, settings];
+            let mut finding = case.finding.clone();
+            finding.message = log.to_owned();
+            let case = Case {
+                desired: &desired,
+                finding: &finding,
+                ..*case
+            };
+            memory::key(&case, &Scope::of(&case), &gather(&case))
+        })
+    };
+    let first = key("no route to db:5432 after 3 tries", "5432");
+    assert_eq!(key("no route to db:5432 after 17 tries", "5432"), first);
+    assert_ne!(key("no route to cache:5432 after 3 tries", "5432"), first);
+    assert_ne!(key("no route to db:5432 after 3 tries", "5433"), first);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::healthy;
 use super::view::{Health, Known, View};
 use super::{Action, Fix, Wanted, WantedEnding};
+use crate::code::Code;
 use crate::cycle::Analysis;
 use crate::forge::identity;
 use crate::forge::marker::Marker;
@@ -23,21 +24,35 @@ pub(crate) fn word(
     let known = held.reporter(&analysis.scope);
     let fix = fix_of(wanted);
     let baseline = fix.and_then(|f| f.baseline.clone());
+    let before = known.filter(|_| is_passing(&wanted.ending));
     Reporter {
         scope: analysis.scope.clone(),
         objects: course.map_or(0, |c| c.objects),
         since: wanted.failing_since.or(known.and_then(|k| k.since)),
         seen: now,
         healthy: None,
-        instead: fix.map_or_else(String::new, |fix| instead(fix, held)),
-        without: match &wanted.ending {
-            WantedEnding::Question(_) => ASKS.to_owned(),
-            WantedEnding::Refused { code, .. } => code.clone(),
+        instead: match before {
+            Some(word) => word.instead.clone(),
+            None => fix.map_or_else(String::new, |fix| instead(fix, held)),
+        },
+        without: match (&wanted.ending, before) {
+            (_, Some(word)) => word.without.clone(),
+            (WantedEnding::Question(_), _) => ASKS.to_owned(),
+            (WantedEnding::Refused { code, .. }, _) => code.clone(),
             _ => String::new(),
         },
         baseline: baseline.or(known.and_then(|k| k.baseline.clone())),
     }
     .bounded()
+}
+
+/// Whether a refusal says nothing about the change: what was said before still counts.
+fn is_passing(ending: &WantedEnding) -> bool {
+    let passing = [Code::BudgetSpent, Code::ModelUnusable, Code::InternalFault];
+    match ending {
+        WantedEnding::Refused { code, .. } => passing.iter().any(|c| c.as_str() == code),
+        _ => false,
+    }
 }
 
 /// The title of a fix that is another one than what is held.

@@ -27,11 +27,16 @@ fn object(yaml: &str) -> Object {
 }
 
 fn ask_of(yaml: &str, file: &str, project: Option<&Object>) -> Applied {
+    ask_at("2026-01-02T12:00:00Z", yaml, file, project)
+}
+
+fn ask_at(now: &str, yaml: &str, file: &str, project: Option<&Object>) -> Applied {
     applied(
         &object(yaml),
         &Question {
             commit: OURS,
             merged_at: "2026-01-02T11:59:00Z".parse().unwrap(),
+            now: now.parse().unwrap(),
             files: &[file],
             project,
             repo_url: URL,
@@ -462,6 +467,23 @@ fn a_source_that_was_not_asked_since_the_merge_waits() {
         at("2026-01-02T11:59:00Z"),
         Applied::NotSeen { .. }
     ));
+    // whoever looks every few minutes and has not for an hour does not look
+    let yaml = app(AUTO, &synced(OLD, OLD, "2026-01-02T11:58:59Z"));
+    let late = ask_at("2026-01-02T12:59:00Z", &yaml, "web/deployment.yaml", None);
+    assert!(matches!(late, Applied::NotSeen { .. }), "{late:?}");
+}
+
+/// A kustomization reads files outside of its folder, so nobody knows which source a file belongs to.
+#[test]
+fn what_is_pinned_beside_a_branch_holds_nothing_up() {
+    let with = |target: &str| {
+        let yaml = format!(
+            "{{kind: Application, metadata: {{name: web}}, spec: {{sources: [{{repoURL: '{URL}', path: overlays/prod, targetRevision: main}}, {{repoURL: '{URL}', path: addons, targetRevision: {target}}}]}}, status: {{sync: {{status: Synced, revisions: [{OURS}, {OLD}]}}, reconciledAt: '2026-01-02T12:00:00Z'}}}}"
+        );
+        ask_of(&yaml, "base/deployment.yaml", None)
+    };
+    assert!(matches!(with("v1.2.3"), Applied::Applied { .. }));
+    assert!(matches!(with("main"), Applied::NotSeen { .. }));
 }
 
 /// A person rolls back, or a sync takes an old revision: nothing waits then.

@@ -1,6 +1,7 @@
 //! One pull request for several clusters: joined, left, and closed only when nobody reports it.
 
 use super::*;
+use crate::code::Code;
 use crate::forge::reporters::Reporter;
 
 const A: &str = "cluster a";
@@ -293,6 +294,32 @@ fn a_loop_does_not_silence_the_one_that_keeps_it() {
     });
     let in_a = forge.decide(&seen_by(A, vec![wants(1)]));
     assert_eq!(in_a, [leaves(1, Why::Loop(10)), enlists(1)]);
+}
+
+fn refused(code: Code) -> WantedEnding {
+    WantedEnding::Refused {
+        code: code.as_str().to_owned(),
+        reason: "so it is".to_owned(),
+    }
+}
+
+/// A run whose model may not be asked for an hour has not changed its mind about a change.
+#[test]
+fn a_passing_refusal_takes_no_word_back() {
+    let word = |before: &str, code: Code| {
+        let forge = reported(&[(A, 1), (B, 1)], |_, m| {
+            let mine = m.reporters.iter_mut().find(|r| r.scope == B);
+            mine.unwrap().without = before.to_owned();
+        });
+        let held = forge.observed.markers[&10].clone();
+        let analysis = seen_by(B, vec![wanted(1, refused(code))]);
+        let said = super::super::clusters::word(&analysis, &analysis.wanted[0], &held, ago(0));
+        said.without
+    };
+    assert_eq!(word("", Code::BudgetSpent), "");
+    assert_eq!(word("", Code::ModelUnusable), "");
+    assert_eq!(word("NoSafeFix", Code::BudgetSpent), "NoSafeFix");
+    assert_eq!(word("", Code::NoSafeFix), "NoSafeFix");
 }
 
 /// The object has the same name in two overlays: only a change that reaches it is its business.
