@@ -269,6 +269,31 @@ async fn a_box_of_a_closed_one_waits_a_week_at_most() {
     quiet(&[&c, &a]).await;
 }
 
+/// An object of the same name comes from another file: whatever is asked there is not for that cluster.
+#[tokio::test]
+async fn a_cluster_with_another_overlay_takes_no_box_away() {
+    let (a, _) = two().await;
+    a.clean().await;
+    let number = a.open()[0];
+    close(&a, number);
+    a.clean().await;
+    a.hours(8 * 24);
+    a.github.human("alice").tick_box(number, "recreate");
+    let elsewhere = App {
+        file: "apps/pay.yaml".to_owned(),
+        ..app("cart")
+    };
+    let other = Stage {
+        apps: vec![elsewhere],
+        ..a.beside(B)
+    };
+    other.clean().await;
+    a.clean().await;
+    let mends = |n: &&u64| content(&a, **n).contains("512Mi");
+    assert_eq!(a.open().iter().filter(mends).count(), 1, "{:?}", a.open());
+    assert_eq!(a.marker(number).pending, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn two_that_take_a_box_over_at_the_same_time_do_it_once() {
     for people in [freeze, close] {
