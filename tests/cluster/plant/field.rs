@@ -20,8 +20,8 @@ use crate::support::program::Program;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// An app in which nothing changed for so long will not become well.
 const STILL: Duration = Duration::from_secs(40);
-/// Pause between two looks.
-const POLL: Duration = Duration::from_secs(2);
+/// Pause between two looks, each of which asks the forge some dozens of times.
+const POLL: Duration = Duration::from_secs(6);
 /// So often a merge is tried again.
 const MOST_TRIES: usize = 5;
 /// Codes of what is not settled yet.
