@@ -82,7 +82,7 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
     }
     let [_, middle, last] = thirds(&curve);
     println!(
-        "the second third took {middle:.1} MB, the last one {last:.1} MB (medians); {} pull requests, opened, merged and verified",
+        "the second third held {middle:.1} MB, the last one {last:.1} MB (medians); {} pull requests, opened, merged and verified",
         curve.len()
     );
     Ok(last <= middle * GROWTH)
@@ -131,13 +131,15 @@ struct Sample {
     /// Requests to GitHub so far.
     asked: usize,
     rss: f64,
+    /// Of it what the program holds: the rest is its own file, of which it touches more and more.
+    held: f64,
     peak: f64,
     files: usize,
     threads: usize,
 }
 
 impl Sample {
-    const HEAD: &str = "| minute | pull requests | requests | RSS, MB | peak, MB | open files | threads |\n|---|---|---|---|---|---|---|";
+    const HEAD: &str = "| minute | pull requests | requests | RSS, MB | held, MB | peak, MB | open files | threads |\n|---|---|---|---|---|---|---|---|";
 
     fn of(program: &Program, start: Instant, rounds: usize, asked: usize) -> Result<Self, String> {
         let folder = format!("/proc/{}", program.child.id());
@@ -157,6 +159,7 @@ impl Sample {
             rounds,
             asked,
             rss: megabytes("VmRSS:").ok_or("no VmRSS")?,
+            held: megabytes("RssAnon:").ok_or("no RssAnon")?,
             peak: megabytes("VmHWM:").ok_or("no VmHWM")?,
             files: count("fd").map_err(|e| e.to_string())?,
             threads: count("task").map_err(|e| e.to_string())?,
@@ -168,8 +171,15 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "| {:.1} | {} | {} | {:.1} | {:.1} | {} | {} |",
-            self.minute, self.rounds, self.asked, self.rss, self.peak, self.files, self.threads
+            "| {:.1} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {} |",
+            self.minute,
+            self.rounds,
+            self.asked,
+            self.rss,
+            self.held,
+            self.peak,
+            self.files,
+            self.threads
         )
     }
 }
@@ -179,7 +189,7 @@ fn thirds(curve: &[Sample]) -> [f64; 3] {
     let third = curve.len().div_ceil(3).max(1);
     let median = |part: usize| {
         let of = curve.iter().skip(part * third).take(third);
-        let mut all: Vec<f64> = of.map(|s| s.rss).collect();
+        let mut all: Vec<f64> = of.map(|s| s.held).collect();
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or_default()
     };
