@@ -501,11 +501,13 @@ fn beside<'a>(
             is_here && roots_of(world, f.object).any(|root| roots.contains(&root))
         }
     };
-    // the engine's own finding tells of the same failure
-    let is_engine = |f: &&Failing<'_>| {
+    // the engine's own finding tells of the same failure; an autoscaler that gets no numbers yet, as after
+    // each rollout, makes nothing fail
+    let is_told = |f: &&Failing<'_>| {
         matches!(
             f.class,
-            Class::ArgoDegraded
+            Class::HpaCannotScale
+                | Class::ArgoDegraded
                 | Class::ArgoSyncFailed
                 | Class::ArgoComparisonError
                 | Class::FluxKustomizationNotReady
@@ -518,7 +520,7 @@ fn beside<'a>(
     };
     let all = world.failing.iter();
     let all = all.filter(move |f| !is_ours(f) && f.severity > Severity::Low);
-    all.filter(move |f| !is_engine(f)).filter(in_app)
+    all.filter(move |f| !is_told(f)).filter(in_app)
 }
 
 /// What fails before the merge, and what fails again and again: it may be well at that very moment.

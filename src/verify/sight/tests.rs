@@ -47,6 +47,7 @@ impl Shop {
         let inventory = json!({"entries": [
             {"id": "shop_web_apps_Deployment", "v": "v1"}, {"id": "shop_web__Service", "v": "v1"},
             {"id": "shop_settings__ConfigMap", "v": "v1"}, {"id": "shop_api_apps_Deployment", "v": "v1"}, {"id": "shop_report_batch_CronJob", "v": "v1"},
+            {"id": "shop_api_autoscaling_HorizontalPodAutoscaler", "v": "v2"},
         ]});
         Self {
             objects: vec![
@@ -221,10 +222,13 @@ fn others_of_the_app_count_when_they_did_not_fail_before() {
     let mut shop = Shop::new();
     let api = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "api");
     let foreign = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "of-somebody-else");
+    let autoscaling = "autoscaling/v2";
+    let scaler = ObjectRef::new(autoscaling, "HorizontalPodAutoscaler", Some("shop"), "api");
     shop.failing = vec![
         ("a", api, Class::CrashLoopBackOff),
         ("b", foreign, Class::CrashLoopBackOff),
         ("", web(), Class::CrashLoopBackOff),
+        ("c", scaler, Class::HpaCannotScale),
     ];
     assert_eq!(shop.look().facts.newly_broken, ["Deployment shop/api"]);
     shop.was_failing = vec!["Deployment shop/api".to_owned()];
