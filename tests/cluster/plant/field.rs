@@ -42,7 +42,7 @@ pub fn run(
     let field = Field::open(plane, engine, name, plants.iter().map(Plant::bed).collect())?;
     let before = field.until_well()?;
     let pairs = || plants.iter().zip(&before);
-    let planted = || pairs().filter(|(_, health)| health.ill.is_empty());
+    let planted = || pairs().filter(|(plant, health)| is_well(plant, health));
     for (plant, _) in planted() {
         field.stage.put(&plant.place(), &plant.broken)?;
     }
@@ -56,7 +56,7 @@ pub fn run(
     let mut judged: Vec<Judged> = Vec::new();
     for (plant, before) in pairs() {
         let deed = deeds.remove(&plant.namespace).unwrap_or_default();
-        let end = match before.ill.is_empty() {
+        let end = match is_well(plant, before) {
             true => {
                 let after = Health::of(plane, &plant.namespace, &plant.objects)?;
                 judge(
@@ -85,6 +85,12 @@ pub fn run(
             Err(format!("{e}\n{}", all.join("\n")))
         }
     }
+}
+
+/// Whether it can be told afterwards that a fault is mended: a Service may lead nowhere as it is.
+fn is_well(plant: &Plant, health: &Health) -> bool {
+    let serves = health.served.contains(&plant.object.name);
+    health.ill.is_empty() && (plant.object.kind != "Service" || serves)
 }
 
 fn apply(plane: &Plane, namespace: Option<&str>, objects: &[Value]) -> Result<(), String> {
