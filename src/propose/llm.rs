@@ -235,19 +235,9 @@ impl Proposer for Model {
         let finding = evidence.digest();
         let ration = self.settings.ration.as_ref();
         let known = memory::key(case, &scope, evidence);
-        let is_asked_again = !feedback.is_empty() || case.said.again;
-        if case.said.again
-            && let Some(ration) = ration
+        if let Some(ration) = ration
+            && let Some(answer) = said_before(ration, case, &finding, &known, feedback)
         {
-            ration.forget(&known);
-        }
-        let is_news = is_asked_again || !case.said.hints.is_empty();
-        if let Some(refusal) = ration.and_then(|r| r.refused(&finding))
-            && !is_news
-        {
-            return Ok(refused(refusal.clone(), Usage::default()));
-        }
-        if !is_asked_again && let Some(answer) = ration.and_then(|r| r.recall(&known)) {
             return Ok(Proposed {
                 answer: Some(answer),
                 usage: Usage::default(),
@@ -294,6 +284,27 @@ impl Proposer for Model {
             }
         }
     }
+}
+
+/// What earlier passes were told, unless somebody wants to know again or it led to no fix.
+fn said_before(
+    ration: &Ration,
+    case: &Case<'_>,
+    evidence: &str,
+    known: &str,
+    feedback: &[String],
+) -> Option<Answer> {
+    if case.said.again {
+        ration.forget(known);
+    }
+    if case.said.again || !feedback.is_empty() {
+        return None;
+    }
+    let refused = ration
+        .refused(evidence)
+        .filter(|_| case.said.hints.is_empty());
+    let refused = refused.cloned().map(Answer::Refuse);
+    refused.or_else(|| ration.recall(known))
 }
 
 fn budget_spent() -> Refusal {
