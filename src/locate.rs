@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use self::dye::Attribution;
 use self::index::{Definition, Index};
-use self::rendered::{Rendered, shown};
+use self::rendered::Rendered;
+pub(crate) use self::rendered::shown;
 use crate::case::Desired;
 use crate::code::{Code, Refusal};
 use crate::edit::FileEdit;
@@ -150,6 +151,23 @@ pub struct ChangedObject {
     pub before: Option<Value>,
     /// As it is rendered now; none for a lost one.
     pub after: Option<Value>,
+}
+
+impl ChangedObject {
+    /// An object of a root, with the namespace that it is applied to, as it is rendered now.
+    pub(crate) fn of(&self, root: &str, object: &Object) -> Option<Object> {
+        let is_it = self.root == root
+            && self.object.kind == object.kind()
+            && self.object.name == object.name()
+            && (self.object.namespace.is_none()
+                || self.object.namespace.as_deref() == object.namespace());
+        let mut value = self.after.clone().filter(|_| is_it)?;
+        let metadata = value.get_mut("metadata").and_then(Value::as_object_mut);
+        if let (Some(metadata), Some(namespace)) = (metadata, object.namespace()) {
+            metadata.insert("namespace".to_owned(), Value::from(namespace));
+        }
+        Object::new(value)
+    }
 }
 
 /// What to do when a line feeds several roots.
@@ -639,5 +657,34 @@ impl<'r> Repository<'r> {
         let kind = value.get("kind")?.as_str()?;
         let name = value.pointer("/metadata/name").and_then(Value::as_str);
         Some((kind, name.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_object_is_known_again_where_it_is_applied() {
+        let value = |text: &str| crate::manifest::read_value(text).unwrap();
+        let web = |namespace: &str| {
+            let text =
+                format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web{namespace}}}\n");
+            Object::new(value(&text)).unwrap()
+        };
+        let changed = ChangedObject {
+            root: "envs/east".to_owned(),
+            object: web("").reference(),
+            before: None,
+            after: Some(web("").value),
+        };
+        let east = web(", namespace: east");
+        assert_eq!(changed.of("envs/east", &east), Some(east.clone()));
+        assert_eq!(changed.of("envs/west", &east), None);
+        let other = ChangedObject {
+            object: web(", namespace: west").reference(),
+            ..changed
+        };
+        assert_eq!(other.of("envs/east", &east), None);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
+use crate::case::{Answers, Case, Desired, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
 use crate::count;
 use crate::culprit::culprit;
@@ -21,11 +21,12 @@ use crate::evidence::{self, Evidence};
 use crate::finding::{Class, Finding, Severity};
 use crate::history;
 use crate::locate::{
-    ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy,
+    ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy, shown,
 };
-use crate::lock::{Blocked, Change, Plan, Policy, equivalent, lock};
+use crate::lock::{Blocked, Change, Plan, Policy, apply_op, equivalent, lock};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
+use crate::object::Object;
 use crate::patch;
 use crate::path::FieldPath;
 use crate::phase::Phase;
@@ -34,6 +35,7 @@ use crate::propose::{
     person,
 };
 use crate::repo::Checkout;
+use crate::scan::worse::{Worse, worse};
 use crate::schema;
 use crate::snapshot::Snapshot;
 
@@ -560,6 +562,13 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     let proven = Phase::Prove.run(|| ctx.repository.prove(&changed, &intended))?;
     checks.extend(proven.checks);
     checks.push(schema_check(case, &plan)?);
+    checks.push(reference_check(
+        ctx,
+        case,
+        &plan,
+        &changed,
+        &proven.objects,
+    )?);
     if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
         return Err(Refusal::new(
             Code::NotVerifiable,
@@ -692,7 +701,7 @@ fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
             .iter()
             .filter(|c| c.edit.object == change.edit.object)
         {
-            crate::lock::apply_op(&mut after.value, &c.edit.path, &c.edit.op);
+            apply_op(&mut after.value, &c.edit.path, &c.edit.op);
         }
         schema::validate_change(&before.object, &after).map_err(|issues| {
             let first = issues.first().map(ToString::to_string).unwrap_or_default();
@@ -713,6 +722,63 @@ fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
         status: Status::Pass,
         detail,
     })
+}
+
+/// Whatever names, selects or routes to a changed object still finds in it what it needs.
+fn reference_check(
+    ctx: &Context<'_>,
+    case: &Case<'_>,
+    plan: &Plan,
+    changed: &BTreeMap<String, Vec<u8>>,
+    rendered: &[ChangedObject],
+) -> Result<Check, Refusal> {
+    let objects = after(ctx, case, plan, rendered);
+    match worse(ctx.repository, ctx.snapshot, changed, objects) {
+        Worse::Nothing { objects } => Ok(Check {
+            name: "references".to_owned(),
+            status: Status::Pass,
+            detail: format!(
+                "{} that are applied together: no name, selector or port that leads somewhere today leads nowhere after it",
+                count::of(objects, "object")
+            ),
+        }),
+        Worse::Breaks(fault) => Err(Refusal::new(
+            Code::NotVerifiable,
+            format!(
+                "with the edit, {}, and that is not so today",
+                message::clean(&fault)
+            ),
+        )),
+    }
+}
+
+/// The changed objects by their position: plain ones with the edits, those of roots as they render.
+fn after(
+    ctx: &Context<'_>,
+    case: &Case<'_>,
+    plan: &Plan,
+    rendered: &[ChangedObject],
+) -> BTreeMap<usize, Object> {
+    let edited = |desired: &Desired| {
+        let is_it = |c: &&Change| {
+            let meant = case.desired(&c.edit.object);
+            meant.is_some_and(|meant| std::ptr::eq(meant, desired))
+        };
+        let mut changes = plan.changes().iter().filter(is_it).peekable();
+        changes.peek()?;
+        let mut object = desired.object.clone();
+        for change in changes {
+            apply_op(&mut object.value, &change.edit.path, &change.edit.op);
+        }
+        Some(object)
+    };
+    let as_rendered = |desired: &Desired| {
+        let root = shown(desired.root.as_deref()?);
+        rendered.iter().find_map(|c| c.of(root, &desired.object))
+    };
+    let all = ctx.repository.desired.iter().enumerate();
+    all.filter_map(|(i, d)| Some((i, as_rendered(d).or_else(|| edited(d))?)))
+        .collect()
 }
 
 /// The finding as it may leave the process.

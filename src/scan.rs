@@ -40,6 +40,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod world;
+pub(crate) mod worse;
 
 pub use ignore::path_matches;
 pub use place::Place;

@@ -77,7 +77,7 @@ pub(super) fn render(
 }
 
 /// A root's name for people.
-pub(super) fn shown(root: &str) -> &str {
+pub(crate) fn shown(root: &str) -> &str {
     match root {
         "" => ".",
         root => root,

@@ -45,8 +45,8 @@ pub(super) fn prove(
     Ok(proven)
 }
 
-/// The most changed objects that are kept for people to look at.
-const MAX_KEPT: usize = 20;
+/// The most changed objects that are kept to be looked at.
+const MAX_KEPT: usize = 200;
 
 /// How many leaves change in each root.
 pub(super) fn effects(

@@ -44,6 +44,8 @@ pub struct PullRequestParts<'a> {
 const MAX_DIFF: usize = 12_000;
 /// The most bytes of the diff of what is rendered.
 const MAX_RENDERED: usize = 12_000;
+/// The most objects of which it is shown.
+const MAX_OBJECTS: usize = 20;
 /// The most bytes of the evidence.
 const MAX_EVIDENCE: usize = 18_000;
 /// The most statements of a diagnosis.
@@ -301,7 +303,8 @@ fn rendered(parts: &PullRequestParts<'_>, voice: Voice<'_>, most: usize) -> Stri
     if objects.is_empty() || most < 200 {
         return String::new();
     }
-    let diffs = objects.iter().map(|o| rendered_diff(o, parts.evidence));
+    let few = objects.iter().take(MAX_OBJECTS);
+    let diffs = few.map(|o| rendered_diff(o, parts.evidence));
     let text: String = diffs.collect();
     format!(
         "\n<details><summary>What is applied then: the rendered difference</summary>\n\n{}\n\n</details>\n",

@@ -20,6 +20,15 @@ const MAX_TEXT: usize = 256 * 1024;
 
 type Namespaces = Vec<Option<String>>;
 
+/// What differs once a change is made.
+#[derive(Debug, Default)]
+pub(super) struct Change<'c> {
+    /// Objects by their position in `Repository::desired`.
+    pub objects: BTreeMap<usize, Object>,
+    /// The documents of changed files.
+    pub documents: BTreeMap<&'c str, Vec<Value>>,
+}
+
 /// Everything that any file defines or mentions.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -38,20 +47,26 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(repository: &Repository<'_>) -> Self {
+        Self::after(repository, &Change::default())
+    }
+
+    /// The same once a change is made.
+    pub(super) fn after(repository: &Repository<'_>, change: &Change<'_>) -> Self {
         let mut world = Self {
             open: repository.charts().next().is_some()
                 || repository.roots().any(|(_, why)| why.is_some()),
             ..Self::default()
         };
-        for desired in &repository.desired {
-            world.add(&desired.object);
+        for (i, desired) in repository.desired.iter().enumerate() {
+            world.add(change.objects.get(&i).unwrap_or(&desired.object));
         }
-        for (_, _, value) in repository.written() {
-            if let Some(object) = Object::new(value.clone()) {
-                let key = (object.kind().to_owned(), object.name().to_owned());
-                *world.written.entry(key).or_default() += 1;
-                world.add(&object);
+        for (file, _, value) in repository.written() {
+            if !change.documents.contains_key(file) {
+                world.write(value);
             }
+        }
+        for value in change.documents.values().flatten() {
+            world.write(value);
         }
         for (_, value) in repository.kustomizations() {
             world.generators(value);
@@ -66,7 +81,16 @@ impl World {
         world
     }
 
-    fn add(&mut self, object: &Object) {
+    /// What a document says as it stands.
+    fn write(&mut self, value: &Value) {
+        if let Some(object) = Object::new(value.clone()) {
+            let key = (object.kind().to_owned(), object.name().to_owned());
+            *self.written.entry(key).or_default() += 1;
+            self.add(&object);
+        }
+    }
+
+    pub(super) fn add(&mut self, object: &Object) {
         let key = (object.kind().to_owned(), object.name().to_owned());
         let namespace = object.namespace().map(str::to_owned);
         let known = self.names.entry(key).or_default();

@@ -31,3 +31,4 @@ mod serve_stub;
 mod support;
 mod transport;
 mod transport_script;
+mod worse;
