@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::faults::{End, FAULTS, Fault};
 use crate::plane::Plane;
-use crate::shim::Hub;
 use crate::shop::is_rolled_out;
 use crate::stage::{Delivery, Engine, HEALS, Pull, Stage};
 use crate::support::program::Program;
@@ -69,7 +68,7 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
             break;
         }
         play(&stage, &mut program, fault, shop)?;
-        let asked = asked(&stage.hub).values().sum();
+        let asked = stage.asked(true).values().sum();
         let sample = Sample::of(&program, start, number + 1, asked)?;
         println!("{sample}");
         curve.push(sample);
@@ -77,7 +76,7 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
         std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     stage.is_clean()?;
-    for (operation, times) in asked(&stage.hub) {
+    for (operation, times) in stage.asked(true) {
         println!("{times:6} {operation}");
     }
     let [_, middle, last] = thirds(&curve);
@@ -109,19 +108,6 @@ fn play(stage: &Stage<'_>, program: &mut Program, fault: &Fault, shop: &str) -> 
     program.rest();
     program.log.clear();
     Ok(())
-}
-
-/// How often kubemend asked for something that it did not know yet, by operation. What is as it was
-/// (304) does not count against the limit of GitHub.
-fn asked(hub: &Hub) -> BTreeMap<String, usize> {
-    let memory = hub.shared.memory();
-    let ours = memory.journal.iter().filter(|e| e.actor == 1);
-    let mut asked = BTreeMap::new();
-    for entry in ours.filter(|e| e.status != Some(304)) {
-        let operation = format!("{} {}", entry.method, entry.route);
-        *asked.entry(operation).or_default() += 1;
-    }
-    asked
 }
 
 /// What the process takes at one moment.

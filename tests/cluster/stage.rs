@@ -414,6 +414,22 @@ impl<'p> Stage<'p> {
         }
     }
 
+    /// How often kubemend, or everybody else, asked for something new, by operation. What is as it
+    /// was (304) does not count against the limit of GitHub.
+    pub fn asked(&self, by_kubemend: bool) -> BTreeMap<String, usize> {
+        let memory = self.hub.shared.memory();
+        let of = memory
+            .journal
+            .iter()
+            .filter(|e| (e.actor == 1) == by_kubemend);
+        let mut asked = BTreeMap::new();
+        for entry in of.filter(|e| e.status != Some(304)) {
+            let operation = format!("{} {}", entry.method, entry.route);
+            *asked.entry(operation).or_default() += 1;
+        }
+        asked
+    }
+
     pub fn is_clean(&self) -> Result<(), String> {
         match self.hub.problems() {
             problems if problems.is_empty() => Ok(()),

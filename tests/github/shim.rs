@@ -150,6 +150,7 @@ impl Hub {
             upstream: upstream.clone(),
             folder: bare,
             repo: "acme/gitops".to_owned(),
+            told: Mutex::default(),
         };
         let tokens = [MACHINE, ALICE, ADMIN].map(str::to_owned);
         let shared = Arc::new(Shared {
@@ -274,7 +275,18 @@ fn prepare(bare: &std::path::Path) -> Result<(), String> {
     config.set_bool("receive.fsckObjects", true).map_err(said)
 }
 
+/// As on GitHub, what has begun is done, also where whoever asked is gone.
 async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
+    let done = tokio::spawn(done(shared, request)).await;
+    done.unwrap_or_else(|e| failed(e.to_string()))
+}
+
+fn failed(problem: String) -> Response<Body> {
+    let response = Response::builder().status(500);
+    response.body(Body::from(problem)).unwrap()
+}
+
+async fn done(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let bytes = axum::body::to_bytes(body, 64 << 20)
         .await
@@ -313,10 +325,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     };
     answer.unwrap_or_else(|problem| {
         shared.memory().problems.push(problem.clone());
-        Response::builder()
-            .status(500)
-            .body(Body::from(problem))
-            .unwrap()
+        failed(problem)
     })
 }
 

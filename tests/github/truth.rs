@@ -1,6 +1,7 @@
 //! One truth for Git and API: what one of them learns, the other is told, with the same ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use git2::{ObjectType, Oid, Repository};
@@ -18,6 +19,8 @@ pub struct Truth {
     pub upstream: Upstream,
     pub folder: std::path::PathBuf,
     pub repo: String,
+    /// Blobs and trees that the API knows, as a push sends only what is new.
+    pub told: Mutex<HashSet<String>>,
 }
 
 type Done<T> = Result<T, String>;
@@ -248,7 +251,12 @@ impl Truth {
     async fn tell_commit(&self, id: Oid, token: &str) -> Done<()> {
         let (objects, body) = self.describe(id)?;
         for (rest, body, sha) in objects {
+            let told = || self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told().contains(&sha) {
+                continue;
+            }
             self.post(rest, body, token, &sha).await?;
+            told().insert(sha);
         }
         self.post("/git/commits", body, token, &id.to_string())
             .await

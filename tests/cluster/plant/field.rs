@@ -40,51 +40,10 @@ pub fn run(
     plants: &[Plant],
 ) -> Result<Vec<Judged>, String> {
     let field = Field::open(plane, engine, name, plants.iter().map(Plant::bed).collect())?;
-    let before = field.until_well()?;
-    let pairs = || plants.iter().zip(&before);
-    let planted = || pairs().filter(|(plant, health)| is_well(plant, health));
-    for (plant, _) in planted() {
-        field.stage.put(&plant.place(), &plant.broken)?;
-    }
-    field.stage.push("change the apps")?;
-    field.stage.wake()?;
-    let mut program = field.stage.kubemend()?;
-    let namespaces: BTreeSet<&str> = planted().map(|(p, _)| p.namespace.as_str()).collect();
-    field.until_ended(&namespaces, &mut program)?;
-    let merged = field.merge_all(&mut program)?;
-    let mut deeds = field.deeds(&merged)?;
-    let mut judged: Vec<Judged> = Vec::new();
-    for (plant, before) in pairs() {
-        let deed = deeds.remove(&plant.namespace).unwrap_or_default();
-        let end = match is_well(plant, before) {
-            true => {
-                let after = Health::of(plane, &plant.namespace, &plant.objects)?;
-                judge(
-                    plant,
-                    &deed,
-                    &field.stage.file(&plant.place())?,
-                    before,
-                    &after,
-                )
-            }
-            false => End::NotWell(format!("{before:?}; {deed:?}")),
-        };
-        let end = match end {
-            End::Nothing(health) => End::Nothing(format!("{health}; {}", field.seen(plant)?)),
-            end => end,
-        };
-        judged.push(Judged::new(plant, end));
-    }
-    if let Some((place, deed)) = deeds.into_iter().find(|(_, d)| d.touches()) {
-        return Err(format!("{place} was changed, where nothing is: {deed:?}"));
-    }
-    match field.stage.is_clean() {
-        Ok(()) => Ok(judged),
-        Err(e) => {
-            let all: Vec<String> = judged.iter().map(Judged::shown).collect();
-            Err(format!("{e}\n{}", all.join("\n")))
-        }
-    }
+    field.play(plane, plants).map_err(|e| {
+        let (ours, others) = (field.stage.asked(true), field.stage.asked(false));
+        format!("{e}\nkubemend asked for {ours:#?}\nand the others for {others:#?}")
+    })
 }
 
 /// Whether it can be told afterwards that a fault is mended: a Service may lead nowhere as it is.
@@ -210,6 +169,55 @@ impl<'p> Field<'p> {
             apply(plane, Some(&bed.namespace), &granted)?;
         }
         Ok(Self { stage, beds })
+    }
+
+    /// Plants, waits, merges, judges.
+    fn play(&self, plane: &Plane, plants: &[Plant]) -> Result<Vec<Judged>, String> {
+        let before = self.until_well()?;
+        let pairs = || plants.iter().zip(&before);
+        let planted = || pairs().filter(|(plant, health)| is_well(plant, health));
+        for (plant, _) in planted() {
+            self.stage.put(&plant.place(), &plant.broken)?;
+        }
+        self.stage.push("change the apps")?;
+        self.stage.wake()?;
+        let mut program = self.stage.kubemend()?;
+        let namespaces: BTreeSet<&str> = planted().map(|(p, _)| p.namespace.as_str()).collect();
+        self.until_ended(&namespaces, &mut program)?;
+        let merged = self.merge_all(&mut program)?;
+        let mut deeds = self.deeds(&merged)?;
+        let mut judged: Vec<Judged> = Vec::new();
+        for (plant, before) in pairs() {
+            let deed = deeds.remove(&plant.namespace).unwrap_or_default();
+            let end = match is_well(plant, before) {
+                true => {
+                    let after = Health::of(plane, &plant.namespace, &plant.objects)?;
+                    judge(
+                        plant,
+                        &deed,
+                        &self.stage.file(&plant.place())?,
+                        before,
+                        &after,
+                    )
+                }
+                false => End::NotWell(format!("{before:?}; {deed:?}")),
+            };
+            let end = match end {
+                End::Nothing(health) => End::Nothing(format!("{health}; {}", self.seen(plant)?)),
+                end => end,
+            };
+            judged.push(Judged::new(plant, end));
+        }
+        if let Some((place, deed)) = deeds.into_iter().find(|(_, d)| d.touches()) {
+            return Err(format!("{place} was changed, where nothing is: {deed:?}"));
+        }
+        match self.stage.is_clean() {
+            Ok(()) => Ok(judged),
+            Err(e) => {
+                let all: Vec<String> = judged.iter().map(Judged::shown).collect();
+                Err(format!("{e}\n{}", all.join("\n")))
+            }
+        }
     }
 
     fn plane(&self) -> &Plane {
