@@ -3,12 +3,18 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::answer::Answer;
 
 /// The most answers, the largest one, and all of them together.
 const MAX_ANSWERS: usize = 1_000;
 const MAX_ANSWER: usize = 1 << 20;
-const MAX_ALL: usize = 32 << 20;
+const MAX_ALL: usize = 16 << 20;
+
+/// The headers that somebody asks for in an answer that is kept.
+const HEADERS: [&str; 2] = ["link", "x-github-request-id"];
 
 /// Kept answers, by address and accepted format.
 #[derive(Default)]
@@ -46,7 +52,7 @@ impl Cache {
         self.size += answer.body.len();
         let kept = Kept {
             etag,
-            answer: answer.clone(),
+            answer: copied(answer),
             used: self.clock,
         };
         self.kept.insert(key.to_owned(), kept);
@@ -63,6 +69,21 @@ impl Cache {
         if let Some(old) = self.kept.remove(key) {
             self.size = self.size.saturating_sub(old.answer.body.len());
         }
+    }
+}
+
+/// A copy of its own: body and headers of an answer are views of the buffer that the connection was
+/// read into, and would hold all of it.
+fn copied(answer: &Answer) -> Answer {
+    let header = |name: &&'static str| {
+        let value = answer.headers.get(*name)?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        Some((HeaderName::from_static(name), value))
+    };
+    Answer {
+        status: answer.status,
+        headers: HEADERS.iter().filter_map(header).collect::<HeaderMap>(),
+        body: Bytes::copy_from_slice(&answer.body),
     }
 }
 
@@ -91,13 +112,34 @@ mod tests {
             assert!(cache.get("0").is_some(), "in use");
         }
         assert!(cache.size <= MAX_ALL);
-        assert_eq!(cache.kept.len(), 32);
+        assert_eq!(cache.kept.len(), 16);
         assert!(cache.get("1").is_none());
         assert!(cache.get("39").is_some());
         for n in 0..3_000 {
             cache.put(&format!("s{n}"), &answer(Some("e"), 1));
         }
         assert_eq!(cache.kept.len(), MAX_ANSWERS);
+    }
+
+    #[test]
+    fn what_is_kept_holds_nothing_else() {
+        let mut cache = Cache::default();
+        let buffer = Bytes::from(vec![b'x'; MAX_ANSWER]);
+        let mut first = answer(Some("e"), 0);
+        first.body = buffer.slice(..10);
+        first
+            .headers
+            .insert("link", HeaderValue::from_static("next"));
+        first
+            .headers
+            .insert("server", HeaderValue::from_static("s"));
+        cache.put("a", &first);
+        drop(first);
+        assert!(buffer.is_unique());
+        let (_, kept) = cache.get("a").unwrap();
+        assert_eq!(kept.body, buffer.slice(..10));
+        assert_eq!(kept.header("link"), Some("next"));
+        assert_eq!(kept.header("server"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::envelope::Named;
+use super::jittered;
 use super::listener::stopped;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
@@ -28,6 +29,11 @@ use crate::phase;
 const MAX_LOGGED: usize = 2_000;
 /// After a push that came in the middle of a pass: the time until Git and API say the same.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// Whoever did not answer is asked again after so long, then after twice that, and so on.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// And at least as often as this.
+const LAST_PAUSE: Duration = Duration::from_secs(600);
 
 /// A result that is being waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,8 +143,10 @@ pub struct Worker {
     limits: Limits,
     queue: Mutex<Queue<Job>>,
     places: Mutex<BTreeMap<u64, Place>>,
-    /// How often each repository was to be looked at again later.
-    wishes: Mutex<BTreeMap<u64, u64>>,
+    /// How often each job was to be done again later.
+    wishes: Mutex<BTreeMap<Job, u64>>,
+    /// How often each job failed in a row.
+    failures: Mutex<BTreeMap<Job, u32>>,
     seen: Mutex<Seen>,
     wake: Notify,
     stop: watch::Sender<bool>,
@@ -153,6 +161,7 @@ impl Worker {
             queue: Mutex::new(Queue::new(limits.waiting)),
             places: Mutex::default(),
             wishes: Mutex::default(),
+            failures: Mutex::default(),
             seen: Mutex::new(Seen::new(limits.seen)),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
@@ -291,10 +300,12 @@ impl Worker {
     }
 
     /// Reads which repositories there are, and wakes the new ones, or all.
-    async fn reload(&self, all: bool) {
+    async fn reload(self: &Arc<Self>, all: bool) {
+        let job = if all { Job::Sweep } else { Job::Reload };
         let outcome = match self.runner.repositories().await {
             Ok(found) => {
                 tracing::info!(repositories = found.len(), "repositories read");
+                self.went_well(job);
                 self.keep(found, all);
                 "done"
             }
@@ -305,6 +316,7 @@ impl Worker {
                 // the lock must be free again before `keep` takes it
                 let known = lock(&self.places).values().cloned().collect();
                 self.keep(known, all);
+                self.again(job);
                 "failed"
             }
         };
@@ -424,14 +436,15 @@ impl Worker {
                 why = plain(stale),
                 "pass"
             );
-            self.wake_in(place, SETTLE);
+            self.wake_in(Job::Pass(place.id), SETTLE);
             return;
         }
         if let Some(pause) = report.trials.again {
-            self.wake_in(place, pause.unsigned_abs());
+            self.wake_in(Job::Pass(place.id), pause.unsigned_abs());
         }
         match &report.frozen {
             None => {
+                self.went_well(Job::Pass(place.id));
                 tracing::info!(
                     repository,
                     outcome = "done",
@@ -467,27 +480,45 @@ impl Worker {
         match failed {
             Failed::Forge(error) => self.later(place, error),
             Failed::Renamed(_) => self.push_known(Job::Reload),
-            Failed::Git(_) | Failed::Cluster(_) | Failed::Config(_) | Failed::Input(_) => {}
+            Failed::Git(_) | Failed::Cluster(_) => self.again(Job::Pass(place.id)),
+            // somebody has to write something else first, and that wakes us
+            Failed::Config(_) | Failed::Input(_) => {}
         }
     }
 
-    /// Looks again when a limit of the forge is over; other outages wait for the next sweep.
+    /// Looks again when a limit of the forge is over, or a while after an outage.
     fn later(self: &Arc<Self>, place: &Place, error: &github::Error) {
+        let job = Job::Pass(place.id);
         let github::Error::Limited { until, .. } = error else {
-            return;
+            return self.again(job);
         };
         let wait = until
             .duration_since(Timestamp::now())
             .max(jiff::SignedDuration::from_secs(1));
-        self.wake_in(place, wait.unsigned_abs().min(Duration::from_secs(3_600)));
+        self.wake_in(job, wait.unsigned_abs().min(Duration::from_secs(3_600)));
     }
 
-    /// Looks again later. The last wish counts: every pass says anew when that is.
-    fn wake_in(self: &Arc<Self>, place: &Place, wait: Duration) {
-        let (worker, id) = (Arc::downgrade(self), place.id);
+    /// Does a job again that failed, after a pause that grows.
+    fn again(self: &Arc<Self>, job: Job) {
+        let before = {
+            let mut failures = lock(&self.failures);
+            let times = failures.entry(job).or_default();
+            std::mem::replace(times, times.saturating_add(1))
+        };
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(before));
+        self.wake_in(job, jittered(pause.min(LAST_PAUSE)));
+    }
+
+    fn went_well(&self, job: Job) {
+        lock(&self.failures).remove(&job);
+    }
+
+    /// Does something later. The last wish counts: every pass says anew when that is.
+    fn wake_in(self: &Arc<Self>, job: Job, wait: Duration) {
+        let worker = Arc::downgrade(self);
         let mine = {
             let mut wishes = lock(&self.wishes);
-            let wish = wishes.entry(id).or_default();
+            let wish = wishes.entry(job).or_default();
             *wish = wish.wrapping_add(1);
             *wish
         };
@@ -496,8 +527,8 @@ impl Worker {
             let Some(worker) = worker.upgrade() else {
                 return;
             };
-            if lock(&worker.wishes).get(&id) == Some(&mine) {
-                worker.push_known(Job::Pass(id));
+            if lock(&worker.wishes).get(&job) == Some(&mine) {
+                worker.push_known(job);
             }
         });
     }

@@ -38,6 +38,7 @@ mod hook;
 mod kills;
 mod kubectl;
 mod kubelet;
+mod outages;
 mod plane;
 mod plant;
 mod presence;
@@ -123,6 +124,9 @@ fn main() -> ExitCode {
     }
     let outlives = |cluster: &Cluster| watch::outlives_the_api_server(&cluster.assets);
     let name = "the_watch_outlives_the_api_server";
+    trials.push(trial(name, &cluster, assets.core(), outlives));
+    let outlives = |cluster: &Cluster| outages::the_server_outlives_the_api_server(&cluster.assets);
+    let name = "the_server_outlives_the_api_server";
     trials.push(trial(name, &cluster, assets.core(), outlives));
     // the cluster ends with its last holder, here
     libtest_mimic::run(&arguments, trials).exit_code()

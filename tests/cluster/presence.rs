@@ -42,6 +42,10 @@ pub const TRIALS: &[(&str, Run)] = &[
         "the_leader_dies_at_every_phase",
         crate::kills::the_leader_dies_at_every_phase,
     ),
+    (
+        "the_forge_is_away_for_long",
+        crate::outages::the_forge_is_away_for_long,
+    ),
 ];
 
 /// The definition as it is shipped, and as the server took it.
@@ -308,6 +312,8 @@ fn the_shipped_rights_write_nothing_else(plane: &Plane) -> Result<(), String> {
 pub struct Stage<'p> {
     shop: Shop<'p>,
     pub github: GitHub,
+    /// Of the repository.
+    id: u64,
     git: GitServer,
     folder: tempfile::TempDir,
 }
@@ -326,6 +332,8 @@ impl<'p> Stage<'p> {
             .file(shop::FILE, broken.as_bytes())
             .file(".github/kubemend.yaml", rules.as_bytes());
         let github = plane.runtime().block_on(GitHub::start(seed));
+        let facts = async { github.client().facts().await };
+        let facts = plane.runtime().block_on(facts).map_err(|e| e.to_string())?;
         let server = plane.runtime().block_on(GitServer::start());
         let bare = server.root.path().join("acme/shop.git");
         let init = ["init", "-q", "--bare", "-b", "main", path(&bare)?];
@@ -334,6 +342,7 @@ impl<'p> Stage<'p> {
         server.state.any_token.store(true, Ordering::SeqCst);
         Ok(Self {
             shop,
+            id: facts.id,
             github,
             git: server,
             folder: tempfile::tempdir().map_err(|e| e.to_string())?,
@@ -363,11 +372,8 @@ impl<'p> Stage<'p> {
     }
 
     /// GitHub tells a replica that somebody commented.
-    fn deliver(&self, address: SocketAddr, id: &str) -> Result<String, String> {
-        let facts = async { self.github.client().facts().await };
-        let facts = self.shop.plane.runtime().block_on(facts);
-        let id_of = facts.map_err(|e| e.to_string())?.id;
-        let repository = json!({"id": id_of, "full_name": "acme/shop", "default_branch": "main"});
+    pub fn deliver(&self, address: SocketAddr, id: &str) -> Result<String, String> {
+        let repository = json!({"id": self.id, "full_name": "acme/shop", "default_branch": "main"});
         let sender = json!({"id": 7, "type": "User"});
         let body = json!({"action": "created", "repository": repository, "sender": sender});
         let body = body.to_string();
@@ -378,7 +384,7 @@ impl<'p> Stage<'p> {
         Ok(format!("{status} {}", String::from_utf8_lossy(&word)))
     }
 
-    fn holder(&self) -> Result<String, String> {
+    pub fn holder(&self) -> Result<String, String> {
         let lease = self
             .shop
             .plane
@@ -390,7 +396,7 @@ impl<'p> Stage<'p> {
             .to_owned())
     }
 
-    fn pulls(&self) -> usize {
+    pub fn pulls(&self) -> usize {
         self.github.open_pulls().len()
     }
 

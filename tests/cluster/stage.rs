@@ -284,6 +284,11 @@ impl<'p> Stage<'p> {
         Ok(Program::start(&mut self.watcher(self.plane, "cache")?))
     }
 
+    /// Another one, that waits for the Lease.
+    pub fn standby(&self) -> Result<Program, String> {
+        Ok(Program::start(&mut self.watcher(self.plane, "standby")?))
+    }
+
     /// kubemend in a cluster that has a name.
     pub fn kubemend_of(&self, plane: &Plane, cluster: &str) -> Result<Program, String> {
         let mut command = self.watcher(plane, cluster)?;

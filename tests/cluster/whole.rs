@@ -26,6 +26,11 @@ pub const TRIALS: &[(&str, Engine, Run)] = &[
         Engine::Argo,
         a_regression_is_taken_back,
     ),
+    (
+        "the_leader_dies_in_a_revert",
+        Engine::Flux,
+        crate::outages::the_leader_dies_in_a_revert,
+    ),
 ];
 
 /// A shop for each namespace, and all of them run.
