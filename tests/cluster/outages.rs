@@ -107,9 +107,9 @@ pub fn the_leader_dies_in_a_revert(plane: &Plane, engine: Engine) -> Result<(), 
     );
     plant(&stage, &namespace, good, bad)?;
     stage.push("change the shop")?;
-    let mut leader = stage.kubemend()?;
+    let mut leader = stage.replica("leader")?;
     election(&mut leader, true);
-    let mut standby = stage.standby()?;
+    let mut standby = stage.replica("standby")?;
     standby.address();
     let fix = stage.until("the fix", &mut leader, || Ok(stage.open_pulls()?.pop()))?;
     stage.merge(fix.number, "squash")?;

@@ -284,9 +284,11 @@ impl<'p> Stage<'p> {
         Ok(Program::start(&mut self.watcher(self.plane, "cache")?))
     }
 
-    /// Another one, that waits for the Lease.
-    pub fn standby(&self) -> Result<Program, String> {
-        Ok(Program::start(&mut self.watcher(self.plane, "standby")?))
+    /// One of several, of which the holder of a Lease works.
+    pub fn replica(&self, name: &str) -> Result<Program, String> {
+        let mut command = self.watcher(self.plane, name)?;
+        command.env("HOSTNAME", name).args(["--lease", "kubemend"]);
+        Ok(Program::start(&mut command))
     }
 
     /// kubemend in a cluster that has a name.
