@@ -154,6 +154,15 @@ pub struct ChangedObject {
 }
 
 impl ChangedObject {
+    /// The new and the old name of a generated object whose content changed.
+    pub(crate) fn renamed(&self) -> Option<(&str, &str)> {
+        fn name(value: Option<&Value>) -> Option<&str> {
+            value?.pointer("/metadata/name")?.as_str()
+        }
+        let (old, new) = (name(self.before.as_ref())?, name(self.after.as_ref())?);
+        (old != new).then_some((new, old))
+    }
+
     /// An object of a root, with the namespace that it is applied to, as it is rendered now.
     pub(crate) fn of(&self, root: &str, object: &Object) -> Option<Object> {
         let is_it = self.root == root
@@ -662,6 +671,7 @@ impl<'r> Repository<'r> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

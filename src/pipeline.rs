@@ -23,7 +23,7 @@ use crate::history;
 use crate::locate::{
     ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy, shown,
 };
-use crate::lock::{Blocked, Change, Plan, Policy, apply_op, equivalent, lock};
+use crate::lock::{Blocked, Change, Plan, Policy, RowInfo, apply_op, equivalent, lock, row_infos};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
 use crate::object::Object;
@@ -35,7 +35,7 @@ use crate::propose::{
     person,
 };
 use crate::repo::Checkout;
-use crate::scan::worse::{Worse, worse};
+use crate::scan::worse::{Applied, Worse, worse};
 use crate::schema;
 use crate::snapshot::Snapshot;
 
@@ -558,7 +558,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     let first = sites.first().cloned();
     let site = first.ok_or_else(|| Refusal::new(Code::NoSafeFix, "the plan is empty"))?;
     let intended: Vec<_> = plan.changes().iter().map(|c| c.edit.clone()).collect();
-    let mut checks = vec![yaml_check(&changed)];
+    let mut checks = vec![policy_check(&plan), yaml_check(&changed)];
     let proven = Phase::Prove.run(|| ctx.repository.prove(&changed, &intended))?;
     checks.extend(proven.checks);
     checks.push(schema_check(case, &plan)?);
@@ -672,6 +672,26 @@ fn anchored(ctx: &Context<'_>, change: &Change) -> Result<(), Refusal> {
     Err(Refusal::new(Code::PendingSync, place))
 }
 
+/// What let the changes through: nothing gets here that lock blocks.
+fn policy_check(plan: &Plan) -> Check {
+    let changes = plan.changes();
+    let used = |row: &RowInfo| changes.iter().any(|c| c.edit.unlock == row.unlock);
+    let rows = row_infos().filter(used);
+    let rows: Vec<String> = rows
+        .map(|row| format!("{:?} unlocks {}", row.unlock, row.about))
+        .collect();
+    let detail = format!(
+        "{}: {}; no guardrail rule forbids it",
+        count::of(changes.len(), "field"),
+        rows.join("; ")
+    );
+    Check {
+        name: "policy".to_owned(),
+        status: Status::Pass,
+        detail,
+    }
+}
+
 fn yaml_check(changed: &BTreeMap<String, Vec<u8>>) -> Check {
     let files: Vec<&str> = changed.keys().map(String::as_str).collect();
     let detail = format!(
@@ -732,8 +752,21 @@ fn reference_check(
     changed: &BTreeMap<String, Vec<u8>>,
     rendered: &[ChangedObject],
 ) -> Result<Check, Refusal> {
-    let objects = after(ctx, case, plan, rendered);
-    match worse(ctx.repository, ctx.snapshot, changed, objects) {
+    let meant = plan.changes().iter();
+    let meant = meant.filter_map(|c| case.desired(&c.edit.object));
+    let applied = Applied {
+        repository: ctx.repository,
+        snapshot: ctx.snapshot,
+        files: changed,
+        objects: after(ctx, case, plan, rendered),
+        homes: meant.map(|d| d.root.as_deref()).collect(),
+    };
+    match worse(applied) {
+        Worse::Nothing { objects: 0 } => Ok(Check {
+            name: "references".to_owned(),
+            status: Status::Skipped,
+            detail: "nothing that is applied today changes".to_owned(),
+        }),
         Worse::Nothing { objects } => Ok(Check {
             name: "references".to_owned(),
             status: Status::Pass,
@@ -772,13 +805,32 @@ fn after(
         }
         Some(object)
     };
+    // a generated name follows its content; what it names is the same object
+    let names: BTreeMap<&str, &str> = rendered.iter().filter_map(ChangedObject::renamed).collect();
     let as_rendered = |desired: &Desired| {
         let root = shown(desired.root.as_deref()?);
-        rendered.iter().find_map(|c| c.of(root, &desired.object))
+        let mut then = rendered.iter().find_map(|c| c.of(root, &desired.object))?;
+        rename(&mut then.value, &names);
+        Some(then)
     };
     let all = ctx.repository.desired.iter().enumerate();
     all.filter_map(|(i, d)| Some((i, as_rendered(d).or_else(|| edited(d))?)))
         .collect()
+}
+
+/// Replaces every text that is one of these.
+fn rename(value: &mut serde_json::Value, names: &BTreeMap<&str, &str>) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => {
+            if let Some(name) = names.get(text.as_str()) {
+                (*name).clone_into(text);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, names)),
+        Value::Object(map) => map.values_mut().for_each(|v| rename(v, names)),
+        _ => {}
+    }
 }
 
 /// The finding as it may leave the process.

@@ -408,7 +408,13 @@ impl Transport {
         call.etag = known.as_ref().map(|(etag, _)| etag.clone());
         let answer = self.follow(call).await?;
         match known {
-            Some((_, known)) if answer.status == StatusCode::NOT_MODIFIED => Ok(known),
+            Some((_, mut known)) if answer.status == StatusCode::NOT_MODIFIED => {
+                // the page is the same, and another one may follow it now
+                if let Some(link) = answer.headers.get(header::LINK) {
+                    known.headers.insert(header::LINK, link.clone());
+                }
+                Ok(known)
+            }
             _ => {
                 self.cache().put(&key, &answer);
                 Ok(answer)

@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    pub(super) fn add(&mut self, object: &Object) {
+    fn add(&mut self, object: &Object) {
         let key = (object.kind().to_owned(), object.name().to_owned());
         let namespace = object.namespace().map(str::to_owned);
         let known = self.names.entry(key).or_default();
@@ -113,6 +113,21 @@ impl World {
         } else {
             self.built_in(object);
         }
+    }
+
+    /// What is in a cluster is there, and makes nothing new.
+    pub(super) fn add_live(&mut self, object: &Object) {
+        let key = (object.kind().to_owned(), object.name().to_owned());
+        let namespace = object.namespace().map(str::to_owned);
+        if let Some(labels) = object.pod_labels() {
+            self.pods.push((namespace.clone(), labels.clone()));
+        }
+        self.names.entry(key).or_default().push(namespace);
+    }
+
+    /// A name that something else may make stays one when the text that mentions it changes.
+    pub(super) fn remember(&mut self, other: &Self) {
+        self.mentions.extend(other.mentions.iter().cloned());
     }
 
     /// A custom resource may make objects with every name that it holds.

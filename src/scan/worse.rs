@@ -1,4 +1,4 @@
-//! What a change breaks elsewhere: references that hold before it and not after it. Pure.
+//! What a change breaks elsewhere: what leads somewhere before it, and nowhere after it. Pure.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,44 +8,51 @@ use crate::case::Desired;
 use crate::finding::Severity;
 use crate::locate::Repository;
 use crate::manifest;
-use crate::object::Object;
+use crate::object::{Object, ObjectRef, list};
 use crate::report::Known;
 use crate::scan::checks;
 use crate::scan::draft::{Draft, Look};
+use crate::scan::refs::{Reference, references};
+use crate::scan::rules;
 use crate::scan::world::{Change, Scope, World, scopes};
-use crate::snapshot::Snapshot;
+use crate::schema;
+use crate::snapshot::{Existence, Snapshot, selector_matches};
 
-/// Where references were looked at, before and after a change.
+/// What a change does to what is applied together with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Worse {
-    /// So many objects name each other as before, or better.
+    /// So many objects lead to each other as before, or better.
     Nothing { objects: usize },
     /// A sentence on what breaks.
     Breaks(String),
 }
 
-/// Looks at everything that is applied together with the changed objects, which are given by their
-/// position in `Repository::desired`. What only the cluster holds counts as there.
-pub(crate) fn worse(
-    repository: &Repository<'_>,
-    snapshot: &Snapshot,
-    files: &BTreeMap<String, Vec<u8>>,
-    objects: BTreeMap<usize, Object>,
-) -> Worse {
+/// A change as it is applied.
+pub(crate) struct Applied<'c> {
+    /// The repository before it.
+    pub repository: &'c Repository<'c>,
+    /// The cluster; what only it holds counts as there, and takes part.
+    pub snapshot: &'c Snapshot,
+    /// New content by file.
+    pub files: &'c BTreeMap<String, Vec<u8>>,
+    /// Changed objects by their position in `Repository::desired`.
+    pub objects: BTreeMap<usize, Object>,
+    /// The roots, or none for plain files, that the snapshot is of.
+    pub homes: Vec<Option<&'c str>>,
+}
+
+/// Looks at everything that is applied together with the changed objects.
+pub(crate) fn worse(applied: Applied<'_>) -> Worse {
+    let (repository, nothing) = (applied.repository, Snapshot::default());
+    let changed = applied.files.iter();
     let change = Change {
-        documents: files
-            .iter()
+        documents: changed
             .filter_map(|(file, bytes)| Some((file.as_str(), documents(bytes)?)))
             .collect(),
-        objects,
+        objects: applied.objects,
     };
-    let live = only_live(repository, snapshot);
-    let mut worlds = [World::new(repository), World::after(repository, &change)];
-    for world in &mut worlds {
-        live.iter().for_each(|d| world.add(&d.object));
-    }
-    let [today, then] = worlds;
-    let nothing = Change::default();
+    let live = live(applied.snapshot, &change);
+    let [today, then] = worlds(repository, &change, &live);
     let mut looked = 0;
     for scope in scopes(repository) {
         let all = scope.members.iter().chain(&scope.neighbours);
@@ -53,10 +60,17 @@ pub(crate) fn worse(
             continue;
         }
         looked += all.count();
-        let before = faults(repository, &scope, &nothing, &live, &today);
-        let after = faults(repository, &scope, &change, &live, &then);
-        if let Some(fault) = after.iter().find(|f| is_new(f, &before)) {
-            return Worse::Breaks(fault.message.clone());
+        let is_home = applied.homes.contains(&scope.root.as_deref());
+        let (live, snapshot) = match is_home {
+            true => (&live[..], applied.snapshot),
+            false => (&[][..], &nothing),
+        };
+        let before = Side::new(repository, &scope, &Change::default(), live, &today);
+        let after = Side::new(repository, &scope, &change, live, &then);
+        let lost = lost_name(&before, &after, snapshot);
+        let lost = lost.or_else(|| lost_pods(&before, &after));
+        if let Some(fault) = lost.or_else(|| new_fault(&before, &after)) {
+            return Worse::Breaks(fault);
         }
     }
     Worse::Nothing { objects: looked }
@@ -71,18 +85,18 @@ fn documents(bytes: &[u8]) -> Option<Vec<Value>> {
         .collect()
 }
 
-/// What is in the cluster and not in Git, but for what controllers make of something else.
-fn only_live(repository: &Repository<'_>, snapshot: &Snapshot) -> Vec<Desired> {
-    fn key(object: &Object) -> (&str, Option<&str>, &str) {
-        (object.kind(), object.namespace(), object.name())
-    }
-    let in_git: HashSet<_> = repository.desired.iter().map(|d| key(&d.object)).collect();
-    let alone = |o: &&Object| {
-        !matches!(o.kind(), "Pod" | "Event")
-            && o.controller().is_none()
-            && !in_git.contains(&key(o))
+fn key(object: &Object) -> (&str, Option<&str>, &str) {
+    (object.kind(), object.namespace(), object.name())
+}
+
+/// What is in the cluster beside the changed objects, but for what controllers make of it.
+fn live(snapshot: &Snapshot, change: &Change<'_>) -> Vec<Desired> {
+    let namespaces: HashSet<_> = change.objects.values().map(Object::namespace).collect();
+    let stands = |o: &&Object| {
+        let made = matches!(o.kind(), "Pod" | "Event") || o.controller().is_some();
+        namespaces.contains(&o.namespace()) && !made
     };
-    let objects = snapshot.objects().iter().filter(alone);
+    let objects = snapshot.objects().iter().filter(stands);
     objects
         .map(|object| Desired {
             object: object.clone(),
@@ -93,42 +107,183 @@ fn only_live(repository: &Repository<'_>, snapshot: &Snapshot) -> Vec<Desired> {
         .collect()
 }
 
-/// What is wrong with the objects of one scope for sure.
-fn faults(
-    repository: &Repository<'_>,
-    scope: &Scope,
-    change: &Change<'_>,
-    live: &[Desired],
-    world: &World,
-) -> Vec<Draft> {
-    let mut desired = scope.objects(&repository.desired);
-    let positions = scope.members.iter().chain(&scope.neighbours);
-    for (one, position) in desired.iter_mut().zip(positions) {
-        if let Some(object) = change.objects.get(position) {
-            one.object = object.clone();
-        }
+/// Everything that is known before and after.
+fn worlds(repository: &Repository<'_>, change: &Change<'_>, live: &[Desired]) -> [World; 2] {
+    let mut today = World::new(repository);
+    let mut then = World::after(repository, change);
+    for desired in live {
+        today.add_live(&desired.object);
+        then.add_live(&desired.object);
     }
-    desired.extend_from_slice(live);
-    let nothing = Snapshot::default();
-    let known = Known::new(&nothing, &desired);
-    let look = Look {
-        members: desired.get(..scope.members.len()).unwrap_or_default(),
-        known: &known,
-        world,
-    };
-    let mut drafts = checks::references(&look);
-    drafts.retain(|d| d.severity >= Severity::Medium);
-    drafts
+    then.remember(&today);
+    [today, then]
 }
 
-/// An object that was at fault before shows other faults once the first one is mended: they were
-/// hidden behind it, and nothing gets worse.
-fn is_new(fault: &Draft, before: &[Draft]) -> bool {
-    !before.iter().any(|b| b.object == fault.object)
+/// What is applied together, before or after the change.
+struct Side<'w> {
+    /// The objects of the scope, what only the cluster holds, and what shares the namespace.
+    objects: Vec<Desired>,
+    /// So many of them are judged.
+    judged: usize,
+    world: &'w World,
+}
+
+impl<'w> Side<'w> {
+    fn new(
+        repository: &Repository<'_>,
+        scope: &Scope,
+        change: &Change<'_>,
+        live: &[Desired],
+        world: &'w World,
+    ) -> Self {
+        let of = |i: &usize| {
+            let mut desired = repository.desired.get(*i)?.clone();
+            if let Some(object) = change.objects.get(i) {
+                desired.object = object.clone();
+            }
+            Some(desired)
+        };
+        let mut objects: Vec<Desired> = scope.members.iter().filter_map(of).collect();
+        let neighbours: Vec<Desired> = scope.neighbours.iter().filter_map(of).collect();
+        let written = objects.iter().chain(&neighbours);
+        let written: HashSet<_> = written.map(|d| key(&d.object)).collect();
+        let only_live = live.iter().filter(|d| !written.contains(&key(&d.object)));
+        let only_live: Vec<Desired> = only_live.cloned().collect();
+        objects.extend(only_live);
+        let judged = objects.len();
+        objects.extend(neighbours);
+        Self {
+            objects,
+            judged,
+            world,
+        }
+    }
+
+    fn judged(&self) -> &[Desired] {
+        self.objects.get(..self.judged).unwrap_or_default()
+    }
+
+    fn find(&self, object: &ObjectRef) -> Option<&Object> {
+        let mut all = self.objects.iter().map(|d| &d.object);
+        all.find(|o| o.reference().same_object(object))
+    }
+
+    fn defines(&self, object: &Object, reference: &Reference<'_>) -> bool {
+        let (kind, name, ns) = (reference.kind, reference.name, object.namespace());
+        let is_it = |d: &Desired| key(&d.object) == (kind, ns, name);
+        self.objects.iter().any(is_it) || self.world.defines(kind, ns, name)
+    }
+
+    /// Whether a selector that chooses finds pods of any workload; none where it chooses nothing.
+    fn selects(&self, object: &Object) -> Option<bool> {
+        let selector = match object.kind() {
+            "Service" => {
+                let labels = object.map("spec.selector")?.clone();
+                serde_json::json!({"matchLabels": labels})
+            }
+            "PodDisruptionBudget" => object.get("spec.selector")?.clone(),
+            "NetworkPolicy" => object.get("spec.podSelector")?.clone(),
+            _ => return None,
+        };
+        let labels = selector.get("matchLabels").and_then(Value::as_object);
+        if labels.is_none_or(serde_json::Map::is_empty)
+            && list(&selector, "matchExpressions").is_empty()
+        {
+            return None;
+        }
+        let is_chosen = |d: &Desired| {
+            let labels = d.object.pod_labels();
+            let here = d.object.namespace() == object.namespace();
+            labels.is_some() && here && selector_matches(Some(&selector), labels)
+        };
+        Some(self.objects.iter().any(is_chosen))
+    }
+
+    /// What is wrong for sure.
+    fn faults(&self) -> Vec<Draft> {
+        let nothing = Snapshot::default();
+        let known = Known::new(&nothing, &self.objects);
+        let mut drafts = checks::references(&Look {
+            members: self.judged(),
+            known: &known,
+            world: self.world,
+        });
+        drafts.retain(|d| d.severity >= Severity::Medium);
+        drafts
+    }
+}
+
+/// A name that the change brings in, and that the cluster evidently does not have.
+fn lost_name(before: &Side<'_>, after: &Side<'_>, snapshot: &Snapshot) -> Option<String> {
+    let pairs = before.judged().iter().zip(after.judged());
+    for (old, new) in pairs.filter(|(old, new)| old.object != new.object) {
+        let namespace = new.object.namespace();
+        let is_absent = |side: &Side<'_>, object: &Object, r: &Reference<'_>| {
+            let known = snapshot.existence(r.kind, namespace, r.name);
+            known == Existence::Absent && !side.defines(object, r)
+        };
+        let needed = references(&old.object);
+        let is_new = |r: &&Reference<'_>| {
+            let mut same = needed.iter().filter(|o| o.kind == r.kind);
+            same.all(|o| {
+                let in_vain = o.path == r.path && is_absent(before, &old.object, o);
+                o.name != r.name && !in_vain
+            })
+        };
+        let all = references(&new.object);
+        let mut lost = all.iter().filter(is_new);
+        if let Some(r) = lost.find(|r| is_absent(after, &new.object, r)) {
+            let object = new.object.reference();
+            return Some(format!(
+                "{object}: {} needs {} {}, which is neither in Git nor in the cluster",
+                r.place, r.kind, r.name
+            ));
+        }
+    }
+    None
+}
+
+/// A selector that finds pods before the change and none after it.
+fn lost_pods(before: &Side<'_>, after: &Side<'_>) -> Option<String> {
+    let mut pairs = before.judged().iter().zip(after.judged());
+    let lost = pairs.find(|(old, new)| {
+        before.selects(&old.object) == Some(true) && after.selects(&new.object) == Some(false)
+    });
+    let object = lost?.1.object.reference();
+    Some(format!("{object}: its selector matches no pods any more"))
+}
+
+/// A fault that was not there before, and was not hidden either.
+fn new_fault(before: &Side<'_>, after: &Side<'_>) -> Option<String> {
+    let old = before.faults();
+    let mut new = after.faults().into_iter();
+    let found =
+        new.find(|fault| !old.iter().any(|o| covers(o, fault)) && !is_hidden(fault, before));
+    found.map(|fault| fault.message)
+}
+
+/// The same rule at the same field, or a fault of the very thing that the new one is about.
+fn covers(old: &Draft, new: &Draft) -> bool {
+    let parent = |d: &Draft| d.path.split_last().map(|(parent, _)| parent);
+    let meet = old.path.starts_with(&new.path) || new.path.starts_with(&old.path);
+    let same =
+        (old.rule.id == new.rule.id && old.path == new.path) || meet || parent(old) == parent(new);
+    same && old.object.same_object(&new.object)
+}
+
+/// Where an object was not taken by the API server, or led to no pods, what it lacks besides is no
+/// news of this change.
+fn is_hidden(fault: &Draft, before: &Side<'_>) -> bool {
+    let objects = std::iter::once(&fault.object).chain(&fault.related);
+    let mut known = objects.filter_map(|o| before.find(o));
+    let idle =
+        |o: &Object| fault.rule.id == rules::SERVICE_PORT.id && before.selects(o) != Some(true);
+    before.find(&fault.object).is_some_and(idle) || known.any(|o| !schema::check(o).is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::files::Files;
     use crate::locate::Policy;
@@ -165,12 +320,16 @@ data: {mode: fast}
 
     /// Changes one text of the workload, in a repository of these files.
     fn change(others: &[(&str, &str)], from: &str, to: &str, live: &str) -> Worse {
+        change_of(WORKLOAD, others, from, to, live)
+    }
+
+    fn change_of(web: &str, others: &[(&str, &str)], from: &str, to: &str, live: &str) -> Worse {
         let mut files = Files::default();
-        for (path, text) in others.iter().chain([&("web.yaml", WORKLOAD)]) {
+        for (path, text) in others.iter().chain([&("web.yaml", web)]) {
             let bytes = text.as_bytes().to_vec();
             files.by_path.insert((*path).to_owned(), bytes);
         }
-        let changed = WORKLOAD.replace(from, to).into_bytes();
+        let changed = web.replace(from, to).into_bytes();
         let object = Object::new(documents(&changed).unwrap().remove(0)).unwrap();
         let repository = Repository::open(&files, None, None, Policy::default());
         let is_web = |d: &Desired| d.file == "web.yaml";
@@ -178,12 +337,13 @@ data: {mode: fast}
         let live = documents(live.as_bytes()).unwrap();
         let objects = live.into_iter().filter_map(Object::new).collect();
         let snapshot = Snapshot::new(objects, BTreeMap::new());
-        worse(
-            &repository,
-            &snapshot,
-            &BTreeMap::from([("web.yaml".to_owned(), changed)]),
-            BTreeMap::from([(position, object)]),
-        )
+        worse(Applied {
+            repository: &repository,
+            snapshot: &snapshot,
+            files: &BTreeMap::from([("web.yaml".to_owned(), changed)]),
+            objects: BTreeMap::from([(position, object)]),
+            homes: vec![None],
+        })
     }
 
     fn breaks(worse: &Worse) -> &str {
@@ -235,5 +395,67 @@ data: {mode: fast}
         let live = SETTINGS.replace("name: settings", "name: settingz");
         let there = change(&others, "configMapRef: {name: settings}", to, &live);
         assert!(matches!(there, Worse::Nothing { .. }), "{there:?}");
+    }
+
+    const NAMESPACE: (&str, &str) = (
+        "namespace.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
+    );
+
+    /// Nobody knows of a name that the cluster was not asked for; one that it does not list is gone.
+    #[test]
+    fn a_name_that_the_cluster_does_not_list_leads_nowhere() {
+        let others = [("settings.yaml", SETTINGS)];
+        let (from, to) = (
+            "configMapRef: {name: settings}",
+            "configMapRef: {name: old-conf}",
+        );
+        let unknown = change(&others, from, to, "");
+        assert_eq!(unknown, Worse::Nothing { objects: 2 });
+        // an operator in the cluster makes no ConfigMap that is not there
+        let live = format!(
+            "{SETTINGS}---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: shop, namespace: flux-system}}\n"
+        );
+        let absent = change(&others, from, to, &live);
+        assert!(breaks(&absent).contains("ConfigMap old-conf"), "{absent:?}");
+        // whatever else this object lacks
+        let account = WORKLOAD.replace(
+            "      containers",
+            "      serviceAccountName: nobody\n      containers",
+        );
+        let others = [("settings.yaml", SETTINGS), NAMESPACE];
+        let masked = change_of(&account, &others, from, to, &live);
+        assert!(breaks(&masked).contains("ConfigMap old-conf"), "{masked:?}");
+    }
+
+    #[test]
+    fn an_old_fault_of_an_object_in_a_new_version_is_old() {
+        let others = [("service.yaml", SERVICE), NAMESPACE];
+        let web = WORKLOAD.replace("apps/v1", "apps/v1beta2");
+        let moved = change_of(&web, &others, "apps/v1beta2", "apps/v1", "");
+        assert_eq!(moved, Worse::Nothing { objects: 2 });
+    }
+
+    #[test]
+    fn what_an_invalid_object_hid_is_no_news() {
+        let astray = SERVICE.replace("targetPort: http", "targetPort: gone");
+        let others = [
+            ("service.yaml", astray.as_str()),
+            ("settings.yaml", SETTINGS),
+        ];
+        let web = WORKLOAD.replace("{labels: {app: web}}", "{lables: {app: web}}");
+        let mended = change_of(&web, &others, "{lables:", "{labels:", "");
+        assert_eq!(mended, Worse::Nothing { objects: 3 });
+    }
+
+    /// A Service of another root is in the cluster, and loses its pods there.
+    #[test]
+    fn what_the_cluster_holds_takes_part() {
+        let others = [("settings.yaml", SETTINGS)];
+        let lost = change(&others, "name: http", "name: web", SERVICE);
+        assert!(breaks(&lost).contains("Service shop/web"), "{lost:?}");
+        let budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, namespace: shop}\nspec: {maxUnavailable: 1, selector: {matchLabels: {app: web}}}\n";
+        let lost = change(&others, "{app: web}", "{app: other}", budget);
+        assert!(breaks(&lost).contains("PodDisruptionBudget"), "{lost:?}");
     }
 }

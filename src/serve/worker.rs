@@ -301,22 +301,20 @@ impl Worker {
 
     /// Reads which repositories there are, and wakes the new ones, or all.
     async fn reload(self: &Arc<Self>, all: bool) {
-        let job = if all { Job::Sweep } else { Job::Reload };
         let outcome = match self.runner.repositories().await {
             Ok(found) => {
                 tracing::info!(repositories = found.len(), "repositories read");
-                self.went_well(job);
+                self.went_well(Job::Reload);
                 self.keep(found, all);
                 "done"
             }
             Err(error) => {
                 // those that are known are looked at nevertheless: each pass tells for itself
-                let error = plain(&error);
-                tracing::warn!(error, "repositories not read");
+                tracing::warn!(error = plain(&error), "repositories not read");
+                self.later(Job::Reload, &error);
                 // the lock must be free again before `keep` takes it
                 let known = lock(&self.places).values().cloned().collect();
                 self.keep(known, all);
-                self.again(job);
                 "failed"
             }
         };
@@ -364,8 +362,9 @@ impl Worker {
                 tracing::warn!(repository, outcome, seconds, "pass");
             }
             Ended::Late | Ended::Panicked => {
-                let (repository, outcome) = (place.full_name, ended.outcome());
+                let (repository, outcome) = (&place.full_name, ended.outcome());
                 tracing::error!(repository, outcome, seconds, "pass");
+                self.again(Job::Pass(place.id));
             }
         }
     }
@@ -439,12 +438,15 @@ impl Worker {
             self.wake_in(Job::Pass(place.id), SETTLE);
             return;
         }
+        let job = Job::Pass(place.id);
+        if report.frozen.is_none() {
+            self.went_well(job);
+        }
         if let Some(pause) = report.trials.again {
-            self.wake_in(Job::Pass(place.id), pause.unsigned_abs());
+            self.wake_in(job, pause.unsigned_abs());
         }
         match &report.frozen {
             None => {
-                self.went_well(Job::Pass(place.id));
                 tracing::info!(
                     repository,
                     outcome = "done",
@@ -468,7 +470,7 @@ impl Worker {
                     error = plain(error),
                     "pass"
                 );
-                self.later(place, error);
+                self.later(job, error);
             }
         }
     }
@@ -478,7 +480,7 @@ impl Worker {
         let error = plain(failed);
         tracing::warn!(repository, outcome = "failed", seconds, error, "pass");
         match failed {
-            Failed::Forge(error) => self.later(place, error),
+            Failed::Forge(error) => self.later(Job::Pass(place.id), error),
             Failed::Renamed(_) => self.push_known(Job::Reload),
             Failed::Git(_) | Failed::Cluster(_) => self.again(Job::Pass(place.id)),
             // somebody has to write something else first, and that wakes us
@@ -487,10 +489,13 @@ impl Worker {
     }
 
     /// Looks again when a limit of the forge is over, or a while after an outage.
-    fn later(self: &Arc<Self>, place: &Place, error: &github::Error) {
-        let job = Job::Pass(place.id);
+    fn later(self: &Arc<Self>, job: Job, error: &github::Error) {
         let github::Error::Limited { until, .. } = error else {
-            return self.again(job);
+            // what is forbidden or gone stays so until somebody changes it
+            if error.is_outage() {
+                self.again(job);
+            }
+            return;
         };
         let wait = until
             .duration_since(Timestamp::now())
@@ -509,19 +514,25 @@ impl Worker {
         self.wake_in(job, jittered(pause.min(LAST_PAUSE)));
     }
 
+    /// It need not be done again.
     fn went_well(&self, job: Job) {
-        lock(&self.failures).remove(&job);
+        if lock(&self.failures).remove(&job).is_some() {
+            self.wish(job);
+        }
+    }
+
+    /// A new wish for a job; the one before it does not count any more.
+    fn wish(&self, job: Job) -> u64 {
+        let mut wishes = lock(&self.wishes);
+        let wish = wishes.entry(job).or_default();
+        *wish = wish.wrapping_add(1);
+        *wish
     }
 
     /// Does something later. The last wish counts: every pass says anew when that is.
     fn wake_in(self: &Arc<Self>, job: Job, wait: Duration) {
         let worker = Arc::downgrade(self);
-        let mine = {
-            let mut wishes = lock(&self.wishes);
-            let wish = wishes.entry(job).or_default();
-            *wish = wish.wrapping_add(1);
-            *wish
-        };
+        let mine = self.wish(job);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let Some(worker) = worker.upgrade() else {
