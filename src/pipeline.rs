@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Answers, Case, Desired, Earlier, NOTHING_SAID, Report};
+use crate::case::{Answers, Case, Earlier, NOTHING_SAID, Report};
 use crate::code::{Code, Refusal};
 use crate::count;
 use crate::culprit::culprit;
@@ -792,30 +792,35 @@ fn after(
     plan: &Plan,
     rendered: &[ChangedObject],
 ) -> BTreeMap<usize, Object> {
-    let edited = |desired: &Desired| {
-        let is_it = |c: &&Change| {
-            let meant = case.desired(&c.edit.object);
-            meant.is_some_and(|meant| std::ptr::eq(meant, desired))
-        };
-        let mut changes = plan.changes().iter().filter(is_it).peekable();
-        changes.peek()?;
-        let mut object = desired.object.clone();
-        for change in changes {
+    let desired = &ctx.repository.desired;
+    let mut out: BTreeMap<usize, Object> = BTreeMap::new();
+    for change in plan.changes() {
+        let meant = case.desired(&change.edit.object);
+        let position = meant.and_then(|m| desired.iter().position(|d| std::ptr::eq(d, m)));
+        if let Some(i) = position {
+            let object = out.entry(i).or_insert_with(|| desired[i].object.clone());
             apply_op(&mut object.value, &change.edit.path, &change.edit.op);
         }
-        Some(object)
-    };
+    }
     // a generated name follows its content; what it names is the same object
     let names: BTreeMap<&str, &str> = rendered.iter().filter_map(ChangedObject::renamed).collect();
-    let as_rendered = |desired: &Desired| {
-        let root = shown(desired.root.as_deref()?);
-        let mut then = rendered.iter().find_map(|c| c.of(root, &desired.object))?;
-        rename(&mut then.value, &names);
-        Some(then)
-    };
-    let all = ctx.repository.desired.iter().enumerate();
-    all.filter_map(|(i, d)| Some((i, as_rendered(d).or_else(|| edited(d))?)))
-        .collect()
+    let mut by_name: BTreeMap<(&str, &str), Vec<&ChangedObject>> = BTreeMap::new();
+    for one in rendered {
+        let name = (one.root.as_str(), one.object.name.as_str());
+        by_name.entry(name).or_default().push(one);
+    }
+    for (i, one) in desired.iter().enumerate() {
+        let Some(root) = one.root.as_deref().map(shown) else {
+            continue;
+        };
+        let all = by_name.get(&(root, one.object.name()));
+        let mut then = all.into_iter().flatten();
+        if let Some(mut object) = then.find_map(|c| c.of(root, &one.object)) {
+            rename(&mut object.value, &names);
+            out.insert(i, object);
+        }
+    }
+    out
 }
 
 /// Replaces every text that is one of these.

@@ -2,6 +2,8 @@
 
 use crate::scan::draft::{Draft, Look};
 
+pub(super) use config::GIVEN;
+
 mod access;
 mod config;
 mod network;

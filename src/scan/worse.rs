@@ -1,6 +1,6 @@
 //! What a change breaks elsewhere: what leads somewhere before it, and nowhere after it. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ pub(crate) fn worse(applied: Applied<'_>) -> Worse {
             .collect(),
         objects: applied.objects,
     };
-    let live = live(applied.snapshot, &change);
+    let live = live(repository, applied.snapshot, &change);
     let [today, then] = worlds(repository, &change, &live);
     let mut looked = 0;
     for scope in scopes(repository) {
@@ -89,22 +89,33 @@ fn key(object: &Object) -> (&str, Option<&str>, &str) {
     (object.kind(), object.namespace(), object.name())
 }
 
-/// What is in the cluster beside the changed objects, but for what controllers make of it.
-fn live(snapshot: &Snapshot, change: &Change<'_>) -> Vec<Desired> {
+/// What is in the cluster beside the changed objects, but for what controllers make of it; as Git has
+/// it, where it says so in one place.
+fn live(repository: &Repository<'_>, snapshot: &Snapshot, change: &Change<'_>) -> Vec<Desired> {
+    let mut in_git: HashMap<_, Vec<&Desired>> = HashMap::new();
+    for desired in &repository.desired {
+        in_git
+            .entry(key(&desired.object))
+            .or_default()
+            .push(desired);
+    }
     let namespaces: HashSet<_> = change.objects.values().map(Object::namespace).collect();
+    let changed: HashSet<_> = change.objects.values().map(key).collect();
     let stands = |o: &&Object| {
         let made = matches!(o.kind(), "Pod" | "Event") || o.controller().is_some();
-        namespaces.contains(&o.namespace()) && !made
+        namespaces.contains(&o.namespace()) && !made && !changed.contains(&key(o))
     };
-    let objects = snapshot.objects().iter().filter(stands);
-    objects
-        .map(|object| Desired {
+    let as_it_will_be = |object: &Object| match in_git.get(&key(object)).map(Vec::as_slice) {
+        Some([only]) => (*only).clone(),
+        _ => Desired {
             object: object.clone(),
             file: String::new(),
             document: 0,
             root: None,
-        })
-        .collect()
+        },
+    };
+    let objects = snapshot.objects().iter().filter(stands);
+    objects.map(as_it_will_be).collect()
 }
 
 /// Everything that is known before and after.
@@ -145,7 +156,9 @@ impl<'w> Side<'w> {
         };
         let mut objects: Vec<Desired> = scope.members.iter().filter_map(of).collect();
         let neighbours: Vec<Desired> = scope.neighbours.iter().filter_map(of).collect();
-        let written = objects.iter().chain(&neighbours);
+        // as it is before the change, so that both sides hold the same objects in the same order
+        let all = scope.members.iter().chain(&scope.neighbours);
+        let written = all.filter_map(|i| repository.desired.get(*i));
         let written: HashSet<_> = written.map(|d| key(&d.object)).collect();
         let only_live = live.iter().filter(|d| !written.contains(&key(&d.object)));
         let only_live: Vec<Desired> = only_live.cloned().collect();
@@ -174,29 +187,10 @@ impl<'w> Side<'w> {
         self.objects.iter().any(is_it) || self.world.defines(kind, ns, name)
     }
 
-    /// Whether a selector that chooses finds pods of any workload; none where it chooses nothing.
-    fn selects(&self, object: &Object) -> Option<bool> {
-        let selector = match object.kind() {
-            "Service" => {
-                let labels = object.map("spec.selector")?.clone();
-                serde_json::json!({"matchLabels": labels})
-            }
-            "PodDisruptionBudget" => object.get("spec.selector")?.clone(),
-            "NetworkPolicy" => object.get("spec.podSelector")?.clone(),
-            _ => return None,
-        };
-        let labels = selector.get("matchLabels").and_then(Value::as_object);
-        if labels.is_none_or(serde_json::Map::is_empty)
-            && list(&selector, "matchExpressions").is_empty()
-        {
-            return None;
-        }
-        let is_chosen = |d: &Desired| {
-            let labels = d.object.pod_labels();
-            let here = d.object.namespace() == object.namespace();
-            labels.is_some() && here && selector_matches(Some(&selector), labels)
-        };
-        Some(self.objects.iter().any(is_chosen))
+    /// Whether a selector finds pods of any workload.
+    fn finds(&self, object: &Object, selector: &Value) -> bool {
+        let mut all = self.objects.iter().map(|d| &d.object);
+        all.any(|workload| chooses(object, selector, workload))
     }
 
     /// What is wrong for sure.
@@ -213,6 +207,27 @@ impl<'w> Side<'w> {
     }
 }
 
+/// The selector of what needs pods; none where it chooses nothing, or everything.
+fn selector(object: &Object) -> Option<Value> {
+    let selector = match object.kind() {
+        "Service" => serde_json::json!({"matchLabels": object.map("spec.selector")?}),
+        "PodDisruptionBudget" => object.get("spec.selector")?.clone(),
+        "NetworkPolicy" => object.get("spec.podSelector")?.clone(),
+        _ => return None,
+    };
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    let is_plain = labels.is_none_or(serde_json::Map::is_empty);
+    (!is_plain || !list(&selector, "matchExpressions").is_empty()).then_some(selector)
+}
+
+/// Whether the selector of an object chooses the pods of a workload.
+fn chooses(object: &Object, selector: &Value, workload: &Object) -> bool {
+    let labels = workload.pod_labels();
+    labels.is_some()
+        && workload.namespace() == object.namespace()
+        && selector_matches(Some(selector), labels)
+}
+
 /// A name that the change brings in, and that the cluster evidently does not have.
 fn lost_name(before: &Side<'_>, after: &Side<'_>, snapshot: &Snapshot) -> Option<String> {
     let pairs = before.judged().iter().zip(after.judged());
@@ -220,7 +235,8 @@ fn lost_name(before: &Side<'_>, after: &Side<'_>, snapshot: &Snapshot) -> Option
         let namespace = new.object.namespace();
         let is_absent = |side: &Side<'_>, object: &Object, r: &Reference<'_>| {
             let known = snapshot.existence(r.kind, namespace, r.name);
-            known == Existence::Absent && !side.defines(object, r)
+            let given = checks::GIVEN.contains(&(r.kind, r.name));
+            known == Existence::Absent && !given && !side.defines(object, r)
         };
         let needed = references(&old.object);
         let is_new = |r: &&Reference<'_>| {
@@ -243,22 +259,67 @@ fn lost_name(before: &Side<'_>, after: &Side<'_>, snapshot: &Snapshot) -> Option
     None
 }
 
-/// A selector that finds pods before the change and none after it.
+/// Pods or a port that a selector leads to before the change and not after it.
 fn lost_pods(before: &Side<'_>, after: &Side<'_>) -> Option<String> {
-    let mut pairs = before.judged().iter().zip(after.judged());
-    let lost = pairs.find(|(old, new)| {
-        before.selects(&old.object) == Some(true) && after.selects(&new.object) == Some(false)
-    });
-    let object = lost?.1.object.reference();
-    Some(format!("{object}: its selector matches no pods any more"))
+    let pairs = || before.judged().iter().zip(after.judged());
+    let changed: Vec<(&Object, &Object)> = pairs()
+        .map(|(old, new)| (&old.object, &new.object))
+        .filter(|(old, new)| old != new)
+        .collect();
+    for (old, new) in pairs().map(|(old, new)| (&old.object, &new.object)) {
+        let (Some(was), Some(is)) = (selector(old), selector(new)) else {
+            continue;
+        };
+        if was != is {
+            if before.finds(old, &was) && !after.finds(new, &is) {
+                let object = new.reference();
+                return Some(format!("{object}: its selector matches no pods any more"));
+            }
+            continue;
+        }
+        let led = changed.iter().filter(|(old, _)| chooses(new, &was, old));
+        for (old, workload) in led {
+            let (object, pods) = (new.reference(), workload.reference());
+            if !chooses(new, &is, workload) {
+                return Some(format!(
+                    "{object}: its selector does not match the pods of {pods} any more"
+                ));
+            }
+            if let Some(port) = lost_port(new, old, workload) {
+                return Some(format!(
+                    "{object}: {pods} does not declare port {port} any more"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// A named port that a Service leads to.
+fn lost_port<'o>(service: &'o Object, old: &Object, new: &Object) -> Option<&'o str> {
+    let declares = |workload: &Object, name: &str| {
+        let mut ports = workload.containers().into_iter();
+        ports.any(|c| {
+            let ports = list(c.value, "ports").iter();
+            let mut names = ports.filter_map(|p| p.get("name")?.as_str());
+            names.any(|n| n == name)
+        })
+    };
+    let ports = service.list("spec.ports").iter();
+    let mut targets = ports.filter_map(|p| p.get("targetPort")?.as_str());
+    targets.find(|name| declares(old, name) && !declares(new, name))
 }
 
 /// A fault that was not there before, and was not hidden either.
 fn new_fault(before: &Side<'_>, after: &Side<'_>) -> Option<String> {
+    let new = after.faults();
+    if new.is_empty() {
+        return None;
+    }
     let old = before.faults();
-    let mut new = after.faults().into_iter();
-    let found =
-        new.find(|fault| !old.iter().any(|o| covers(o, fault)) && !is_hidden(fault, before));
+    let is_old =
+        |fault: &Draft| old.iter().any(|o| covers(o, fault)) || is_hidden(fault, before, after);
+    let found = new.into_iter().find(|fault| !is_old(fault));
     found.map(|fault| fault.message)
 }
 
@@ -271,14 +332,17 @@ fn covers(old: &Draft, new: &Draft) -> bool {
     same && old.object.same_object(&new.object)
 }
 
-/// Where an object was not taken by the API server, or led to no pods, what it lacks besides is no
-/// news of this change.
-fn is_hidden(fault: &Draft, before: &Side<'_>) -> bool {
-    let objects = std::iter::once(&fault.object).chain(&fault.related);
-    let mut known = objects.filter_map(|o| before.find(o));
-    let idle =
-        |o: &Object| fault.rule.id == rules::SERVICE_PORT.id && before.selects(o) != Some(true);
-    before.find(&fault.object).is_some_and(idle) || known.any(|o| !schema::check(o).is_empty())
+/// Where the change mends an object that the API server does not take, or that led to no pods, what it
+/// lacks besides is no news.
+fn is_hidden(fault: &Draft, before: &Side<'_>, after: &Side<'_>) -> bool {
+    let idle = |o: &Object| {
+        let selector = selector(o);
+        fault.rule.id == rules::SERVICE_PORT.id && !selector.is_some_and(|s| before.finds(o, &s))
+    };
+    let issues = |side: &Side<'_>, o| side.find(o).map_or(0, |o| schema::check(o).len());
+    let mut objects = std::iter::once(&fault.object).chain(&fault.related);
+    before.find(&fault.object).is_some_and(idle)
+        || objects.any(|o| issues(before, o) > issues(after, o))
 }
 
 #[cfg(test)]

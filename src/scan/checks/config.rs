@@ -13,7 +13,7 @@ use crate::scan::refs::{Reference, references as named_by};
 use crate::scan::rules::{self, Rule};
 
 /// Objects that every namespace has without anybody writing them.
-const GIVEN: &[(&str, &str)] = &[
+pub(in crate::scan) const GIVEN: &[(&str, &str)] = &[
     ("ConfigMap", "kube-root-ca.crt"),
     ("ConfigMap", "openshift-service-ca.crt"),
     ("ConfigMap", "istio-ca-root-cert"),
