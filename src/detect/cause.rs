@@ -101,7 +101,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
     let same_container = cause.container.is_none()
         || effect.container.is_none()
         || cause.container == effect.container;
-    if same_object && symptom && same_container {
+    // a stray field of an object that runs is worth a look, and no reason to fail
+    let lint = cause.class == Class::InvalidManifest && cause.severity == Severity::Low;
+    if same_object && symptom && same_container && !lint {
         return true;
     }
     let names_effect = cause.related.iter().any(|r| r.same_object(&effect.object));
@@ -237,6 +239,22 @@ mod tests {
         let mut scaler = finding(Class::HpaCannotScale, "scaler", None);
         scaler.related = vec![crash.object.clone()];
         assert_eq!(classes(vec![crash, scaler]).len(), 2);
+    }
+
+    #[test]
+    fn a_stray_field_of_what_runs_hides_no_crash() {
+        let low = Finding {
+            severity: Severity::Low,
+            ..finding(Class::InvalidManifest, "web", None)
+        };
+        let crash = || finding(Class::CrashLoopBackOff, "web", Some("c"));
+        let both = [Class::InvalidManifest, Class::CrashLoopBackOff];
+        assert_eq!(classes(one_for_each(vec![low, crash()])), both);
+        let high = finding(Class::InvalidManifest, "web", None);
+        assert_eq!(
+            classes(one_for_each(vec![high, crash()])),
+            [Class::InvalidManifest]
+        );
     }
 
     #[test]

@@ -62,11 +62,21 @@ pub(super) fn sync_fails(app: &Object) -> bool {
             let attempts = app.int("status.operationState.retryCount");
             let message = app.str("status.operationState.message").unwrap_or_default();
             let waits = message.contains(RETRYING);
-            attempts >= Some(ATTEMPTS) && (waits || failed_resources(app).next().is_some())
+            let lasts = LASTING.iter().any(|w| message.contains(w));
+            let again = attempts >= Some(ATTEMPTS);
+            (waits && lasts) || (again && (waits || failed_resources(app).next().is_some()))
         }
         _ => false,
     }
 }
+
+/// What no further attempt mends: the API server does not take what is in Git.
+const LASTING: &[&str] = &[
+    "Invalid value",
+    "unknown field",
+    "strict decoding error",
+    "field is immutable",
+];
 
 /// What Argo CD says while it waits for the next attempt, behind why the last one failed.
 const RETRYING: &str = "Retrying attempt";
@@ -363,6 +373,8 @@ mod tests {
         assert_eq!(attempt(3, waits), Some(Class::ArgoSyncFailed));
         let early = "what it needs may not be there yet";
         assert_eq!(attempt(2, waits), None, "{early}");
+        let lasts = "error when patching: Invalid value: unrecognized type: int32. Retrying attempt #1 at 9:05AM.";
+        assert_eq!(attempt(1, lasts), Some(Class::ArgoSyncFailed));
         let hook = "waiting for completion of hook batch/Job/migrate";
         assert_eq!(attempt(3, hook), None, "an attempt that goes well so far");
         assert_eq!(
