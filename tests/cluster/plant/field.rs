@@ -125,6 +125,13 @@ impl Record {
             return None;
         }
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = object.split_once('/')?;
+        // an Application stands for the namespace that it is named after
+        let namespace = if kind == "Application" {
+            name
+        } else {
+            namespace
+        };
         Some(Self {
             about: format!(
                 "{} of {} {}",
@@ -132,7 +139,7 @@ impl Record {
                 text(&spec["object"]),
                 text(&status["message"])
             ),
-            namespace: object.split_once('/')?.0.to_owned(),
+            namespace: namespace.to_owned(),
             outcome: text(&status["outcome"]),
             code: text(&status["code"]),
             question: status["question"].as_u64(),
