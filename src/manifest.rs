@@ -3,6 +3,9 @@
 //! A file is cut into [`Slice`]s, one a document, and every reader sees one slice at a time, so
 //! that no document index is ever carried from one parser to another.
 
+use serde_json::Value;
+
+use crate::code::{Code, Refusal};
 use crate::object::ObjectRef;
 
 pub mod lookup;
@@ -37,6 +40,16 @@ impl Slice {
     pub fn of<'s>(&self, file: &'s str) -> &'s str {
         file.get(self.start..self.end).unwrap_or_default()
     }
+}
+
+/// The values of all documents of a file.
+pub(crate) fn values(bytes: &[u8]) -> Result<Vec<Value>, Refusal> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Refusal::new(Code::NotUtf8, "the file is not UTF-8"))?;
+    split(text)
+        .iter()
+        .map(|slice| read_value(slice.of(text)))
+        .collect()
 }
 
 /// Cuts a file into documents at its `---` and `...` lines.

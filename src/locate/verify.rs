@@ -142,8 +142,8 @@ impl<'p> Proof<'p> {
     }
 
     fn file_is_as_intended(&self, file: &str, bytes: &[u8]) -> Result<usize, Refusal> {
-        let before = values(self.repository.files.get(file).unwrap_or_default())?;
-        let after = values(bytes)?;
+        let before = manifest::values(self.repository.files.get(file).unwrap_or_default())?;
+        let after = manifest::values(bytes)?;
         let mut expected = before.clone();
         let mut fields = 0;
         for (edit, source) in &self.edits {
@@ -390,14 +390,4 @@ fn summary(version: &str, outcomes: &[Outcome]) -> Check {
         },
         detail,
     }
-}
-
-/// All documents of a file.
-fn values(bytes: &[u8]) -> Result<Vec<Value>, Refusal> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Refusal::new(Code::NotUtf8, "the file is not UTF-8"))?;
-    manifest::split(text)
-        .iter()
-        .map(|slice| manifest::read_value(slice.of(text)))
-        .collect()
 }

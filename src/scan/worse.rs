@@ -47,7 +47,7 @@ pub(crate) fn worse(applied: Applied<'_>) -> Worse {
     let changed = applied.files.iter();
     let change = Change {
         documents: changed
-            .filter_map(|(file, bytes)| Some((file.as_str(), documents(bytes)?)))
+            .filter_map(|(file, bytes)| Some((file.as_str(), manifest::values(bytes).ok()?)))
             .collect(),
         objects: applied.objects,
     };
@@ -74,15 +74,6 @@ pub(crate) fn worse(applied: Applied<'_>) -> Worse {
         }
     }
     Worse::Nothing { objects: looked }
-}
-
-/// All documents of a file, where they can be read.
-fn documents(bytes: &[u8]) -> Option<Vec<Value>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let all = manifest::split(text);
-    all.iter()
-        .map(|slice| manifest::read_value(slice.of(text)).ok())
-        .collect()
 }
 
 fn key(object: &Object) -> (&str, Option<&str>, &str) {
@@ -394,11 +385,11 @@ data: {mode: fast}
             files.by_path.insert((*path).to_owned(), bytes);
         }
         let changed = web.replace(from, to).into_bytes();
-        let object = Object::new(documents(&changed).unwrap().remove(0)).unwrap();
+        let object = Object::new(manifest::values(&changed).unwrap().remove(0)).unwrap();
         let repository = Repository::open(&files, None, None, Policy::default());
         let is_web = |d: &Desired| d.file == "web.yaml";
         let position = repository.desired.iter().position(is_web).unwrap();
-        let live = documents(live.as_bytes()).unwrap();
+        let live = manifest::values(live.as_bytes()).unwrap();
         let objects = live.into_iter().filter_map(Object::new).collect();
         let snapshot = Snapshot::new(objects, BTreeMap::new());
         worse(Applied {

@@ -112,11 +112,21 @@ impl Proposer for Cautious {
 }
 
 fn run(proposer: &dyn Proposer, answers: &Answers) -> Vec<Ended> {
+    run_on(("reports.yaml", REPORTS), DUMP, proposer, answers)
+}
+
+/// One pass over a repository of one file.
+pub(crate) fn run_on(
+    (file, text): (&str, &str),
+    cluster: &str,
+    proposer: &dyn Proposer,
+    answers: &Answers,
+) -> Vec<Ended> {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
     std::fs::create_dir(&repo).unwrap();
-    std::fs::write(repo.join("reports.yaml"), REPORTS).unwrap();
-    std::fs::write(dir.path().join("dump.yaml"), DUMP).unwrap();
+    std::fs::write(repo.join(file), text).unwrap();
+    std::fs::write(dir.path().join("dump.yaml"), cluster).unwrap();
     let dump = dump::read(&dir.path().join("dump.yaml"), None).unwrap();
     let checkout = Checkout::open(&repo).unwrap();
     let config = Config::default();

@@ -1,18 +1,14 @@
 //! A change that lock lets through, and that would break a reference elsewhere, is no pull request.
 
-use std::time::Duration;
-
 use kubemend::case::NO_ANSWERS;
 use kubemend::code::Code;
-use kubemend::config::Config;
-use kubemend::dump;
 use kubemend::finding::Severity;
-use kubemend::locate::Repository;
 use kubemend::object::ObjectRef;
-use kubemend::pipeline::{self, Context, Ending};
+use kubemend::pipeline::Ending;
 use kubemend::propose::chain::Scripted;
 use kubemend::propose::{Answer, Claim, Op, Proposal, ProposedEdit, Source, Unlock};
-use kubemend::repo::Checkout;
+
+use crate::answers::run_on;
 
 const TEMPLATE: &str = "{metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: 'registry.example/web:2', env: [{name: MODE, valueFrom: {configMapKeyRef: {name: settings, key: KEY}}}]}]}}";
 
@@ -78,28 +74,9 @@ fn back() -> Proposal {
 }
 
 fn ending(keys: &str) -> Ending {
-    let dir = tempfile::tempdir().unwrap();
-    let repo = dir.path().join("repo");
-    std::fs::create_dir(&repo).unwrap();
-    std::fs::write(repo.join("web.yaml"), manifests(keys)).unwrap();
-    std::fs::write(dir.path().join("dump.yaml"), cluster()).unwrap();
-    let dump = dump::read(&dir.path().join("dump.yaml"), None).unwrap();
-    let checkout = Checkout::open(&repo).unwrap();
-    let config = Config::default();
-    let repository = Repository::open(&checkout.files, None, None, config.locate_policy());
-    let mut results = pipeline::run(&Context {
-        checkout: &checkout,
-        repository: &repository,
-        snapshot: &dump.snapshot,
-        report: None,
-        now: "2026-01-02T12:00:00Z".parse().unwrap(),
-        grace: Duration::from_secs(60),
-        policy: &config.policy(),
-        proposer: &Scripted(vec![Answer::Fix(back())]),
-        answers: &NO_ANSWERS,
-        style: kubemend::message::commit::Style::Conventional,
-    })
-    .results;
+    let proposer = Scripted(vec![Answer::Fix(back())]);
+    let web = manifests(keys);
+    let mut results = run_on(("web.yaml", &web), &cluster(), &proposer, &NO_ANSWERS);
     assert_eq!(results.len(), 1, "{results:#?}");
     results.remove(0).ending
 }
