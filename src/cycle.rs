@@ -135,6 +135,8 @@ pub struct Analysis {
     pub scope: String,
     /// Whether every finding got its answer. If not, nothing counts as healthy.
     pub complete: bool,
+    /// Findings without an answer, and what did not answer.
+    pub silent: Vec<String>,
     /// What could not be read, for the dashboard.
     pub problems: Vec<String>,
     /// What the run met and used up.
@@ -158,6 +160,8 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
+    /// Findings without an answer, and what did not answer: the same pass is worth another try.
+    pub silent: Vec<String>,
     /// What was seen of each finding, for records.
     pub survey: Survey,
     /// What the run met and used up.
@@ -343,6 +347,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     let analysis = analysed(work, &heard.answers);
     // spent is spent, whatever becomes of the rest
     report.tally.clone_from(&analysis.tally);
+    report.silent.clone_from(&analysis.silent);
     // whoever stopped this pass while it computed stops it here, before it writes
     tokio::task::yield_now().await;
     open::recall(work, &mut observed, &analysis).await?;

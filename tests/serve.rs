@@ -17,13 +17,13 @@ mod corpus;
 mod git_server;
 #[path = "serve/mirror.rs"]
 mod mirror;
+#[path = "serve/model.rs"]
+mod model;
 #[path = "serve/program.rs"]
 mod program;
 #[allow(dead_code, reason = "shared with the integration tests")]
 #[path = "integration/serve_stub.rs"]
 mod serve_stub;
-#[path = "serve/storm.rs"]
-mod storm;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -38,7 +38,7 @@ fn main() {
     let mut trials: Vec<Trial> = mirror::trials();
     trials.extend(corpus::trials());
     trials.extend(program::trials());
-    trials.extend(storm::trials());
+    trials.extend(model::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

@@ -126,6 +126,7 @@ pub fn of_pass(pass: &Pass, analysis: &Analysis, pulls_url: &str, about: &str) -
         "Could not be read",
         analysis.problems.iter().cloned(),
     );
+    list(&mut out, "Not answered", pass.silent.iter().cloned());
     list(&mut out, "Remarks", pass.notes.iter().cloned());
     bounded(out)
 }

@@ -94,6 +94,17 @@ fn failed_resources(app: &Object) -> impl Iterator<Item = &Value> {
     })
 }
 
+/// The objects that the last sync could not apply, and what was said of each; none while it may still go well.
+pub(super) fn refused_resources(app: &Object) -> Vec<(ObjectRef, &str)> {
+    if !sync_fails(app) {
+        return Vec::new();
+    }
+    failed_resources(app)
+        .filter(|r| text(r, "status") == "SyncFailed")
+        .map(|r| (reference(r), text(r, "message")))
+        .collect()
+}
+
 fn sync(app: &Object) -> Option<Finding> {
     let failed_phase = sync_fails(app);
     let condition = app

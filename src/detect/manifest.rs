@@ -7,7 +7,7 @@
 use crate::case::Desired;
 use crate::detect::View;
 use crate::finding::{Class, Finding, Severity};
-use crate::object::ObjectRef;
+use crate::object::{Object, ObjectRef};
 use crate::schema::{self, Issue, IssueKind};
 use crate::snapshot::Existence;
 
@@ -107,45 +107,43 @@ fn complaints(view: &View<'_>) -> Vec<Complaint> {
         let from_tool = matches!(report.kind.as_str(), "apply-error" | "render-error");
         out.extend(complaint::read(&report.text, from_tool));
     }
-    for message in controller_messages(view) {
-        out.extend(complaint::read(&message, false));
+    for kind in ["Application", "Kustomization", "HelmRelease"] {
+        for object in view.snapshot.of_kind(kind) {
+            out.extend(of_controller(object));
+        }
     }
     out
 }
 
-fn controller_messages(view: &View<'_>) -> Vec<String> {
-    let mut out = Vec::new();
-    let failing = |c: &serde_json::Value| {
-        let text = |k: &str| {
-            c.get(k)
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default()
-        };
-        text("type").ends_with("Error") || (text("type") == "Ready" && text("status") == "False")
-    };
-    for kind in ["Application", "Kustomization", "HelmRelease"] {
-        for object in view.snapshot.of_kind(kind) {
-            let conditions = object
-                .list("status.conditions")
-                .iter()
-                .filter(|c| failing(c));
-            out.extend(conditions.filter_map(|c| c.get("message")?.as_str().map(str::to_owned)));
-            if super::gitops::sync_fails(object) {
-                out.extend(
-                    object
-                        .str("status.operationState.message")
-                        .map(str::to_owned),
-                );
-                let results = object
-                    .list("status.operationState.syncResult.resources")
-                    .iter();
-                let failed = results
-                    .filter(|r| r.get("status").and_then(|s| s.as_str()) == Some("SyncFailed"));
-                out.extend(failed.filter_map(|r| r.get("message")?.as_str().map(str::to_owned)));
-            }
-        }
+/// What a GitOps controller says in its own object. Argo CD says of each object why it was refused, and that
+/// once more as a whole, where often nothing names the object.
+fn of_controller(object: &Object) -> Vec<Complaint> {
+    let refused = super::gitops::refused_resources(object);
+    if !refused.is_empty() {
+        return refused
+            .iter()
+            .flat_map(|(subject, message)| {
+                let read = complaint::read(message, false).into_iter();
+                read.map(|c| c.about(subject)).collect::<Vec<_>>()
+            })
+            .collect();
     }
-    out
+    let failing = |c: &&serde_json::Value| {
+        let text = |k: &str| c.get(k).and_then(serde_json::Value::as_str);
+        text("type").is_some_and(|t| t.ends_with("Error"))
+            || (text("type") == Some("Ready") && text("status") == Some("False"))
+    };
+    let conditions = object.list("status.conditions").iter().filter(failing);
+    let mut messages: Vec<&str> = conditions
+        .filter_map(|c| c.get("message")?.as_str())
+        .collect();
+    if super::gitops::sync_fails(object) {
+        messages.extend(object.str("status.operationState.message"));
+    }
+    messages
+        .into_iter()
+        .flat_map(|m| complaint::read(m, false))
+        .collect()
 }
 
 /// Whether a complaint is about an object of Git.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_openai::types::chat::{
@@ -96,6 +96,9 @@ pub struct Model {
     settings: Settings,
     /// What each finding has cost, by the digest of its evidence.
     spent: Mutex<BTreeMap<String, Usage>>,
+    /// Why the endpoint answers nobody: it is not asked about the next finding, so that an outage takes
+    /// the time of one.
+    down: Mutex<Option<String>>,
 }
 
 impl Model {
@@ -104,6 +107,7 @@ impl Model {
         Self {
             settings,
             spent: Mutex::default(),
+            down: Mutex::default(),
         }
     }
 
@@ -162,12 +166,16 @@ impl Model {
     }
 
     fn spent(&self, finding: &str) -> Usage {
-        let spent = self.spent.lock().unwrap_or_else(|e| e.into_inner());
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.get(finding).copied().unwrap_or_default()
     }
 
+    fn down(&self) -> MutexGuard<'_, Option<String>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn book(&self, finding: &str, usage: Usage) {
-        let mut spent = self.spent.lock().unwrap_or_else(|e| e.into_inner());
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         *spent.entry(finding.to_owned()).or_default() += usage;
     }
 
@@ -217,7 +225,11 @@ impl Model {
             usage.calls += 1;
             return Ok(reply);
         }
-        let bytes = http::post(&self.settings, &request, calls, &mut usage.calls)?;
+        let answer = http::post(&self.settings, &request, calls, &mut usage.calls);
+        if let Err(Failure::Down(why)) = &answer {
+            *self.down() = Some(why.clone());
+        }
+        let bytes = answer?;
         self.settings.tape.after(&request, &bytes)?;
         Reply::read(&bytes)
     }
@@ -242,6 +254,9 @@ impl Proposer for Model {
                 answer: Some(answer),
                 usage: Usage::default(),
             });
+        }
+        if let Some(why) = self.down().as_deref() {
+            return Err(unanswered(evidence, why));
         }
         let spent = self.spent(&finding);
         let size = prompt::tokens(&serde_json::to_string(&body).unwrap_or_default());
@@ -279,11 +294,13 @@ impl Proposer for Model {
                 })
             }
             Err(Failure::Answer(refusal)) => Ok(refused(refusal, usage)),
-            Err(Failure::Silence(why)) => {
-                Err(ProposeError(evidence.redactor().text(&why).into_string()))
-            }
+            Err(Failure::Silence(why) | Failure::Down(why)) => Err(unanswered(evidence, &why)),
         }
     }
+}
+
+fn unanswered(evidence: &Evidence, why: &str) -> ProposeError {
+    ProposeError(evidence.redactor().text(why).into_string())
 }
 
 /// What earlier passes were told, unless somebody wants to know again or it led to no fix.
@@ -324,8 +341,10 @@ fn refused(refusal: Refusal, usage: Usage) -> Proposed {
 enum Failure {
     /// There is an answer, and it cannot be used.
     Answer(Refusal),
-    /// There is none: the endpoint, the network, the disk.
+    /// There is none: the request, the disk.
     Silence(String),
+    /// There is none, and there would be none to another request: the endpoint, the network, the key.
+    Down(String),
 }
 
 impl Failure {
@@ -334,9 +353,17 @@ impl Failure {
     }
 
     fn silence(why: impl std::fmt::Display) -> Self {
-        let why: String = why.to_string().chars().take(600).collect();
-        Self::Silence(redact::text(&why).into_string())
+        Self::Silence(short(why))
     }
+
+    fn down(why: impl std::fmt::Display) -> Self {
+        Self::Down(short(why))
+    }
+}
+
+fn short(why: impl std::fmt::Display) -> String {
+    let why: String = why.to_string().chars().take(600).collect();
+    redact::text(&why).into_string()
 }
 
 /// The parts of a chat completion that count. More lenient than OpenAI's own type, which many

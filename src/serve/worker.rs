@@ -439,13 +439,28 @@ impl Worker {
             return;
         }
         let job = Job::Pass(place.id);
-        if report.frozen.is_none() {
+        let look = report.trials.again.map(|pause| pause.unsigned_abs());
+        let retry = (!report.silent.is_empty()).then(|| self.pause(job));
+        if report.frozen.is_none() && retry.is_none() {
             self.went_well(job);
         }
-        if let Some(pause) = report.trials.again {
-            self.wake_in(job, pause.unsigned_abs());
+        if let Some(pause) = look.into_iter().chain(retry).min() {
+            self.wake_in(job, pause);
         }
         match &report.frozen {
+            None if retry.is_some() => {
+                tracing::warn!(
+                    repository,
+                    outcome = "incomplete",
+                    seconds,
+                    pulls,
+                    questions,
+                    answered,
+                    notes,
+                    error = plain(&report.silent.join("; ")),
+                    "pass"
+                );
+            }
             None => {
                 tracing::info!(
                     repository,
@@ -505,13 +520,18 @@ impl Worker {
 
     /// Does a job again that failed, after a pause that grows.
     fn again(self: &Arc<Self>, job: Job) {
+        self.wake_in(job, self.pause(job));
+    }
+
+    /// How long a job waits after another failure.
+    fn pause(&self, job: Job) -> Duration {
         let before = {
             let mut failures = lock(&self.failures);
             let times = failures.entry(job).or_default();
             std::mem::replace(times, times.saturating_add(1))
         };
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(before));
-        self.wake_in(job, jittered(pause.min(LAST_PAUSE)));
+        jittered(pause.min(LAST_PAUSE))
     }
 
     /// It need not be done again.
@@ -567,6 +587,7 @@ impl Ended {
         match self {
             Self::Report(report) if report.stale.is_some() => "stale",
             Self::Report(report) if report.frozen.is_some() => "frozen",
+            Self::Report(report) if !report.silent.is_empty() => "incomplete",
             Self::Report(_) => "done",
             Self::Failed(_) => "failed",
             Self::Late => "late",

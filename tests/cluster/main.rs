@@ -2,7 +2,7 @@
 //! `tools/control-plane/build`, with simulated kubelets, on loopback. What is not built is reported
 //! as skipped, by name; a run that must have it says so in `REQUIRE_ASSETS=cluster,flux,argo`.
 //!
-//! `cargo test --test cluster -- serve [flux] [argo]` starts a cluster for a look by hand;
+//! `cargo test --test cluster -- serve [flux] [argo] [--pods N]` starts a cluster for a look by hand;
 //! `cargo test --test cluster -- plant [argo] [--seed N] [--plants N]` plants faults and prints what became of them;
 //! `cargo test --test cluster -- soak [--minutes N]` lets kubemend work for so long and prints what it takes.
 #![allow(
@@ -27,6 +27,7 @@ mod delivered;
 mod disks;
 mod engines;
 mod faults;
+mod filler;
 mod flux;
 #[allow(dead_code, reason = "shared with the tests of the server")]
 #[path = "../serve/git_server.rs"]
@@ -314,25 +315,29 @@ fn ended(result: Result<bool, String>) -> ExitCode {
 }
 
 /// A cluster for people: runs until Enter is pressed or input ends.
-fn serve(extras: &[String]) -> ExitCode {
-    let has = |name: &str| extras.iter().any(|e| e == name);
-    let extras = Extras {
-        flux: has("flux"),
-        argo: has("argo"),
-    };
-    let started = tempfile::tempdir()
-        .map_err(|e| e.to_string())
-        .and_then(|folder| Ok((Assets::find().start(folder.path(), extras)?, folder)));
-    match started {
-        Ok((plane, folder)) => {
-            println!("export KUBECONFIG={}", plane.kubectl.config.display());
-            println!("logs: {}/*.log; Enter ends it", folder.path().display());
-            let _ = std::io::stdin().read_line(&mut String::new());
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            println!("{e}");
-            ExitCode::FAILURE
+fn serve(words: &[String]) -> ExitCode {
+    let mut extras = Extras::default();
+    let mut pods = 0;
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "flux" => extras.flux = true,
+            "argo" => extras.argo = true,
+            "--pods" => match words.next().and_then(|n| n.parse().ok()) {
+                Some(number) => pods = number,
+                None => return ended(Err("--pods wants a number".to_owned())),
+            },
+            other => return ended(Err(format!("{other}: flux, argo, --pods N"))),
         }
     }
+    ended(with_plane(extras, |plane| {
+        println!("export KUBECONFIG={}", plane.kubectl.config.display());
+        if pods > 0 {
+            filler::fill(plane, pods)?;
+        }
+        let folder = plane.kubectl.config.parent().unwrap();
+        println!("logs: {}/*.log; Enter ends it", folder.display());
+        let _ = std::io::stdin().read_line(&mut String::new());
+        Ok(true)
+    }))
 }

@@ -308,6 +308,32 @@ fn an_endpoint_that_does_not_answer_is_an_error() {
 }
 
 #[test]
+fn an_endpoint_that_is_down_is_not_asked_about_the_next_finding() {
+    let table = [
+        ("overloaded", ResponseTemplate::new(503), 3, 3),
+        ("wrong key", error(401, "invalid_api_key", "bad key"), 1, 1),
+        // the next request may be better than this one
+        (
+            "too long",
+            error(400, "context_length_exceeded", "long"),
+            1,
+            2,
+        ),
+    ];
+    for (name, template, first, both) in table {
+        let stub = Stub::new(vec![template]);
+        let model = Model::new(stub.settings());
+        let asked = |_| {
+            let failed = with_case(|case, evidence| model.propose(case, evidence, &[]));
+            (failed.unwrap_err().to_string(), stub.requests().len())
+        };
+        let [one, two] = [0, 1].map(asked);
+        assert_eq!((one.1, two.1), (first, both), "{name}");
+        assert_eq!(one.0, two.0, "{name}: the reason is told again");
+    }
+}
+
+#[test]
 fn a_busy_endpoint_is_asked_again() {
     let busy = error(429, "rate_limit_exceeded", "slow down").insert_header("retry-after", "3600");
     let stub = Stub::new(vec![busy, completion(&good().to_string(), "stop")]);

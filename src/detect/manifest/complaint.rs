@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
+use crate::object::ObjectRef;
+
 /// What a message complains about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Problem {
@@ -46,6 +48,18 @@ pub struct Complaint {
     pub field: Option<String>,
     /// The message, one line, at most 1,000 characters.
     pub text: String,
+}
+
+impl Complaint {
+    /// The same, of an object that is known from elsewhere; what the message itself names stays.
+    pub fn about(mut self, subject: &ObjectRef) -> Self {
+        if self.kind.is_none() && self.name.is_none() && self.file.is_none() {
+            self.kind = Some(subject.kind.clone());
+            self.name = Some(subject.name.clone());
+            self.namespace.clone_from(&subject.namespace);
+        }
+        self
+    }
 }
 
 const MAX_TEXT: usize = 1000;
@@ -142,6 +156,9 @@ patterns! {
     KUSTOMIZE = r"(?i)\b(kustomiz|accumulat|no matches for id |find unique target for patch|operation does not apply|may not add resource with an already registered id|helm (?:lint|template|install|upgrade)|execution error at|chart|executing )";
 }
 
+/// What the API server says of a patch that it cannot read as the object, without a field and often without a name.
+const PATCH_DOES_NOT_FIT: &str = "is invalid: patch: Invalid value";
+
 fn one(line: &str, from_tool: bool) -> Option<Complaint> {
     let mut c = empty(line);
     subject(line, &mut c);
@@ -230,6 +247,8 @@ fn fault(line: &str, c: &mut Complaint) {
             _ => Problem::Invalid,
         };
         c.field = text(&m, 1);
+    } else if line.contains(PATCH_DOES_NOT_FIT) {
+        c.problem = Problem::Invalid;
     } else if let Some(m) = TEMPLATE.captures(line) {
         c.problem = Problem::Render;
         c.file = text(&m, 1);

@@ -274,3 +274,65 @@ fn argo_names_a_version_that_is_not_served() {
     );
     assert_eq!(c.problem, complaint::Problem::Render);
 }
+
+/// An Application whose last sync could not apply one object.
+fn application(message: &str) -> Snapshot {
+    let refused = serde_json::json!({
+        "group": "apps", "version": "v1", "kind": "Deployment", "namespace": "shop", "name": "till",
+        "status": "SyncFailed", "message": message,
+    });
+    let app = serde_json::json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": "shop", "namespace": "argocd"},
+        "status": {
+            "conditions": [{"type": "SyncError", "message": format!("Failed last sync attempt: {message}")}],
+            "operationState": {
+                "phase": "Failed",
+                "message": format!("one or more objects failed to apply, reason: {message}"),
+                "syncResult": {"resources": [refused]},
+            },
+        },
+    });
+    let running = serde_json::json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "till", "namespace": "shop"},
+    });
+    let objects = [app, running].map(|o| Object::new(o).unwrap());
+    Snapshot::new(objects.to_vec(), BTreeMap::new())
+}
+
+/// What the API server says when Argo CD patches a string over a number: neither object nor field.
+const NO_NUMBER: &str = r#"error when patching "/dev/shm/2891": "" is invalid: patch: Invalid value: "map[spec:map[replicas:two]]": unrecognized type: int32"#;
+
+#[test]
+fn argo_cd_says_of_which_object_a_message_is_that_names_none() {
+    let wrong = desired(&TILL.replace("replicas: 2", "replicas: two"));
+    let told = found(&[wrong], &application(NO_NUMBER), None);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let first = &told[0];
+    assert_eq!(
+        (first.class, first.severity),
+        (Class::InvalidManifest, Severity::High)
+    );
+    assert!(first.summary.contains("spec.replicas"), "{}", first.summary);
+    assert_eq!(first.message, NO_NUMBER);
+}
+
+#[test]
+fn what_argo_cd_refuses_and_the_schema_does_not_is_told_in_its_words() {
+    let told = found(&[desired(TILL)], &application(NO_NUMBER), None);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].object.to_string(), "Deployment shop/till");
+    assert!(
+        told[0].summary.contains("is refused"),
+        "{}",
+        told[0].summary
+    );
+}
+
+#[test]
+fn a_sync_that_fails_for_another_reason_makes_no_manifest_invalid() {
+    let stray = desired(&TILL.replace("replicas: 2", "replica: 2"));
+    let denied = "admission webhook \"policy\" denied the request: no";
+    let told = found(&[stray], &application(denied), None);
+    assert!(told.iter().all(|f| f.severity == Severity::Low), "{told:?}");
+}

@@ -21,7 +21,7 @@ pub(super) fn post(
     made: &mut u32,
 ) -> Result<Vec<u8>, Failure> {
     if settings.base_url.is_empty() {
-        return Err(Failure::silence("no base URL is configured"));
+        return Err(Failure::down("no base URL is configured"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -108,7 +108,7 @@ fn transport(error: reqwest::Error) -> End {
     if timeout {
         why = "no answer within the time limit".to_owned();
     }
-    let failure = Failure::silence(why);
+    let failure = Failure::down(why);
     if timeout {
         End::Final(failure)
     } else {
@@ -128,7 +128,14 @@ async fn refused(status: StatusCode, response: Response) -> End {
     let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let text = |at: &str| error.pointer(at).and_then(Value::as_str);
     let said = text("/error/message").unwrap_or("no message");
-    let failure = Failure::silence(format!("HTTP {status}: {said}"));
+    let why = format!("HTTP {status}: {said}");
+    // what is wrong with one request (too long, a schema that is not known) is not wrong with the next
+    let failure = match status {
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
+        _ => Failure::down(why),
+    };
     let quota = ["/error/code", "/error/type"]
         .iter()
         .any(|at| text(at) == Some("insufficient_quota"));
