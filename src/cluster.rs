@@ -30,6 +30,9 @@ pub use watch::Watch;
 
 /// How long one answer of the API server may take to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may be silent in the middle of an answer: a dead one does not say that it is.
+/// Longer than an idle watch, which the server ends after 290 seconds, and the watcher after 295.
+const SILENCE: Duration = Duration::from_secs(305);
 
 /// A connection to one cluster.
 #[derive(Clone)]
@@ -37,7 +40,7 @@ pub struct Cluster {
     client: kube::Client,
     /// Namespaces that may be read; empty for all.
     namespaces: Vec<String>,
-    /// Whether lists are streamed: less memory on both sides.
+    /// Whether its version streams lists: less memory on both sides.
     streams: bool,
 }
 
@@ -102,10 +105,12 @@ impl Cluster {
     pub async fn connect(access: &Access<'_>) -> Result<Self, ClusterError> {
         let mut config = config(access).await?;
         config.connect_timeout = Some(PATIENCE);
+        config.read_timeout = Some(SILENCE);
+        // or the time that a connection waited for its next request would count
+        config.reset_reader_on_write = true;
         let client = kube::Client::try_from(config);
         let client = client.map_err(|e| ClusterError::Access(e.to_string()))?;
-        let version = client.apiserver_version().await;
-        let version = version.map_err(|e| failure("its version", &e))?;
+        let version = answered("its version", client.apiserver_version()).await?;
         let minor = version.minor.trim_end_matches('+').parse().unwrap_or(0);
         Ok(Self {
             client,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use crate::case::Answers;
+use crate::code::Refusal;
 use crate::config::Rules;
 use crate::converse;
 use crate::finding::Finding;
@@ -20,8 +21,10 @@ use crate::github::{Error, GitHub};
 use crate::open::{self, Trials};
 use crate::phase::Phase;
 use crate::remediation::{self, Course, Survey};
+use crate::revert::Proof;
 use crate::tally::Tally;
-use crate::verify::machine::{Memory, State, Verdict};
+use crate::verify::expect::Expected;
+use crate::verify::machine::{Memory, State, Timing, Verdict};
 use crate::verify::sight::{Merged, Sight};
 use crate::verify::together::{Jury, Trial};
 
@@ -48,10 +51,16 @@ pub struct Work<'a> {
     pub analyse: &'a (dyn Fn(&Answers) -> Analysis + Send + Sync),
     /// A look at a merged fix in the cluster; none where no cluster is seen.
     pub verify: Option<&'a Looks<'a>>,
+    /// Proves what takes a fix back; none where the repository was not read.
+    pub prove: Option<&'a Proves<'a>>,
 }
 
 /// How a look at a merged fix is taken.
 pub type Looks<'a> = dyn Fn(&Merged<'_>, &Analysis) -> Look + Send + Sync + 'a;
+
+/// How the way back of a fix is proven: from the fields that it set, and the new content of files.
+pub type Proves<'a> =
+    dyn Fn(&[Expected], &BTreeMap<String, Vec<u8>>) -> Result<Proof, Refusal> + Send + Sync + 'a;
 
 /// What a look at a merged fix gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +94,8 @@ pub struct Trialed {
     pub jury: Jury,
     /// Whether one of which nothing was heard is not waited for any more.
     pub late: bool,
+    /// How long it may take here.
+    pub timing: Timing,
     /// What each cluster saw, this one included.
     pub trials: Vec<Trial>,
 }
@@ -396,14 +407,18 @@ fn refused(analysis: &Analysis) -> Vec<String> {
     analysis.wanted.iter().filter_map(code).collect()
 }
 
-/// The run is computing, not waiting: other tasks of the runtime go on elsewhere.
 fn analysed(work: &Work<'_>, answers: &Answers) -> Analysis {
+    computing(|| (work.analyse)(answers))
+}
+
+/// This is computing, not waiting: other tasks of the runtime go on elsewhere.
+pub(crate) fn computing<T>(compute: impl FnOnce() -> T) -> T {
     let handle = tokio::runtime::Handle::try_current();
     let several =
         handle.is_ok_and(|h| h.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     match several {
-        true => tokio::task::block_in_place(|| (work.analyse)(answers)),
-        false => (work.analyse)(answers),
+        true => tokio::task::block_in_place(compute),
+        false => compute(),
     }
 }
 

@@ -68,6 +68,7 @@ pub mod remediation;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod revert;
 pub mod sarif;
 pub mod scan;
 pub mod schema;

@@ -247,6 +247,19 @@ impl<'r> Repository<'r> {
         repository
     }
 
+    /// The same with other files.
+    pub fn reopened<'f>(&self, files: &'f Files) -> Repository<'f>
+    where
+        'r: 'f,
+    {
+        Repository::open(
+            files,
+            self.renderer,
+            self.destination.as_deref(),
+            self.policy,
+        )
+    }
+
     /// The same repository under another policy, without rendering anything again.
     #[must_use]
     pub fn with_policy(&self, policy: Policy) -> Self {

@@ -21,12 +21,11 @@ use crate::evidence::{self, Evidence};
 use crate::finding::{Class, Finding, Severity};
 use crate::history;
 use crate::locate::{
-    ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy, shown,
+    ChangedObject, Check, Problem, Repository, RootEffect, Site, Status, Strategy,
 };
 use crate::lock::{Blocked, Change, Plan, Policy, RowInfo, apply_op, equivalent, lock, row_infos};
 use crate::message::{self, PullRequestParts, Text};
 use crate::narrow::{Narrowed, narrow};
-use crate::object::Object;
 use crate::patch;
 use crate::path::FieldPath;
 use crate::phase::Phase;
@@ -562,13 +561,7 @@ fn mend(ctx: &Context<'_>, case: &Case<'_>, proposal: &Proposal) -> Result<Mende
     let proven = Phase::Prove.run(|| ctx.repository.prove(&changed, &intended))?;
     checks.extend(proven.checks);
     checks.push(schema_check(case, &plan)?);
-    checks.push(reference_check(
-        ctx,
-        case,
-        &plan,
-        &changed,
-        &proven.objects,
-    )?);
+    checks.push(reference_check(ctx, &plan, &changed, &proven.objects)?);
     if let Some(failed) = checks.iter().find(|c| c.status == Status::Fail) {
         return Err(Refusal::new(
             Code::NotVerifiable,
@@ -747,20 +740,12 @@ fn schema_check(case: &Case<'_>, plan: &Plan) -> Result<Check, Refusal> {
 /// Whatever names, selects or routes to a changed object still finds in it what it needs.
 fn reference_check(
     ctx: &Context<'_>,
-    case: &Case<'_>,
     plan: &Plan,
     changed: &BTreeMap<String, Vec<u8>>,
     rendered: &[ChangedObject],
 ) -> Result<Check, Refusal> {
-    let meant = plan.changes().iter();
-    let meant = meant.filter_map(|c| case.desired(&c.edit.object));
-    let applied = Applied {
-        repository: ctx.repository,
-        snapshot: ctx.snapshot,
-        files: changed,
-        objects: after(ctx, case, plan, rendered),
-        homes: meant.map(|d| d.root.as_deref()).collect(),
-    };
+    let edits: Vec<&ProposedEdit> = plan.changes().iter().map(|c| &c.edit).collect();
+    let applied = Applied::new(ctx.repository, ctx.snapshot, changed, &edits, rendered);
     match worse(applied) {
         Worse::Nothing { objects: 0 } => Ok(Check {
             name: "references".to_owned(),
@@ -782,59 +767,6 @@ fn reference_check(
                 message::clean(&fault)
             ),
         )),
-    }
-}
-
-/// The changed objects by their position: plain ones with the edits, those of roots as they render.
-fn after(
-    ctx: &Context<'_>,
-    case: &Case<'_>,
-    plan: &Plan,
-    rendered: &[ChangedObject],
-) -> BTreeMap<usize, Object> {
-    let desired = &ctx.repository.desired;
-    let mut out: BTreeMap<usize, Object> = BTreeMap::new();
-    for change in plan.changes() {
-        let meant = case.desired(&change.edit.object);
-        let position = meant.and_then(|m| desired.iter().position(|d| std::ptr::eq(d, m)));
-        if let Some(i) = position {
-            let object = out.entry(i).or_insert_with(|| desired[i].object.clone());
-            apply_op(&mut object.value, &change.edit.path, &change.edit.op);
-        }
-    }
-    // a generated name follows its content; what it names is the same object
-    let names: BTreeMap<&str, &str> = rendered.iter().filter_map(ChangedObject::renamed).collect();
-    let mut by_name: BTreeMap<(&str, &str), Vec<&ChangedObject>> = BTreeMap::new();
-    for one in rendered {
-        let name = (one.root.as_str(), one.object.name.as_str());
-        by_name.entry(name).or_default().push(one);
-    }
-    for (i, one) in desired.iter().enumerate() {
-        let Some(root) = one.root.as_deref().map(shown) else {
-            continue;
-        };
-        let all = by_name.get(&(root, one.object.name()));
-        let mut then = all.into_iter().flatten();
-        if let Some(mut object) = then.find_map(|c| c.of(root, &one.object)) {
-            rename(&mut object.value, &names);
-            out.insert(i, object);
-        }
-    }
-    out
-}
-
-/// Replaces every text that is one of these.
-fn rename(value: &mut serde_json::Value, names: &BTreeMap<&str, &str>) {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => {
-            if let Some(name) = names.get(text.as_str()) {
-                (*name).clone_into(text);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, names)),
-        Value::Object(map) => map.values_mut().for_each(|v| rename(v, names)),
-        _ => {}
     }
 }
 

@@ -90,6 +90,18 @@ pub enum Wait {
     Suspended,
     /// Flux: a chart in Git is built anew only when its version is another one.
     ChartVersion,
+    /// Flux: the health of an older revision is checked, and nothing else is begun meanwhile.
+    HealthCheck {
+        /// The older commit, shortened.
+        of: String,
+        /// When the check ends at the latest.
+        until: Timestamp,
+    },
+    /// Flux: what it depends on is not ready.
+    Dependency {
+        /// `namespace/name`, as Flux names it.
+        on: String,
+    },
     /// A Deployment is paused.
     Paused,
     /// `updateStrategy: OnDelete`: pods change when somebody deletes them.
@@ -119,6 +131,12 @@ impl Wait {
             }
             Self::NotPolled { how } => {
                 return format!("the source was not asked since the merge; {how}");
+            }
+            Self::HealthCheck { of, until } => return checked(of, *until),
+            Self::Dependency { on } => {
+                return format!(
+                    "it depends on `{on}`, which is not ready for it yet; mend what holds that up, and Flux goes on by itself"
+                );
             }
             Self::ManualSync => "merged, and waiting for a sync: automatic sync is off",
             Self::OldOperation => {
@@ -164,6 +182,13 @@ fn not_started(windows: Option<&str>) -> String {
 fn held_back(windows: Option<&str>) -> String {
     let named = windows.map(|w| format!(" ({w})")).unwrap_or_default();
     format!("Argo CD holds the sync back until a sync window opens{named}; {SYNC_NOW}")
+}
+
+fn checked(of: &str, until: Timestamp) -> String {
+    let until = until.strftime("%Y-%m-%d %H:%M UTC");
+    format!(
+        "Flux still checks the health of an older revision ({of}) and begins nothing else; that ends with the `timeout` of the Kustomization, at {until}, or sooner when what it checks is mended"
+    )
 }
 
 #[cfg(test)]

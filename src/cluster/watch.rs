@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
@@ -159,13 +160,8 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
         "" => Api::all_with(cluster.client.clone(), &Kind(kind)),
         namespace => Api::namespaced_with(cluster.client.clone(), namespace, &Kind(kind)),
     };
-    let config = watcher::Config::default();
-    let config = match cluster.streams {
-        true => config.streaming_lists(),
-        false => config.page_size(PAGE),
-    };
-    let events = watcher(api, config).default_backoff().into_stream();
-    let mut events = std::pin::pin!(events);
+    let mut streams = cluster.streams;
+    let mut events = events_of(api.clone(), streams);
     let (mut told, mut listed) = (false, false);
     while let Some(event) = next(&mut events, listed).await {
         match event {
@@ -173,6 +169,16 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
                 told = false;
                 listed = !matches!(event, Event::Init | Event::InitApply(_));
                 take(&shared, kind, &scope, event);
+            }
+            // for good: who asks again is refused again
+            Err(error) if streams && refuses_streams(&error) => {
+                streams = false;
+                events = events_of(api.clone(), streams);
+                tracing::info!(
+                    kind = kind.names().3,
+                    scope,
+                    "lists are not streamed here: they are read in pages"
+                );
             }
             // the first of a series; the text of the error may hold bodies
             Err(error) if !told => {
@@ -186,6 +192,27 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Lists and then changes of a kind; after an error again, a little later.
+fn events_of(api: Api<Slim>, streams: bool) -> BoxStream<'static, watcher::Result<Event<Slim>>> {
+    let config = watcher::Config::default();
+    let config = match streams {
+        true => config.streaming_lists(),
+        false => config.page_size(PAGE),
+    };
+    watcher(api, config).default_backoff().boxed()
+}
+
+/// Whether the server does not stream lists, whatever its version says: the feature can be turned
+/// off. It calls the request invalid then; what may not be read is refused in other words.
+fn refuses_streams(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 422 || status.message.contains("sendInitialEvents")
+        }
+        _ => false,
     }
 }
 
@@ -258,4 +285,38 @@ fn id(kind: Watched, object: &Slim) -> Option<Id> {
         namespace: meta.namespace.as_deref().unwrap_or_default().into(),
         name: meta.name.as_deref()?.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATE: &str =
+        "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+
+    #[test]
+    fn what_may_not_be_read_or_is_too_old_does_not_refuse_streams() {
+        let answers = [
+            (422, "Invalid", GATE, true),
+            (422, "Invalid", "", true),
+            (403, "Forbidden", GATE, true),
+            (403, "Forbidden", "cannot watch resource \"pods\"", false),
+            (404, "NotFound", "", false),
+            (410, "Expired", "too old resource version", false),
+            (429, "TooManyRequests", "", false),
+            (500, "InternalError", "", false),
+        ];
+        for (code, reason, message, refuses) in answers {
+            let status = || {
+                kube::core::Status::failure(message, reason)
+                    .with_code(code)
+                    .boxed()
+            };
+            let start = watcher::Error::WatchStartFailed(kube::Error::Api(status()));
+            assert_eq!(refuses_streams(&start), refuses, "{code} {message}");
+            // lists and running watches do not ask for streams
+            let list = watcher::Error::InitialListFailed(kube::Error::Api(status()));
+            assert!(!refuses_streams(&list), "{code} {message}");
+        }
+    }
 }

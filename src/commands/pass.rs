@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::case::{Answers, Desired, Report};
+use crate::code::Refusal;
 use crate::commands::session::Session;
 use crate::cycle::{Analysis, Look};
 use crate::destination;
@@ -17,8 +18,10 @@ use crate::lock::Policy;
 use crate::phase::Phase;
 use crate::pipeline::{self, Context, Ending, Run};
 use crate::propose::Proposer;
+use crate::revert::{self, Proof};
 use crate::scan::{Input, scan};
 use crate::snapshot::Snapshot;
+use crate::verify::expect::Expected;
 use crate::verify::machine::Baseline;
 use crate::verify::sight::{self, Failing, Merged, World};
 
@@ -150,6 +153,16 @@ impl Pass {
             return Look::Seen(Box::new(look));
         }
         Look::Blind(wanted)
+    }
+
+    /// The proof of what takes a fix back.
+    pub(super) fn prove(
+        &self,
+        expects: &[Expected],
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Proof, Refusal> {
+        let prepared = self.prepare();
+        revert::prove(&prepared.repository, &self.snapshot, expects, files)
     }
 
     /// Whether the cluster is seen as it is, again and again.

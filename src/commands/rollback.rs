@@ -36,6 +36,7 @@ pub(super) fn run(args: &Rollback) -> Result<u8, Failure> {
         reads: "",
         analyse: &|_| Analysis::default(),
         verify: None,
+        prove: None,
     };
     let name = github.full_name();
     match runtime.block_on(cycle::roll_back(&work, &wish)) {

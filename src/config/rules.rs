@@ -120,6 +120,7 @@ impl Verify {
             apply: self.apply,
             heal: self.heal,
             settle: self.settle,
+            rare: SignedDuration::ZERO,
             samples: self.samples,
         }
     }

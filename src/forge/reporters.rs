@@ -43,7 +43,7 @@ pub struct Reporter {
     pub instead: String,
     /// Why it has no change of its own for it: the code of a refusal, or [`ASKS`]; empty where it has.
     pub without: String,
-    /// How this cluster was when the change was proposed; absent where none is seen.
+    /// How this cluster was since the change was proposed; absent where none is seen.
     pub baseline: Option<Baseline>,
 }
 
@@ -55,6 +55,12 @@ impl Reporter {
         self.instead = self.instead.chars().take(MAX_INSTEAD).collect();
         self.without = self.without.chars().take(MAX_INSTEAD).collect();
         self
+    }
+
+    /// Whether it saw the cluster worse than is written down, or long after that.
+    fn saw_worse(&self, known: &Self) -> bool {
+        let both = self.baseline.as_ref().zip(known.baseline.as_ref());
+        both.is_some_and(|(now, before)| now.is_news(before))
     }
 
     /// Whether it says nothing that is worth a write.
@@ -129,13 +135,14 @@ impl Marker {
         !keeper.is_empty() && keeper != scope
     }
 
-    /// Whether the word of a run is worth a write: it is not listed, or says something new, or was
-    /// silent for long while others are listed, too.
+    /// Whether the word of a run is worth a write: it is not listed, or saw the cluster worse than before, or
+    /// says something new, or was silent for long while others are listed, too.
     pub fn lacks(&self, word: &Reporter, now: Timestamp) -> bool {
         let known = self.reporter(&word.scope);
         let listed = self.is_reported_by(&word.scope, now);
         let current = known.is_none_or(|k| word.says(k, now));
-        !listed || (self.is_reported_beside(&word.scope, now) && !current)
+        let worse = known.is_some_and(|k| word.saw_worse(k));
+        !listed || worse || (self.is_reported_beside(&word.scope, now) && !current)
     }
 
     /// Lists a run, or takes down its new word. `false`: the list is full.
@@ -276,6 +283,25 @@ mod tests {
             ..word("b", 1)
         };
         assert!(marker.lacks(&other, at(1)));
+    }
+
+    /// One that is alone has no other reason to give its word again.
+    #[test]
+    fn a_cluster_that_got_worse_before_the_merge_says_so() {
+        let seen = |hours, failing: &[&str]| Reporter {
+            baseline: Some(Baseline {
+                at: Some(at(hours)),
+                failing: failing.iter().map(|f| (*f).to_owned()).collect(),
+                ..Baseline::default()
+            }),
+            ..word("a", hours)
+        };
+        let mut marker = listed(&[]);
+        assert!(!marker.lacks(&seen(1, &[]), at(1)), "none was taken down");
+        assert!(marker.enlist(seen(1, &[]), at(1)));
+        assert!(!marker.lacks(&seen(2, &[]), at(2)));
+        assert!(marker.lacks(&seen(2, &["Service shop/api"]), at(2)));
+        assert!(marker.lacks(&seen(7, &[]), at(7)), "it grows old");
     }
 
     #[test]

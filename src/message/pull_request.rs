@@ -62,7 +62,7 @@ pub fn pull_request(parts: &PullRequestParts<'_>) -> Text {
     let mut below = why(parts, voice, &mut told);
     below.push_str(&not_changed(parts, voice));
     section(&mut below, "What was checked");
-    below.push_str(&check_table(&parts.mended.checks, voice));
+    below.push_str(&check_table(&parts.mended.checks, |t, n| voice.brief(t, n)));
     below.push_str(&after_the_merge(parts, voice));
     // what is long and least needed takes the room that is left
     let room = MAX_TEXT.saturating_sub(top.len() + below.len() + 2_000);
@@ -375,10 +375,14 @@ pub fn checks(parts: &PullRequestParts<'_>) -> Text {
         _ => format!("{} failed", count::of(failed, "check")),
     };
     let voice = Voice::of(parts.evidence);
-    redacted(parts.evidence, &title, &check_table(checks, voice))
+    redacted(
+        parts.evidence,
+        &title,
+        &check_table(checks, |t, n| voice.brief(t, n)),
+    )
 }
 
-fn check_table(checks: &[Check], voice: Voice<'_>) -> String {
+pub(super) fn check_table(checks: &[Check], brief: impl Fn(&str, usize) -> String) -> String {
     let mut out = String::from("| check | result | detail |\n|---|---|---|\n");
     for check in checks.iter().take(20) {
         let status = match check.status {
@@ -387,9 +391,9 @@ fn check_table(checks: &[Check], voice: Voice<'_>) -> String {
             Status::Skipped => "➖\u{a0}skipped",
         };
         out.push_str(&row(&[
-            voice.brief(&check.name, 60),
+            brief(&check.name, 60),
             status.to_owned(),
-            voice.brief(&check.detail, 800),
+            brief(&check.detail, 800),
         ]));
     }
     out

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use super::commit::{MAX_TITLE, cut, is_conventional};
+use super::markdown::brief;
 use super::plain::title as plain_title;
+use super::pull_request::check_table;
 use super::{code, prose};
+use crate::revert::Proof;
 
 /// The most files that are named.
 const MAX_FILES: usize = 20;
@@ -35,6 +38,7 @@ pub fn body<'a>(
     fix: &str,
     regressed: Option<&str>,
     files: impl Iterator<Item = &'a str>,
+    proof: &Proof,
 ) -> String {
     let because = match regressed {
         None => format!("A person asked for it with {}.", code("/kubemend revert")),
@@ -50,6 +54,16 @@ pub fn body<'a>(
     for file in files.take(MAX_FILES) {
         let _ = writeln!(out, "- {}", code(file));
     }
+    if !proof.checks.is_empty() {
+        let _ = write!(out, "\n{}", check_table(&proof.checks, brief));
+    }
+    if let Some(fault) = &proof.breaks {
+        let _ = writeln!(
+            out,
+            "\n**With it, {}.** That was so before the fix, or is since: look before you merge.",
+            prose(fault)
+        );
+    }
     out.push_str(
         "\nThe problem that it mended may come back when this is merged. While this is open or merged, kubemend does not propose the same \
          change again; its box on the dashboard allows it.\n",
@@ -61,17 +75,27 @@ pub fn body<'a>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::locate::{Check, Status};
 
     #[test]
     fn the_texts_of_a_revert() {
         let fix = "raise the memory limit of Deployment shop/web, fixes #1 @alice";
         let files = || ["apps/web.yaml", "x`y.yaml"].into_iter();
         let why = "pod web-1, container web: CrashLoopBackOff @bob.";
+        let unknown = Proof::default();
+        let proof = Proof {
+            checks: vec![Check {
+                name: "documents".to_owned(),
+                status: Status::Pass,
+                detail: "apps/web.yaml: read again; nothing but 1 field differs".to_owned(),
+            }],
+            breaks: Some("Deployment shop/web names ConfigMap shop/old, which is gone".to_owned()),
+        };
         let body = format!(
             "{}\n===\n{}\n===\n{}",
-            body(12, fix, None, files()),
+            body(12, fix, None, files(), &unknown),
             commit(12, fix, "aaaaaaaa1111", Some(why)),
-            body(12, fix, Some(why), files())
+            body(12, fix, Some(why), files(), &proof)
         );
         let all = format!(
             "{}\n===\n{}===\n{body}",

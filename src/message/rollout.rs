@@ -155,7 +155,8 @@ fn last_line(told: &Told<'_>) -> String {
         State::Ended(_) => LAST_LOOK.to_owned(),
         _ => format!(
             "This comment follows the rollout. It ends as verified after {} looks in a row over {:#} that find everything well.",
-            told.timing.samples, told.timing.settle
+            told.timing.samples,
+            told.timing.well()
         ),
     }
 }
@@ -192,11 +193,12 @@ fn headline(told: &Told<'_>) -> String {
         State::Healing(why) => format!("**Applied, not well yet**: {}.", sentence(why)),
         State::Settling(n) => format!(
             "**Applied and well**, seen {n} of {} times; kubemend goes on looking for {:#}.",
-            told.timing.samples, told.timing.settle
+            told.timing.samples,
+            told.timing.well()
         ),
         State::Ended(Verdict::Verified) => format!(
             "**Verified.** This {what} is applied, what failed is gone, and it stayed so for {:#}.",
-            told.timing.settle
+            told.timing.well()
         ),
         State::Ended(Verdict::Regressed(why)) => format!(
             "**Regression.** This {what} is applied, and it is worse than before: {}.{}",
@@ -245,8 +247,10 @@ pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
             Some((timing.apply / 20).clamp(shortest, longest))
         }
         State::Waiting(_) => Some(SignedDuration::from_mins(5)),
-        State::Healing(_) | State::Settling(_) => {
-            Some((timing.settle / samples).clamp(shortest, longest))
+        State::Healing(_) => Some((timing.settle / samples).clamp(shortest, longest)),
+        State::Settling(_) => {
+            let longest = longest.max(timing.well() / 20);
+            Some((timing.well() / samples).clamp(shortest, longest))
         }
     }
 }

@@ -21,6 +21,8 @@ use crate::forge::decide::{Observed, Query, Topic, Wanted, WantedEnding, Why};
 use crate::forge::marker::{ClosedBecause, Marker};
 use crate::forge::reporters::Reporter;
 use crate::forge::ticks::ticked;
+use crate::locate::{Check, Status};
+use crate::revert::Proof;
 use crate::verify::machine::{Memory, State, Timing, Verdict};
 use crate::verify::together::{Jury, Trial};
 
@@ -331,9 +333,17 @@ fn bodies(text: &str) -> Vec<(&'static str, String)> {
         all.push(("notice", forge::notice(topic, &about, MARKER)));
     }
     let files = [text, "apps/web.yaml"].into_iter();
+    let proof = Proof {
+        breaks: Some(text.to_owned()),
+        checks: vec![Check {
+            name: text.to_owned(),
+            status: Status::Pass,
+            detail: text.to_owned(),
+        }],
+    };
     all.push((
         "revert",
-        forge::with_marker(&revert::body(12, text, None, files), MARKER),
+        forge::with_marker(&revert::body(12, text, None, files, &proof), MARKER),
     ));
     all.push(("rollout", forge::with_marker(&rollout_of(text), MARKER)));
     all.push(("answer", forge::with_marker(&answer_with(text), MARKER)));

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::{Outcome, trailers};
 use crate::audit::{Reason, because};
-use crate::cycle::{Touched, Work};
+use crate::cycle::{Touched, Work, computing};
 use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, STOP_UPDATING, has_label};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::reporters::Reporter;
@@ -22,6 +22,7 @@ use crate::message::forge::with_marker;
 use crate::message::revert as words;
 use crate::patch;
 use crate::phase::Phase;
+use crate::revert::Proof;
 use crate::verify::expect::Expected;
 
 /// The most files of a pull request that is taken back.
@@ -185,13 +186,16 @@ impl Revert<'_, '_> {
             return refuse(format!("#{} would have, and was closed", no.number));
         }
         let files = self.files().await?;
+        let proof = self.proof(&marker, &files)?;
         let pull = &self.fix.pull;
         let fingerprint = &marker.fingerprint;
         let message = words::commit(pull.number, &pull.title, fingerprint, self.why());
         let signer = self.work.rules.signoff.then_some(&self.observed.me);
         let message = trailers::complete(&message, &marker, signer);
         let head = self.branch(&branch, &files, &message).await?;
-        let new = self.open(&branch, &head, marker.clone(), &files).await?;
+        let new = self
+            .open(&branch, &head, marker.clone(), &files, &proof)
+            .await?;
         let touched = touched(new.0.number, "created", &marker, &branch, &head);
         Ok((touched, Some(new)))
     }
@@ -250,11 +254,31 @@ impl Revert<'_, '_> {
         }
     }
 
+    /// It changes what the fix changed, and nothing else.
+    fn proof(&self, fix: &Marker, files: &NewFiles) -> Step<Proof> {
+        let Some(prove) = self.work.prove else {
+            return Ok(Proof::default());
+        };
+        computing(|| prove(&fix.expects, files)).or_else(|refusal| {
+            let why = refusal.message;
+            refuse(format!(
+                "it would change more than that is taken back: {why}; take it back by hand"
+            ))
+        })
+    }
+
     /// The commit before the merge: the parent of a merge or squash, or the one before as many
     /// commits as a rebase put on top of it.
     async fn before(&self, merge: &str) -> Step<String> {
         let github = self.work.github;
         let commits = github.commits_of(self.fix.pull.number).await?;
+        let by_people =
+            |c: &CommitFacts| c.parents.len() == 1 && !trailers::is_ours(c, &self.observed.me);
+        if self.why().is_some() && commits.iter().any(by_people) {
+            return refuse(
+                "people pushed to it before the merge, and that would be taken back, too; `/kubemend revert` does that",
+            );
+        }
         let mut at = github.commit(merge).await?;
         let rebased = at.parents.len() == 1 && commits.len() > 1 && commits.len() <= MAX_FILES;
         for commit in commits.iter().rev().skip(1) {
@@ -294,6 +318,7 @@ impl Revert<'_, '_> {
         head: &str,
         fix: Marker,
         files: &NewFiles,
+        proof: &Proof,
     ) -> Step<(Pull, Marker)> {
         let github = self.work.github;
         // those who look at the fix look at this one, too, and nobody who was silent at its merge
@@ -323,7 +348,7 @@ impl Revert<'_, '_> {
         };
         let pull = &self.fix.pull;
         let files = files.keys().map(String::as_str);
-        let text = words::body(pull.number, &pull.title, self.why(), files);
+        let text = words::body(pull.number, &pull.title, self.why(), files, proof);
         let body = with_marker(&text, &marker::write(&marker, self.work.key));
         let title = words::title(&pull.title);
         let base = &self.observed.base_branch;

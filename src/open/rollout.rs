@@ -82,7 +82,7 @@ impl Writer<'_> {
             commit: &trial.commit,
             state: &trial.state,
             evidence: &trial.sight.evidence,
-            timing: &self.work.rules.verify.timing(),
+            timing: &trial.timing,
             revert,
             is_revert: trial.is_revert,
             late: trial.late,

@@ -26,6 +26,8 @@ use crate::verify::together::{self, Jury, MAX_SAYS, Trial};
 
 /// How long after its merge a fix is looked at.
 const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// When the last look, which ends it, may still be taken.
+const LAST: SignedDuration = SignedDuration::from_hours(24);
 /// The most merged fixes that one pass looks at, those that were merged last.
 const MOST: usize = 20;
 /// What a marker says when the verdict was given, and which one.
@@ -110,7 +112,11 @@ impl Trials {
         };
         self.blind.extend(sight::namespaces(&merged));
         let before = case.memory.clone();
-        let timing = work.rules.verify.timing();
+        let timing = work
+            .rules
+            .verify
+            .timing()
+            .after(case.baseline(&analysis.scope));
         let mut trial = case.judged(&analysis.scope, *sight, &timing, work.now);
         if trial.memory != before {
             let why = reason(&trial);
@@ -234,7 +240,7 @@ fn candidates(
         let pull = &p.pull;
         let recent = pull
             .closed_at
-            .is_some_and(|at| work.now.duration_since(at) < PERIOD);
+            .is_some_and(|at| work.now.duration_since(at) < PERIOD + LAST);
         let says = observed.markers.get(&pull.number).is_some_and(|m| {
             // another cluster may not even run it
             jury(p, m).asks(&analysis.scope)
@@ -317,6 +323,11 @@ impl<'a> Case<'a> {
         let (commit, is_revert) = (merged.commit.to_owned(), merged.is_revert);
         let baseline = self.baseline(scope).filter(|b| b.is_before(merged.at));
         let (mut memory, mut state) = step(&self.memory, &sight.facts, baseline, timing, now);
+        if now.duration_since(merged.at) >= PERIOD && memory.verdict.is_none() {
+            let verdict = overdue(&state);
+            memory.verdict = Some(verdict.clone());
+            state = State::Ended(verdict);
+        }
         memory.verdict.iter_mut().for_each(shorten);
         if let State::Ended(verdict) = &mut state {
             shorten(verdict);
@@ -333,9 +344,21 @@ impl<'a> Case<'a> {
             memory,
             jury: self.jury,
             late: self.late,
+            timing: timing.clone(),
             trials: together::with(self.told, mine),
         }
     }
+}
+
+/// Nobody looks for ever: people are told where it stood at the end.
+fn overdue(state: &State) -> Verdict {
+    let stands = match state {
+        State::Waiting(why) => why.sentence(),
+        other => words::title(other).to_lowercase(),
+    };
+    Verdict::Inconclusive(format!(
+        "a week after the merge the looks end; at the last one: {stands}"
+    ))
 }
 
 fn reason(trial: &Trialed) -> Reason {

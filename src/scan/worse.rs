@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use crate::case::Desired;
 use crate::finding::Severity;
-use crate::locate::Repository;
+use crate::locate::{ChangedObject, Repository, shown};
+use crate::lock::apply_op;
 use crate::manifest;
 use crate::object::{Object, ObjectRef, list};
+use crate::propose::ProposedEdit;
 use crate::report::Known;
 use crate::scan::checks;
 use crate::scan::draft::{Draft, Look};
@@ -39,6 +41,86 @@ pub(crate) struct Applied<'c> {
     pub objects: BTreeMap<usize, Object>,
     /// The roots, or none for plain files, that the snapshot is of.
     pub homes: Vec<Option<&'c str>>,
+}
+
+impl<'c> Applied<'c> {
+    /// Edits of objects of Git, as they were located and rendered.
+    pub(crate) fn new(
+        repository: &'c Repository<'c>,
+        snapshot: &'c Snapshot,
+        files: &'c BTreeMap<String, Vec<u8>>,
+        edits: &[&ProposedEdit],
+        rendered: &[ChangedObject],
+    ) -> Self {
+        let desired = &repository.desired;
+        let meant = edits
+            .iter()
+            .filter_map(|e| Some((only(desired, &e.object)?, *e)));
+        let meant: Vec<(usize, &ProposedEdit)> = meant.collect();
+        Self {
+            repository,
+            snapshot,
+            files,
+            objects: after(desired, &meant, rendered),
+            homes: meant
+                .iter()
+                .map(|(i, _)| desired[*i].root.as_deref())
+                .collect(),
+        }
+    }
+}
+
+/// Where an object is defined; none if Git has it not, or several times.
+fn only(desired: &[Desired], object: &ObjectRef) -> Option<usize> {
+    let same = |d: &Desired| d.object.reference().same_object(object);
+    let first = desired.iter().position(same)?;
+    (!desired[first + 1..].iter().any(same)).then_some(first)
+}
+
+/// The changed objects by their position: plain ones with the edits, those of roots as they render.
+fn after(
+    desired: &[Desired],
+    meant: &[(usize, &ProposedEdit)],
+    rendered: &[ChangedObject],
+) -> BTreeMap<usize, Object> {
+    let mut out: BTreeMap<usize, Object> = BTreeMap::new();
+    for (i, edit) in meant {
+        let object = out.entry(*i).or_insert_with(|| desired[*i].object.clone());
+        apply_op(&mut object.value, &edit.path, &edit.op);
+    }
+    // a generated name follows its content; what it names is the same object
+    let names: BTreeMap<&str, &str> = rendered.iter().filter_map(ChangedObject::renamed).collect();
+    let mut by_name: BTreeMap<(&str, &str), Vec<&ChangedObject>> = BTreeMap::new();
+    for one in rendered {
+        let name = (one.root.as_str(), one.object.name.as_str());
+        by_name.entry(name).or_default().push(one);
+    }
+    for (i, one) in desired.iter().enumerate() {
+        let Some(root) = one.root.as_deref().map(shown) else {
+            continue;
+        };
+        let all = by_name.get(&(root, one.object.name()));
+        let mut then = all.into_iter().flatten();
+        if let Some(mut object) = then.find_map(|c| c.of(root, &one.object)) {
+            rename(&mut object.value, &names);
+            out.insert(i, object);
+        }
+    }
+    out
+}
+
+/// Replaces every text that is one of these.
+fn rename(value: &mut Value, names: &BTreeMap<&str, &str>) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = names.get(text.as_str()) {
+                (*name).clone_into(text);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, names)),
+        Value::Object(map) => map.values_mut().for_each(|v| rename(v, names)),
+        _ => {}
+    }
 }
 
 /// Looks at everything that is applied together with the changed objects.

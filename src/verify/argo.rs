@@ -332,9 +332,7 @@ fn running(app: &Object, source: usize, question: &Question<'_>) -> Applied {
             why: Wait::SyncWindow { windows },
         };
     }
-    let pinned = revision(app, "status.operationState.operation.sync", source)
-        .and_then(|r| question.holds(&r));
-    if pinned == Some(false) {
+    if runs_old(app, source, question) {
         return Applied::Waiting {
             why: Wait::OldOperation,
         };
@@ -342,6 +340,38 @@ fn running(app: &Object, source: usize, question: &Question<'_>) -> Applied {
     Applied::Applying {
         detail: message.unwrap_or("a sync is running").to_owned(),
     }
+}
+
+/// Whether the operation that runs is one of an older revision. A commit that was asked for tells it; a
+/// branch is resolved when the operation begins, and then stays what it was.
+fn runs_old(app: &Object, source: usize, question: &Question<'_>) -> bool {
+    let asked = revision(app, "status.operationState.operation.sync", source);
+    match asked.filter(|r| r.commit().is_some()) {
+        Some(commit) => question.holds(&commit) == Some(false),
+        None => resolved(app, source).is_some_and(|r| is_older(&r, question)),
+    }
+}
+
+/// What the running operation resolved. Argo CD merges a new operation into what is written of the one
+/// before, so at first the result is still that one's, and a retry resolves anew. Once the operation waits
+/// for something that it applied, the result is its own.
+fn resolved(app: &Object, source: usize) -> Option<Revision> {
+    let message = app.str("status.operationState.message")?;
+    let is_over = app.str("status.operationState.finishedAt").is_some();
+    if is_over || !message.starts_with(AWAITS) {
+        return None;
+    }
+    revision(app, "status.operationState.syncResult", source)
+}
+
+/// How Argo CD says that an operation waits for a hook, for health or for a deletion.
+const AWAITS: &str = "waiting for ";
+
+/// Whether a revision comes before our commit. One beside it is not known to.
+fn is_older(revision: &Revision, question: &Question<'_>) -> bool {
+    let at = revision.commit();
+    let is_before = at.and_then(|at| (question.is_ancestor)(at, question.commit));
+    question.holds(revision) == Some(false) && is_before == Some(true)
 }
 
 /// How Argo CD says that a window holds an operation back.

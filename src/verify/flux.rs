@@ -52,6 +52,12 @@ pub fn kustomization(source: Option<&Object>, object: &Object, question: &Questi
     if question.holds(attempted) == Some(true) {
         return attempted_not_applied(object);
     }
+    let fetched = source.and_then(made_of);
+    if question.holds(fetched) == Some(true)
+        && let Some(why) = held_up(object, attempted, question)
+    {
+        return Applied::Waiting { why };
+    }
     not_attempted(source, applied, question)
 }
 
@@ -65,8 +71,18 @@ fn attempted<'o>(source: Option<&'o Object>, object: &'o Object) -> Option<&'o s
         let same = told.find(|m| text(m, "revision") == attempted)?;
         same.get("originRevision")?.as_str()
     };
+    let of_applied = || {
+        let is_applied = object.str("status.lastAppliedRevision") == Some(attempted);
+        let origin = object.str("status.lastAppliedOriginRevision");
+        origin.filter(|_| is_applied)
+    };
     let origin = of_source.and_then(origin).or_else(of_history);
-    Some(origin.unwrap_or(attempted))
+    Some(origin.or_else(of_applied).unwrap_or(attempted))
+}
+
+/// The Git commit that a source holds, as far as it is told.
+fn made_of(source: &Object) -> Option<&str> {
+    origin(source).or(source.str("status.artifact.revision"))
 }
 
 /// The Git commit that an artifact says it was made from.
@@ -189,13 +205,75 @@ fn failure(object: &Object, ready: Option<&Value>) -> Option<Applied> {
     })
 }
 
+/// What Flux waits for before it turns to our commit, which its source holds already.
+fn held_up(object: &Object, attempted: Option<&str>, question: &Question<'_>) -> Option<Wait> {
+    // an attempt of a commit that is not known may have been one with ours
+    let is_untried = attempted.is_none() || question.holds(attempted) == Some(false);
+    let stalled = condition(object, "Stalled").is_some_and(|c| text(c, "status") == "True");
+    if stalled || !is_untried {
+        return None;
+    }
+    dependency(object).or_else(|| health_check(object, attempted?, question.now))
+}
+
+/// The dependency that is not ready, as Flux names it: `dependency 'flux-system/infra' is not ready`.
+fn dependency(object: &Object) -> Option<Wait> {
+    let ready = condition(object, "Ready")?;
+    let is_awaited = text(ready, "status") == "False"
+        && text(ready, "reason") == "DependencyNotReady"
+        && is_of_generation(object, ready);
+    let named = text(ready, "message").split('\'').nth(1);
+    let on = named.filter(|name| is_awaited && is_qualified(name))?;
+    Some(Wait::Dependency { on: on.to_owned() })
+}
+
+/// Whether a condition tells of the object as it is now, where it says so.
+fn is_of_generation(object: &Object, condition: &Value) -> bool {
+    let observed = condition.get("observedGeneration").and_then(Value::as_i64);
+    let both = observed.zip(object.int("metadata.generation"));
+    both.is_none_or(|(observed, now)| observed >= now)
+}
+
+/// `namespace/name`; other messages have other things in quotes.
+fn is_qualified(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+        !part.is_empty() && part.bytes().all(is_fit)
+    };
+    name.split_once('/')
+        .is_some_and(|(namespace, name)| is_part(namespace) && is_part(name))
+}
+
+/// How Flux says that it checks the health of what it applied, until its timeout.
+const CHECKS: &str = "Running health checks for revision ";
+
+/// The check of the last attempt, while it runs. One that should be over is none: a controller that
+/// does not run leaves it written.
+fn health_check(object: &Object, attempted: &str, now: Timestamp) -> Option<Wait> {
+    // the message stays after a failed check, and the reason does not
+    let checking = condition(object, "Reconciling")
+        .filter(|c| text(c, "status") == "True" && text(c, "reason") == "Progressing")?;
+    let told = text(checking, "message").strip_prefix(CHECKS)?;
+    let (revision, timeout) = told.split_once(" with a timeout of ")?;
+    if object.str("status.lastAttemptedRevision") != Some(revision) {
+        return None;
+    }
+    let timeout: SignedDuration = timeout.parse().ok()?;
+    let until = since(checking)?.checked_add(timeout).ok()?;
+    let read = Revision::read(attempted)?;
+    let of = read.commit()?.chars().take(SHORT).collect();
+    (now < until).then_some(Wait::HealthCheck { of, until })
+}
+
+/// So many characters of a commit are shown.
+const SHORT: usize = 12;
+
 fn not_attempted(
     source: Option<&Object>,
     applied: Option<&str>,
     question: &Question<'_>,
 ) -> Applied {
-    let artifact = source.and_then(|s| origin(s).or(s.str("status.artifact.revision")));
-    let held = artifact.or(applied);
+    let held = source.and_then(made_of).or(applied);
     match (question.holds(held), held.and_then(Revision::read)) {
         (Some(true), _) => Applied::Applying {
             detail: "fetched, and not applied yet".to_owned(),
@@ -298,6 +376,10 @@ pub fn helm_release(carrier: Applied, release: &Object) -> Applied {
             why: Wait::Suspended,
         };
     }
+    // while it waits for a dependency it does not say that it observed the change
+    if let Some(why) = dependency(release).filter(|_| !is_tried(release)) {
+        return Applied::Waiting { why };
+    }
     if is_behind(release) {
         return Applied::Applying {
             detail: "the HelmRelease was not observed yet".to_owned(),
@@ -330,6 +412,15 @@ pub fn helm_release(carrier: Applied, release: &Object) -> Applied {
         _ => Applied::Applying {
             detail: told(ready, "being released"),
         },
+    }
+}
+
+/// Whether an attempt was made with the HelmRelease as it is now.
+fn is_tried(release: &Object) -> bool {
+    let tried = release.int("status.lastAttemptedGeneration");
+    match tried.zip(release.int("metadata.generation")) {
+        Some((tried, now)) => tried >= now,
+        None => release.str("status.lastAttemptedRevision").is_some(),
     }
 }
 
@@ -427,6 +518,12 @@ fn released(release: &Object, version: &str, revision: &str) -> Applied {
     let is_settled = ready.is_some_and(|c| text(c, "status") != "Unknown");
     let is_attempted = release.str("status.lastAttemptedRevision") == Some(version);
     let is_told = is_suspended(release) || is_attempted && is_settled;
+    if !is_told
+        && !is_attempted
+        && let Some(why) = dependency(release)
+    {
+        return Applied::Waiting { why };
+    }
     if !is_told {
         return Applied::Applying {
             detail: format!("version {version} of the chart is not released yet"),

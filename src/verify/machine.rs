@@ -18,9 +18,25 @@ pub struct Timing {
     pub settle: SignedDuration,
     /// In how many samples in a row.
     pub samples: u32,
+    /// How long it must stay well at least, where it failed only now and then.
+    pub rare: SignedDuration,
 }
 
 impl Timing {
+    /// The same for a workload that was well for a while between two failures.
+    #[must_use]
+    pub fn after(mut self, before: Option<&Baseline>) -> Self {
+        let seconds = before.map_or(0, |b| b.stays_well);
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.rare = SignedDuration::from_secs(seconds).min(RAREST);
+        self
+    }
+
+    /// How long it must stay well.
+    pub fn well(&self) -> SignedDuration {
+        self.settle.max(self.rare)
+    }
+
     /// How long a cluster that looks from the merge on needs at most where nothing makes it wait.
     pub fn longest(&self) -> SignedDuration {
         let healed = self.apply.saturating_add(self.heal);
@@ -35,9 +51,13 @@ impl Default for Timing {
             heal: SignedDuration::from_mins(15),
             settle: SignedDuration::from_mins(5),
             samples: 3,
+            rare: SignedDuration::ZERO,
         }
     }
 }
+
+/// Nobody waits longer for a verdict, however seldom it failed.
+const RAREST: SignedDuration = SignedDuration::from_hours(12);
 
 /// One look at everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +105,8 @@ pub enum Symptom {
     Absent,
     /// It is there, and how it shows.
     Present(String),
+    /// It is gone, and the same object fails in another way.
+    Another(String),
     /// Pods may be ready while it lasts, and nobody looks at the signal that raised it.
     Unobservable(String),
 }
@@ -105,6 +127,8 @@ pub struct Baseline {
     pub ready: u64,
     /// Whether all of its pods ran its template.
     pub rolled_out: bool,
+    /// How many seconds without a failure say nothing yet: it was well for half as long between two failures.
+    pub stays_well: u64,
 }
 
 /// What is remembered between samples.
@@ -140,6 +164,46 @@ impl Baseline {
         age.is_some_and(|age| age < FRESH)
     }
 }
+
+impl Baseline {
+    /// What is seen now, with what was seen since the change was proposed: what failed once, or was ever as
+    /// bad, is not the fault of a merge that comes later.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> Self {
+        let gone = before.failing.iter().filter(|f| !self.failing.contains(f));
+        let gone: Vec<String> = gone.cloned().collect();
+        self.failing.extend(gone);
+        self.failing.truncate(MAX_FAILING);
+        self.stays_well = self.stays_well.max(before.stays_well);
+        if !self.is_older_than(before, RENEWAL) {
+            self.ready = self.ready.min(before.ready);
+            self.rolled_out &= before.rolled_out;
+            self.last_attempt_succeeded &= before.last_attempt_succeeded;
+        }
+        self
+    }
+
+    /// Whether it says something that the one before does not, or that one grows old.
+    pub fn is_news(&self, before: &Self) -> bool {
+        self.failing.iter().any(|f| !before.failing.contains(f))
+            || self.ready < before.ready
+            || (before.rolled_out && !self.rolled_out)
+            || (before.last_attempt_succeeded && !self.last_attempt_succeeded)
+            || self.stays_well > before.stays_well
+            || self.is_older_than(before, RENEWAL)
+    }
+
+    /// Whether the one before is older than this one by so much.
+    fn is_older_than(&self, before: &Self, by: SignedDuration) -> bool {
+        let between = self.at.zip(before.at);
+        between.is_some_and(|(now, then)| now.duration_since(then) >= by)
+    }
+}
+
+/// The most entries of what failed before.
+pub const MAX_FAILING: usize = 20;
+/// When a baseline is taken anew though nothing is worse: well before it is too old to say anything.
+const RENEWAL: SignedDuration = SignedDuration::from_hours(6);
 
 /// How old a baseline may be at the merge.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
@@ -365,7 +429,7 @@ fn workload(
             next.bad = 0;
             next.good = next.good.saturating_add(1).min(timing.samples.max(1));
             next.good_since.get_or_insert(now);
-            if next.good >= timing.samples && is_over(next.good_since, timing.settle, now) {
+            if next.good >= timing.samples && is_over(next.good_since, timing.well(), now) {
                 return State::Ended(Verdict::Verified);
             }
             State::Settling(next.good)
@@ -420,6 +484,7 @@ fn sample(memory: &Memory, facts: &Facts) -> Sample {
     }
     match &facts.symptom {
         Symptom::Present(why) => Sample::Bad(why.clone()),
+        Symptom::Another(what) => Sample::Open(format!("it fails in another way now: {what}")),
         Symptom::Unobservable(why) => Sample::Open(why.clone()),
         Symptom::Absent if memory.restarts.is_some_and(|r| facts.restarts > r) => {
             Sample::Open("containers still restart".to_owned())
@@ -498,6 +563,7 @@ mod tests {
             symptom: "OOMKilled".to_owned(),
             ready: 2,
             rolled_out: true,
+            stays_well: 0,
         }
     }
 
@@ -814,5 +880,51 @@ mod tests {
         };
         let said = ended(play(&vec![lasts; 18], Some(&baseline())));
         assert!(matches!(said, Verdict::Inconclusive(_)), "{said:?}");
+    }
+
+    #[test]
+    fn what_failed_now_and_then_must_stay_well_for_longer() {
+        let timing = |stays_well| {
+            Timing::default().after(Some(&Baseline {
+                stays_well,
+                ..baseline()
+            }))
+        };
+        let ends = |timing: &Timing| {
+            let mut memory = Memory::default();
+            let end = (0..2_000).find(|minute| {
+                let (next, state) = step(&memory, &good(), None, timing, at(*minute));
+                memory = next;
+                matches!(state, State::Ended(Verdict::Verified))
+            });
+            end.unwrap()
+        };
+        assert_eq!(ends(&timing(0)), 5);
+        assert_eq!(ends(&timing(60 * 60)), 60);
+        assert_eq!(ends(&timing(10 * 24 * 60 * 60)), 12 * 60);
+    }
+
+    #[test]
+    fn what_was_ever_bad_before_the_merge_stays_in_the_baseline() {
+        let seen = |hours: i64, ready, failing: &[&str]| Baseline {
+            at: Some(at(hours * 60)),
+            ready,
+            failing: failing.iter().map(|f| (*f).to_owned()).collect(),
+            ..baseline()
+        };
+        let first = seen(0, 2, &["Service shop/a"]);
+        let same = seen(1, 2, &["Service shop/a"]);
+        assert!(!same.is_news(&first), "nothing to write");
+        let worse = seen(1, 1, &["Service shop/b"]);
+        assert!(worse.is_news(&first));
+        let held = worse.following(&first);
+        assert_eq!(held.failing, ["Service shop/b", "Service shop/a"]);
+        let better = seen(2, 2, &[]);
+        assert!(!better.is_news(&held));
+        assert_eq!(better.clone().following(&held).ready, 1);
+        let later = seen(8, 2, &[]);
+        assert!(later.is_news(&held), "it grows old");
+        let held = later.following(&held);
+        assert_eq!((held.ready, held.failing.len()), (2, 2));
     }
 }

@@ -79,11 +79,13 @@ fn all_restarted(observed: &Observed<'_>) -> bool {
 fn next_run(observed: &Observed<'_>) -> Rollout {
     let is_new = |job: &&&Object| made_after(job, observed.applied_at);
     let new: Vec<&Object> = observed.children.iter().filter(is_new).copied().collect();
-    let ended = |kind: &str| new.iter().find(|j| holds(j, kind));
-    if let Some(failed) = ended("Failed") {
-        return Rollout::Failing(format!("Job {} failed", failed.name()));
-    }
-    match ended("Complete") {
+    // the newest one that ended counts: an earlier one may have failed for what is over
+    let made = |job: &&&Object| job.str("metadata.creationTimestamp").map(str::to_owned);
+    let ended = new
+        .iter()
+        .filter(|j| holds(j, "Failed") || holds(j, "Complete"));
+    match ended.max_by_key(made) {
+        Some(job) if holds(job, "Failed") => Rollout::Failing(format!("Job {} failed", job.name())),
         Some(_) => Rollout::Done,
         None => Rollout::Waiting(Wait::NextRun),
     }
@@ -342,10 +344,7 @@ fn on_delete(observed: &Observed<'_>, newest: Option<&str>) -> Rollout {
     };
     let all_new = !observed.pods.is_empty() && observed.pods.iter().all(|p| is_new(p) && after(p));
     match all_new {
-        true => enough_ready(
-            observed.pods,
-            i64::try_from(observed.pods.len()).unwrap_or(i64::MAX),
-        ),
+        true => enough_ready(observed.pods, wanted(observed.workload)),
         false => Rollout::Waiting(Wait::OnDelete),
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::case::Desired;
 use crate::finding::{Class, Severity};
@@ -12,12 +13,12 @@ use crate::snapshot::Snapshot;
 use crate::verify::Applied;
 use crate::verify::app::{self, Carrier, Question};
 use crate::verify::expect::Expected;
-use crate::verify::machine::{Baseline, Facts, Live, Symptom};
+use crate::verify::machine::{Baseline, Facts, Live, MAX_FAILING, Symptom};
 use crate::verify::revision::{IsAncestor, Revision};
 use crate::verify::rollout::{self, Observed, Rollout};
 
 /// The most entries of lists that are remembered or shown.
-const MAX_LISTED: usize = 20;
+const MAX_LISTED: usize = MAX_FAILING;
 
 /// A merged pull request of ours.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +178,33 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
         },
         ready: ready(&workloads),
         rolled_out: !workloads.is_empty() && workloads.iter().all(|w| rollout::is_settled(w)),
+        stays_well: workloads
+            .iter()
+            .map(|w| stays_well(w, &snapshot.pods_of(&w.reference())))
+            .max()
+            .unwrap_or(0),
     }
+}
+
+/// How many seconds without a failure say nothing: twice what its containers ran for between two failures,
+/// and what its pods need to count as available.
+fn stays_well(workload: &Object, pods: &[&Object]) -> u64 {
+    let fails = |s: &&Value| {
+        let count = s.get("restartCount").and_then(Value::as_u64);
+        count >= Some(SHAKY) || s.pointer("/state/running").is_none()
+    };
+    let statuses = pods.iter().flat_map(|p| p.list("status.containerStatuses"));
+    let ran = statuses.filter(fails).filter_map(|s| {
+        let time = |field: &str| -> Option<Timestamp> {
+            let at = s.pointer("/lastState/terminated")?.get(field)?;
+            at.as_str()?.parse().ok()
+        };
+        let ran = time("finishedAt")?.duration_since(time("startedAt")?);
+        u64::try_from(ran.as_secs()).ok()
+    });
+    let needs = workload.int("spec.minReadySeconds").unwrap_or(0);
+    let between = ran.max().unwrap_or(0).saturating_mul(2);
+    between.max(u64::try_from(needs).unwrap_or(0))
 }
 
 fn carrier<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
@@ -445,6 +472,9 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     if let Some(failing) = found.filter(|_| !merged.is_revert) {
         return Symptom::Present(failing.summary.to_owned());
     }
+    if let Some(another) = another(merged, world).filter(|_| !merged.is_revert) {
+        return Symptom::Another(another.summary.to_owned());
+    }
     match (world.unread, merged.class) {
         (Some(why), _) => Symptom::Unobservable(why.to_owned()),
         (None, Some(class)) if hides(class) => Symptom::Unobservable(format!(
@@ -452,6 +482,17 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
         )),
         _ => Symptom::Absent,
     }
+}
+
+/// What is wrong with the same object in another way. Of a workload its pods tell.
+fn another<'w>(merged: &Merged<'_>, world: &'w World<'_>) -> Option<&'w Failing<'w>> {
+    let kind = merged.object.split_once(' ')?.0;
+    if WORKLOADS.contains(&kind) {
+        return None;
+    }
+    let is_of = |f: &&Failing<'_>| f.object.to_string() == merged.object;
+    let mut all = world.failing.iter().filter(is_of);
+    all.find(|f| f.severity > Severity::Low && f.class != Class::HpaCannotScale)
 }
 
 /// The roots that make an object; `None` for a plain file.
@@ -601,6 +642,7 @@ fn evidence(
         match &facts.symptom {
             Symptom::Absent => "does not show any more".to_owned(),
             Symptom::Present(what) => format!("still there: {what}"),
+            Symptom::Another(what) => format!("is gone, and there is another: {what}"),
             Symptom::Unobservable(why) => format!("cannot be seen: {why}"),
         },
     ));

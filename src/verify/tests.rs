@@ -19,6 +19,13 @@ fn what_a_person_reads_of_each_wait() {
         },
         Wait::Suspended,
         Wait::ChartVersion,
+        Wait::HealthCheck {
+            of: "0123456789ab".to_owned(),
+            until: "2026-01-02T13:00:00Z".parse().unwrap(),
+        },
+        Wait::Dependency {
+            on: "flux-system/databases".to_owned(),
+        },
         Wait::Paused,
         Wait::OnDelete,
         Wait::Partition,

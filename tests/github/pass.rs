@@ -133,6 +133,7 @@ async fn pass(hub: &Hub, key: Option<&Key>, dry_run: bool) -> Result<Report, Str
         reads: &reads,
         analyse: &analyse,
         verify: None,
+        prove: None,
     };
     let report = cycle::run(&work).await;
     match &report.frozen {

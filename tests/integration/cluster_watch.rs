@@ -34,13 +34,30 @@ async fn watch(server: &ApiServer) -> (Cluster, Watch) {
 
 /// Waits until the watch shows it.
 async fn until(watch: &Watch, is_so: impl Fn(&Watch) -> bool) {
+    until_within(HANGS, watch, is_so).await;
+}
+
+/// The same while the clock jumps to the next timer whenever nothing else is to be done.
+async fn until_much_later(watch: &Watch, is_so: impl Fn(&Watch) -> bool) {
+    tokio::time::pause();
+    until_within(HANGS * 10, watch, is_so).await;
+    tokio::time::resume();
+}
+
+async fn until_within(limit: Duration, watch: &Watch, is_so: impl Fn(&Watch) -> bool) {
     let seen = async {
         while !is_so(watch) {
             watch.due().await;
         }
     };
-    let seen = tokio::time::timeout(HANGS, seen).await;
+    let seen = tokio::time::timeout(limit, seen).await;
     assert!(seen.is_ok(), "not seen; it shows {:?}", watch.signs());
+}
+
+/// Waits until the server is silent in the middle of a list.
+async fn until_stalled(server: &ApiServer, kind: &str) {
+    let stalled = tokio::time::timeout(HANGS, server.world.stalled(kind)).await;
+    assert!(stalled.is_ok(), "{:#?}", server.world.requests());
 }
 
 fn pod(name: &str, waiting: Option<&str>) -> Value {
@@ -101,6 +118,81 @@ async fn a_list_whose_next_page_is_no_more_starts_again() {
     let first =
         |r: &&String| r.starts_with(PODS) && r.contains("limit=") && !r.contains("continue=");
     assert_eq!(requests.iter().filter(first).count(), 2, "{requests:#?}");
+}
+
+/// The feature gate is off, although lists are streamed by default in this version.
+#[tokio::test]
+async fn where_streams_are_refused_lists_come_in_pages_from_then_on() {
+    for (code, reason) in [(422, "Invalid"), (403, "Forbidden")] {
+        let server = ApiServer::start(STREAMED).await;
+        let world = &server.world;
+        world.refuse_streams(code, reason);
+        world.put(PODS, ill("stays"));
+        world.put(PODS, ill("goes"));
+        let (_cluster, watch) = watch(&server).await;
+        until(&watch, |w| w.is_ill("shop", "goes")).await;
+
+        world.fault(PODS, Fault::Gone);
+        world.delete(PODS, "shop", "goes");
+        world.put(PODS, ill("comes"));
+        until(&watch, |w| {
+            w.is_ill("shop", "comes") && !w.is_ill("shop", "goes")
+        })
+        .await;
+        assert!(watch.is_ill("shop", "stays"));
+        let requests = world.requests();
+        let of_pods = |what: &str| {
+            let asks = |r: &&String| r.starts_with(PODS) && r.contains(what);
+            requests.iter().filter(asks).count()
+        };
+        // once for the first list, and not again for the second one
+        assert_eq!(of_pods("sendInitialEvents"), 1, "{requests:#?}");
+        assert_eq!(of_pods("limit="), 2, "{requests:#?}");
+    }
+}
+
+/// The connection is half-open: nothing comes any more, and nobody says so.
+#[tokio::test]
+async fn a_list_that_stalls_half_way_is_given_up_and_begun_again() {
+    for minor in [PAGED, STREAMED] {
+        let server = ApiServer::start(minor).await;
+        let world = &server.world;
+        world.put(PODS, ill("first"));
+        world.fault(PODS, Fault::Stall);
+        let watch = connect(&server).await.watch(SignedDuration::from_millis(1));
+        until_stalled(&server, PODS).await;
+        assert!(watch.missing().contains(&"pods"));
+        until_much_later(&watch, |w| w.is_ill("shop", "first")).await;
+        watch.ready().await.unwrap();
+
+        // and a later list
+        world.fault(PODS, Fault::Gone);
+        world.fault(PODS, Fault::Stall);
+        world.put(PODS, ill("second"));
+        until_stalled(&server, PODS).await;
+        assert!(watch.is_ill("shop", "first"));
+        until_much_later(&watch, |w| w.is_ill("shop", "second")).await;
+        assert!(watch.is_ill("shop", "first"));
+    }
+}
+
+#[tokio::test]
+async fn a_reading_whose_list_stalls_half_way_ends() {
+    const CONFIG_MAPS: &str = "/api/v1/configmaps";
+    let server = ApiServer::start(STREAMED).await;
+    let (cluster, watch) = watch(&server).await;
+    server.world.fault(CONFIG_MAPS, Fault::Stall);
+    let whole = std::collections::BTreeSet::new();
+    let stalled = async {
+        until_stalled(&server, CONFIG_MAPS).await;
+        // nothing else is to be done: the clock jumps
+        tokio::time::pause();
+    };
+    let (reading, ()) = tokio::join!(cluster.read(&watch, &whole), stalled);
+    assert_eq!(
+        reading.unwrap_err().to_string(),
+        "the API server: configmaps: no answer in time"
+    );
 }
 
 #[tokio::test]

@@ -192,6 +192,7 @@ impl Stage {
             reads: &reads,
             analyse: &analyse,
             verify: self.facts.is_some().then_some(&look),
+            prove: None,
         };
         match onboards {
             true => cycle::onboard(&work).await,
@@ -213,6 +214,7 @@ impl Stage {
             reads: "",
             analyse: &|_| Analysis::default(),
             verify: None,
+            prove: None,
         };
         cycle::roll_back(&work, wish).await.unwrap()
     }

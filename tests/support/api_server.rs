@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Expired,
     /// These bytes come as a line of every open watch.
     Line(Vec<u8>),
+    /// The next list, in pages or as a stream, begins and then is silent.
+    Stall,
 }
 
 /// What the server has.
@@ -53,6 +55,8 @@ struct Inner {
     version: u64,
     kinds: HashMap<String, Kind>,
     requests: Vec<String>,
+    /// The status and reason that answer who asks for a list as a stream.
+    refusal: Option<(u16, &'static str)>,
 }
 
 #[derive(Default)]
@@ -68,6 +72,7 @@ struct Kind {
     streamed: u64,
     is_gone: bool,
     is_expired: bool,
+    is_stalling: bool,
 }
 
 impl ApiServer {
@@ -173,11 +178,58 @@ impl World {
         match fault {
             Fault::Gone => of.is_gone = true,
             Fault::Expired => of.is_expired = true,
+            Fault::Stall => of.is_stalling = true,
             Fault::Line(bytes) => of.events.push_back((version, Bytes::from(bytes))),
             Fault::Cut => {}
         }
         drop(inner);
         self.changed.notify_waiters();
+    }
+
+    /// From now on lists are not streamed, as if the feature gate were off.
+    pub(crate) fn refuse_streams(&self, code: u16, reason: &'static str) {
+        self.inner().refusal = Some((code, reason));
+    }
+
+    /// Waits until a list of a kind is told to stall, and does.
+    pub(crate) async fn stalled(&self, kind: &str) {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // from here on no change is missed
+            changed.as_mut().enable();
+            if !self.is_stalling(kind) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn is_stalling(&self, kind: &str) -> bool {
+        let inner = self.inner();
+        inner.kinds.get(kind).is_some_and(|of| of.is_stalling)
+    }
+
+    /// Whether the list that is asked for now stalls.
+    fn takes_stall(&self, kind: &str) -> bool {
+        let mut inner = self.inner();
+        let of = inner.kinds.get_mut(kind);
+        let stalls = of.is_some_and(|of| std::mem::take(&mut of.is_stalling));
+        drop(inner);
+        if stalls {
+            self.changed.notify_waiters();
+        }
+        stalls
+    }
+
+    fn refusal(&self) -> Option<Response> {
+        let (code, reason) = self.inner().refusal?;
+        let mut body = failure(code, reason);
+        body["message"] = "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: \
+            sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+            .into();
+        let code = StatusCode::from_u16(code).unwrap();
+        Some((code, json_of(&body)).into_response())
     }
 
     /// How often a list of a kind was streamed to its end.
@@ -241,12 +293,19 @@ async fn answer(State(world): State<Arc<World>>, uri: Uri) -> Response {
         return status(404, "NotFound");
     }
     let (kind, prefix) = scope(path);
+    let streams = is("sendInitialEvents");
+    if streams && let Some(refusal) = world.refusal() {
+        return refusal;
+    }
+    if (streams || !is("watch")) && world.takes_stall(&kind) {
+        return half();
+    }
     if !is("watch") {
         return list(&world, &kind, &prefix, &query);
     }
     let asked = query.get("resourceVersion").and_then(|v| v.parse().ok());
     // of all namespaces: nothing here watches a single one
-    watch(world, kind, is("sendInitialEvents"), asked.unwrap_or(0))
+    watch(world, kind, streams, asked.unwrap_or(0))
 }
 
 fn parameters(query: &str) -> HashMap<String, String> {
@@ -267,6 +326,13 @@ fn failure(code: u16, reason: &str) -> Value {
 fn status(code: u16, reason: &str) -> Response {
     let code = StatusCode::from_u16(code).unwrap();
     (code, json_of(&failure(code.as_u16(), reason))).into_response()
+}
+
+/// The first bytes of an answer, and never the rest: not even its end.
+fn half() -> Response {
+    let first = Bytes::from_static(b"{\"kind\":\"List\",\"apiVersion\":\"v1\",\"items\":[{\"meta");
+    let first = stream::iter([Ok::<_, std::io::Error>(first)]);
+    Body::from_stream(first.chain(stream::pending())).into_response()
 }
 
 /// A page. The continue token is the key that the page before ended with.

@@ -6,6 +6,7 @@ use super::{Done, Online, Stop, Workflow};
 use crate::action::outcome::{Ended, Outputs, fails};
 use crate::action::summary;
 use crate::case::{Answers, Report};
+use crate::code::{Code, Refusal};
 use crate::commands::Failure;
 use crate::commands::forge;
 use crate::commands::pass::{MANIFESTS, Pass, Rendered};
@@ -14,10 +15,11 @@ use crate::commands::session::Session;
 use crate::config::{Config, ConfigError, Loaded, Rules};
 use crate::cycle::{self, Analysis, Work};
 use crate::dump;
-use crate::github::GitHub;
+use crate::github::{GitHub, NewFiles};
 use crate::render::Renderer;
 use crate::repo::{Checkout, Identity};
 use crate::snapshot::Snapshot;
+use crate::verify::expect::Expected;
 
 pub(super) fn run(
     workflow: &Workflow<'_>,
@@ -44,6 +46,10 @@ pub(super) fn run(
         }
         analysis
     };
+    let prove = |expects: &[Expected], files: &NewFiles| match recipe.pass() {
+        Ok(pass) => pass.prove(expects, files),
+        Err(failure) => Err(Refusal::new(Code::InternalFault, failure.to_string())),
+    };
     let work = Work {
         github: &github,
         rules: &recipe.config.pull_requests,
@@ -55,6 +61,7 @@ pub(super) fn run(
         reads: &recipe.reads,
         analyse: &analyse,
         verify: None,
+        prove: Some(&prove),
     };
     let report = runtime.block_on(cycle::run(&work));
     if let Some(stale) = &report.stale {
@@ -129,6 +136,7 @@ pub(super) fn tell(workflow: &Workflow<'_>, error: &ConfigError) -> Result<(), F
         reads: "",
         analyse: &|_| Analysis::default(),
         verify: None,
+        prove: None,
     };
     let problems = error.to_string().lines().map(str::to_owned).collect();
     runtime.block_on(cycle::tell_problems(&work, problems))?;

@@ -9,11 +9,12 @@ use crate::count;
 use crate::cycle::{self, Analysis, Report, Stale, Touched, Work};
 use crate::finding::Severity;
 use crate::forge::decide::Action;
-use crate::github::Mode;
+use crate::github::{Mode, NewFiles};
 use crate::message::answer::left;
 use crate::pipeline::Run;
 use crate::repo::Checkout;
 use crate::terminal::{self, bold};
+use crate::verify::expect::Expected;
 
 /// What the run was, for the terminal.
 #[derive(Default)]
@@ -64,6 +65,10 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::of(&run);
         pass.wanted(&run)
     };
+    let prove = |expects: &[Expected], files: &NewFiles| {
+        let pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.prove(expects, files)
+    };
     let work = Work {
         github: &github,
         rules: &rules,
@@ -75,6 +80,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         reads: &reads,
         analyse: &analyse,
         verify: None,
+        prove: Some(&prove),
     };
     let report = runtime.block_on(cycle::run(&work));
     if let Some(stale) = &report.stale {

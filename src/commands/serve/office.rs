@@ -24,7 +24,7 @@ use crate::dump;
 use crate::files::Files;
 use crate::forge::RepositoryFacts;
 use crate::forge::marker::Key;
-use crate::github::{self, Credentials, GitHub, Observer, Transport};
+use crate::github::{self, Credentials, GitHub, NewFiles, Observer, Transport};
 use crate::metrics::Metrics;
 use crate::phase::Phase;
 use crate::remediation;
@@ -35,6 +35,7 @@ use crate::serve::missed::missed;
 use crate::serve::seen::Seen;
 use crate::serve::{Failed, Pending, Place, Runner};
 use crate::snapshot::Snapshot;
+use crate::verify::expect::Expected;
 use crate::verify::sight::Merged;
 
 /// How long the forge may be silent during a fetch.
@@ -238,6 +239,7 @@ impl Office {
             analysis
         };
         let look = |merged: &Merged<'_>, analysis: &Analysis| lock(&pass).look(merged, analysis);
+        let prove = |expects: &[Expected], files: &NewFiles| lock(&pass).prove(expects, files);
         let work = Work {
             github: &github,
             rules: &rules,
@@ -249,6 +251,7 @@ impl Office {
             reads: &reads,
             analyse: &analyse,
             verify: is_live.then_some(&look),
+            prove: Some(&prove),
         };
         let report = match asks && is_new {
             true => cycle::onboard(&work).await,
@@ -288,6 +291,7 @@ impl Office {
             reads: "",
             analyse: &|_| Analysis::default(),
             verify: None,
+            prove: None,
         };
         let problems = error.to_string().lines().map(str::to_owned).collect();
         match cycle::tell_problems(&work, problems).await {

@@ -23,7 +23,11 @@ pub(crate) fn word(
     let course = analysis.courses.get(&wanted.fingerprint);
     let known = held.reporter(&analysis.scope);
     let fix = fix_of(wanted);
-    let baseline = fix.and_then(|f| f.baseline.clone());
+    let seen = fix.and_then(|f| f.baseline.clone());
+    let baseline = match (seen, known.and_then(|k| k.baseline.as_ref())) {
+        (Some(now), Some(before)) => Some(now.following(before)),
+        (now, before) => now.or(before.cloned()),
+    };
     let before = known.filter(|_| is_passing(&wanted.ending));
     Reporter {
         scope: analysis.scope.clone(),
@@ -41,7 +45,7 @@ pub(crate) fn word(
             (WantedEnding::Refused { code, .. }, _) => code.clone(),
             _ => String::new(),
         },
-        baseline: baseline.or(known.and_then(|k| k.baseline.clone())),
+        baseline,
     }
     .bounded()
 }

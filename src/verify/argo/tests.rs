@@ -621,3 +621,78 @@ fn the_health_of_an_application_decides_nothing() {
         assert!(matches!(got, Applied::Applied { .. }), "{health}: {got:?}");
     }
 }
+
+/// What an operation says that was asked to sync something, and what is written as its result.
+fn operating(phase: &str, asked: &str, result: &str, message: &str) -> Applied {
+    let last = format!(
+        "{{phase: {phase}, message: '{message}', operation: {{sync: {{{asked}}}}}, syncResult: {{{result}}}}}"
+    );
+    ask(&app(AUTO, &closed(&last, "")))
+}
+
+const AWAITS_HEALTH: &str = "waiting for healthy state of apps/Deployment/web";
+
+/// A branch is resolved once, and a sync that waits keeps what it was then.
+#[test]
+fn a_running_sync_of_a_branch_is_told_by_what_it_resolved() {
+    let of = |commit: &str| format!("revision: {commit}");
+    for asked in [
+        "revision: main",
+        "revision: ''",
+        "revision: HEAD",
+        "prune: true",
+    ] {
+        for phase in ["Running", "Terminating"] {
+            let why = Wait::OldOperation;
+            let old = operating(phase, asked, &of(OLD), AWAITS_HEALTH);
+            assert_eq!(old, Applied::Waiting { why }, "{phase} {asked}");
+        }
+        // ours, a later one, and what is not known to be older
+        for commit in [OURS, LATER, SIBLING, LOST] {
+            let detail = AWAITS_HEALTH.to_owned();
+            let got = operating("Running", asked, &of(commit), AWAITS_HEALTH);
+            assert_eq!(got, Applied::Applying { detail }, "{asked} {commit}");
+        }
+    }
+    let hook = "waiting for completion of hook batch/Job/migrate and 1 more hooks";
+    let why = Wait::OldOperation;
+    let old = operating("Running", "revision: main", &of(OLD), hook);
+    assert_eq!(old, Applied::Waiting { why });
+}
+
+/// Argo CD merges a new operation into what is written of the one before.
+#[test]
+fn the_result_of_an_earlier_operation_says_nothing_of_the_one_that_runs() {
+    let old = format!("revision: {OLD}");
+    for message in [
+        "successfully synced (all tasks run)",
+        "one or more objects failed to apply. Retrying attempt #1 at 12:00PM.",
+        "Operation terminated",
+        "",
+    ] {
+        let got = operating("Running", "revision: main", &old, message);
+        assert!(
+            matches!(got, Applied::Applying { .. }),
+            "{message}: {got:?}"
+        );
+    }
+    // what was asked for is more than a result
+    let asked = format!("revision: {OURS}");
+    let got = operating("Running", &asked, &old, AWAITS_HEALTH);
+    assert!(matches!(got, Applied::Applying { .. }), "{got:?}");
+    let ended = operating("Failed", "revision: main", &asked, "no such field");
+    assert!(matches!(ended, Applied::Failed { .. }), "{ended:?}");
+}
+
+#[test]
+fn a_running_sync_of_several_sources_is_told_by_its_own_source() {
+    let with = |result: &str| {
+        ask(&format!(
+            "{{kind: Application, metadata: {{name: web}}, spec: {{sources: [{{repoURL: 'https://charts.example', chart: web}}, {{repoURL: '{URL}', path: web, targetRevision: main}}]}}, status: {{sync: {{status: OutOfSync, revisions: ['1.2.3', {OURS}]}}, reconciledAt: '2026-01-02T12:00:05Z', operationState: {{phase: Running, message: {AWAITS_HEALTH}, operation: {{sync: {{revisions: ['1.2.3', main]}}}}, syncResult: {{revisions: ['1.2.3', {result}]}}}}}}}}"
+        ))
+    };
+    let why = Wait::OldOperation;
+    assert_eq!(with(OLD), Applied::Waiting { why });
+    let ours = with(OURS);
+    assert!(matches!(ours, Applied::Applying { .. }), "{ours:?}");
+}

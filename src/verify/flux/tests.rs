@@ -459,3 +459,200 @@ fn a_chart_of_the_second_of_the_merge_is_ours_only_if_our_commit_was_there() {
         assert!(matches!(got, Applied::Applied { .. }), "{fetched}: {got:?}");
     }
 }
+
+/// What is written while the health of a revision is checked.
+fn checking(revision: &str, since: &str) -> String {
+    format!(
+        "{{type: Ready, status: Unknown, reason: Progressing, message: Reconciliation in progress}}, \
+         {{type: Reconciling, status: 'True', reason: Progressing, message: 'Running health checks for revision {revision} with a timeout of 59m30s', lastTransitionTime: '{since}'}}, \
+         {{type: Healthy, status: Unknown, reason: Progressing}}"
+    )
+}
+
+const STARTED: &str = "2026-01-02T11:30:00Z";
+
+fn checked_old() -> Applied {
+    let why = Wait::HealthCheck {
+        of: "aaaaaaaaaaaa".to_owned(),
+        until: "2026-01-02T12:29:30Z".parse().unwrap(),
+    };
+    Applied::Waiting { why }
+}
+
+/// Nothing else is begun while the health of an older revision is checked.
+#[test]
+fn a_health_check_of_an_older_revision_is_a_wait() {
+    let of_old = checking(&format!("main@sha1:{OLD}"), STARTED);
+    for fetched in [OURS, LATER] {
+        let got = ask(&source(fetched, ""), &kustomization_of(OLD, OLD, &of_old));
+        assert_eq!(got, checked_old(), "{fetched}");
+    }
+    let Applied::Waiting { why } = checked_old() else {
+        panic!()
+    };
+    let told = why.sentence();
+    assert!(
+        told.contains("aaaaaaaaaaaa") && told.contains("2026-01-02 12:29 UTC"),
+        "{told}"
+    );
+    let not_fetched = ask(&source(OLD, ""), &kustomization_of(OLD, OLD, &of_old));
+    assert!(
+        matches!(not_fetched, Applied::NotSeen { .. }),
+        "{not_fetched:?}"
+    );
+}
+
+#[test]
+fn a_health_check_of_our_own_revision_is_no_wait() {
+    for ours in [OURS, LATER] {
+        let running = checking(&format!("main@sha1:{ours}"), STARTED);
+        let got = ask(&source(ours, ""), &kustomization_of(ours, OLD, &running));
+        assert!(matches!(got, Applied::Applying { .. }), "{got:?}");
+    }
+    // the attempt with ours began, and what is written is of another moment
+    let running = checking(&format!("main@sha1:{OURS}"), STARTED);
+    let got = ask(&source(OURS, ""), &kustomization_of(OLD, OLD, &running));
+    assert!(matches!(got, Applied::Applying { .. }), "{got:?}");
+    // what was attempted is not known, so it may have been ours
+    let lost = "b".repeat(40);
+    let running = checking(&format!("main@sha1:{lost}"), STARTED);
+    let got = ask(&source(OURS, ""), &kustomization_of(&lost, OLD, &running));
+    assert!(matches!(got, Applied::Applying { .. }), "{got:?}");
+}
+
+/// A wait must end: with the timeout, or with the check.
+#[test]
+fn a_health_check_that_is_over_is_no_wait() {
+    let old = format!("main@sha1:{OLD}");
+    let running = checking(&old, STARTED);
+    let failed = running
+        .replace("status: Unknown", "status: 'False'")
+        .replace(
+            "status: 'False', reason: Progressing",
+            "status: 'False', reason: HealthCheckFailed",
+        )
+        .replace(
+            "status: 'True', reason: Progressing",
+            "status: 'True', reason: ProgressingWithRetry",
+        );
+    for over in [
+        checking(&old, "2026-01-02T11:00:00Z"),
+        checking(&old, "soon"),
+        running.replace("59m30s", "long"),
+        running.replace("Running health checks", "Building manifests"),
+        failed.clone(),
+        format!("{running}, {{type: Stalled, status: 'True'}}"),
+    ] {
+        let got = ask(&source(OURS, ""), &kustomization_of(OLD, OLD, &over));
+        assert!(matches!(got, Applied::Applying { .. }), "{over}: {got:?}");
+    }
+    let ours = failed.replace(OLD, OURS);
+    let got = ask(&source(OURS, ""), &kustomization_of(OURS, OLD, &ours));
+    assert!(
+        matches!(got, Applied::Applied { .. }),
+        "the workload tells: {got:?}"
+    );
+}
+
+#[test]
+fn a_health_check_of_an_older_artifact_is_told_by_its_commit() {
+    let k = of_artifact(&format!(
+        "lastAttemptedRevision: '{DIGEST}', lastAppliedRevision: '{DIGEST}', lastAppliedOriginRevision: 'main@sha1:{OLD}', conditions: [{}]",
+        checking(DIGEST, STARTED)
+    ));
+    assert_eq!(ask(&artifact(OTHER, &made_from(OURS)), &k), checked_old());
+}
+
+fn awaiting(message: &str) -> String {
+    format!(
+        "{{type: Ready, status: 'False', reason: DependencyNotReady, observedGeneration: 2, message: \"{message}\"}}"
+    )
+}
+
+fn depends_on(name: &str) -> Applied {
+    let on = name.to_owned();
+    Applied::Waiting {
+        why: Wait::Dependency { on },
+    }
+}
+
+const INFRA: &str = "dependency 'flux-system/infra' is not ready";
+
+#[test]
+fn a_dependency_that_is_not_ready_is_a_wait_and_named() {
+    for message in [
+        INFRA,
+        "dependency 'flux-system/infra' revision is not up to date",
+        "dependency 'flux-system/infra' is not ready according to readyExpr eval",
+        "unable to get 'flux-system/infra' dependency: not found",
+    ] {
+        let got = ask(
+            &source(OURS, ""),
+            &kustomization_of(OLD, OLD, &awaiting(message)),
+        );
+        assert_eq!(got, depends_on("flux-system/infra"), "{message}");
+    }
+    let never = object(&format!(
+        "{{kind: Kustomization, metadata: {{name: k, generation: 2}}, spec: {{}}, status: {{conditions: [{}]}}}}",
+        awaiting(INFRA)
+    ));
+    let got = ask(&source(OURS, ""), &never);
+    assert_eq!(got, depends_on("flux-system/infra"));
+    let on = "flux-system/infra".to_owned();
+    let told = Wait::Dependency { on }.sentence();
+    assert!(told.contains("`flux-system/infra`"), "{told}");
+}
+
+/// An attempt with our commit did not succeed before, so a wait may hide a failure of it.
+#[test]
+fn a_dependency_holds_up_only_what_was_not_tried() {
+    let lost = "b".repeat(40);
+    for tried in [OURS, LATER, lost.as_str()] {
+        let k = kustomization_of(tried, OLD, &awaiting(INFRA));
+        let got = ask(&source(LATER, ""), &k);
+        assert!(matches!(got, Applied::Applying { .. }), "{tried}: {got:?}");
+    }
+    for other in [
+        awaiting("failed to evaluate 'dep.status'"),
+        awaiting("no such key"),
+        awaiting(INFRA).replace("observedGeneration: 2", "observedGeneration: 1"),
+        awaiting(INFRA).replace("DependencyNotReady", "ArtifactFailed"),
+        format!("{}, {{type: Stalled, status: 'True'}}", awaiting(INFRA)),
+    ] {
+        let got = ask(&source(OURS, ""), &kustomization_of(OLD, OLD, &other));
+        assert!(matches!(got, Applied::Applying { .. }), "{other}: {got:?}");
+    }
+    let k = kustomization_of(OLD, OLD, &awaiting(INFRA));
+    let not_fetched = ask(&source(OLD, ""), &k);
+    assert!(
+        matches!(not_fetched, Applied::NotSeen { .. }),
+        "{not_fetched:?}"
+    );
+}
+
+/// The Helm controller does not write that it observed a release while that waits.
+#[test]
+fn a_release_waits_for_its_dependency_until_it_is_tried() {
+    let awaits = "{type: Ready, status: 'False', reason: DependencyNotReady, observedGeneration: 4, message: \"dependency 'shop/db' is not ready\"}";
+    let with = |generation: u8, condition: &str| {
+        release(&format!(
+            "{{observedGeneration: {generation}, lastAttemptedGeneration: {generation}, conditions: [{condition}], history: [{{status: deployed}}]}}"
+        ))
+    };
+    assert_eq!(with(3, awaits), depends_on("shop/db"));
+    let never = release(&format!("{{conditions: [{awaits}]}}"));
+    assert_eq!(never, depends_on("shop/db"));
+    let before = awaits.replace("observedGeneration: 4", "observedGeneration: 3");
+    for (generation, condition) in [(4, awaits), (3, before.as_str())] {
+        let got = with(generation, condition);
+        assert!(matches!(got, Applied::Applying { .. }), "{got:?}");
+    }
+    let (old, new) = ("0.1.0+aaaaaaaaaaaa", "0.1.0+cccccccccccc");
+    let of_chart = |version: &str| {
+        let status = release_of(version).replace(READY, awaits);
+        charted("Revision", &built_of(OURS, new, AFTER), &status)
+    };
+    assert_eq!(of_chart(old), depends_on("shop/db"));
+    let tried = of_chart(new);
+    assert!(matches!(tried, Applied::Applying { .. }), "{tried:?}");
+}

@@ -21,6 +21,7 @@ struct Shop {
     is_revert: bool,
     was_failing: Vec<String>,
     also: Vec<String>,
+    object: ObjectRef,
     severity: Severity,
     since: Option<Timestamp>,
 }
@@ -90,6 +91,7 @@ impl Shop {
             is_revert: false,
             was_failing: Vec::new(),
             also: Vec::new(),
+            object: web(),
             severity: Severity::High,
             since: None,
         }
@@ -115,7 +117,7 @@ impl Shop {
                 summary: "it fails",
             })
             .collect();
-        let object = web().to_string();
+        let object = self.object.to_string();
         let merged = Merged {
             commit: OURS,
             at: "2026-01-02T12:00:00Z".parse().unwrap(),
@@ -198,6 +200,43 @@ fn the_failure_is_looked_for_by_key_and_by_object_and_class() {
     shop.failing = vec![("key", web(), Class::ImagePullNotFound)];
     shop.is_revert = true;
     assert!(!present(&shop), "after a revert it may be back");
+}
+
+#[test]
+fn an_object_that_fails_in_another_way_is_not_mended() {
+    let service = || ObjectRef::new("v1", "Service", Some("shop"), "web");
+    let mut shop = Shop::new();
+    shop.object = service();
+    shop.class = Class::ServiceNoEndpoints;
+    assert_eq!(shop.look().facts.symptom, Symptom::Absent);
+    shop.failing = vec![("other", service(), Class::ServicePortMismatch)];
+    let another = Symptom::Another("it fails".to_owned());
+    assert_eq!(shop.look().facts.symptom, another);
+    assert!(shop.look().facts.newly_broken.is_empty(), "nor made worse");
+    shop.severity = Severity::Low;
+    assert_eq!(shop.look().facts.symptom, Symptom::Absent, "only a hint");
+}
+
+#[test]
+fn what_failed_seldom_says_how_long_it_was_well_in_between() {
+    let mut shop = Shop::new();
+    assert_eq!(
+        shop.ask(baseline).stays_well,
+        0,
+        "one restart is an accident"
+    );
+    let ended = json!({"terminated": {"startedAt": "2026-01-02T11:00:00Z", "finishedAt": "2026-01-02T11:20:00Z"}});
+    let status = "/status/containerStatuses/0";
+    shop.set("Pod", &format!("{status}/restartCount"), json!(9));
+    let pod = shop
+        .objects
+        .iter_mut()
+        .find(|o| o["kind"] == "Pod")
+        .unwrap();
+    pod.pointer_mut(status).unwrap()["lastState"] = ended;
+    assert_eq!(shop.ask(baseline).stays_well, 40 * 60);
+    shop.objects[1]["spec"]["minReadySeconds"] = json!(3_600);
+    assert_eq!(shop.ask(baseline).stays_well, 3_600);
 }
 
 #[test]
@@ -418,6 +457,9 @@ fn a_cronjob_is_judged_on_its_next_run_and_a_job_on_a_new_one() {
         Rollout::Done
     );
     assert!(matches!(with(&[job(new, "Failed")]), Rollout::Failing(_)));
+    let newer = "2026-01-02T12:40:00Z";
+    let recovered = [job(newer, "Complete"), job(new, "Failed")];
+    assert_eq!(with(&recovered), Rollout::Done, "the newest one counts");
 }
 
 #[test]

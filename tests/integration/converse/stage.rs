@@ -273,6 +273,7 @@ impl Stage {
             reads: &reads,
             analyse: &analyse,
             verify: None,
+            prove: None,
         };
         let mut observed = self.observe(&client).await?;
         meanwhile(self);
@@ -306,6 +307,7 @@ impl Stage {
             reads: &reads,
             analyse: &analyse,
             verify: None,
+            prove: None,
         };
         let mut observed = self.observe(&client).await.unwrap();
         let heard = converse::hear(&work, &mut observed).await.unwrap();
@@ -350,6 +352,7 @@ impl Stage {
             reads: &reads,
             analyse: &analyse,
             verify: None,
+            prove: None,
         };
         cycle::run(&work).await
     }

@@ -398,6 +398,47 @@ async fn a_baseline_that_is_old_at_the_merge_takes_nothing_back() {
     assert_eq!(stage.open(), Vec::<u64>::new());
 }
 
+/// A verdict blames the merge; what people added to it is theirs to take back.
+#[tokio::test]
+async fn what_people_pushed_to_a_fix_is_not_taken_back_without_their_word() {
+    let mut stage = stage(vec![app("cart")]).await;
+    stage.facts = Some(ill());
+    stage.scope = "cluster test";
+    stage.clean().await;
+    let number = stage.open()[0];
+    let branch = stage.branch_of(number);
+    let alice = stage.github.human("alice");
+    alice.push(&branch, &[("apps/other.yaml", "kind: List")]);
+    alice.merge(number, "squash");
+    regressed(&stage).await;
+    assert_eq!(verdict(&stage, number), ["regressed"]);
+    assert_eq!(stage.open(), Vec::<u64>::new());
+    let told = told(&stage, number).join("\n");
+    assert!(
+        told.contains("people pushed to it before the merge"),
+        "{told}"
+    );
+}
+
+/// Nobody looks for ever, and nobody is left without a word.
+#[tokio::test]
+async fn a_fix_that_waits_for_more_than_a_week_ends_with_a_word() {
+    let waits = Facts {
+        applied: Applied::Waiting {
+            why: Wait::ManualSync,
+        },
+        ..well()
+    };
+    let (stage, number) = merged(waits).await;
+    stage.clean().await;
+    assert_eq!(verdict(&stage, number), Vec::<String>::new());
+    stage.hours(7 * 24 + 1);
+    stage.clean().await;
+    assert_eq!(verdict(&stage, number), ["inconclusive"]);
+    let said = headline(&stage, number);
+    assert!(said.contains("a week after the merge"), "{said}");
+}
+
 /// What was said of another pull request, copied into our comment by somebody who may edit it.
 #[tokio::test]
 async fn a_memory_that_was_copied_from_another_rollout_counts_for_nothing() {
