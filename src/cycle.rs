@@ -148,6 +148,8 @@ pub struct Analysis {
     pub complete: bool,
     /// Findings without an answer, and what did not answer.
     pub silent: Vec<String>,
+    /// Whether the same run may have answers a while later.
+    pub retry: bool,
     /// What could not be read, for the dashboard.
     pub problems: Vec<String>,
     /// What the run met and used up.
@@ -171,8 +173,10 @@ pub struct Report {
     pub commands: Vec<(&'static str, &'static str)>,
     /// Codes of findings that got no change.
     pub refused: Vec<String>,
-    /// Findings without an answer, and what did not answer: the same pass is worth another try.
+    /// Findings without an answer, and what did not answer.
     pub silent: Vec<String>,
+    /// Whether the same pass is worth another try.
+    pub retry: bool,
     /// What was seen of each finding, for records.
     pub survey: Survey,
     /// What the run met and used up.
@@ -207,6 +211,8 @@ pub struct Open {
     pub pulls: usize,
     /// Questions.
     pub questions: usize,
+    /// Merged fixes that are looked at until their verdict.
+    pub on_trial: usize,
 }
 
 impl Open {
@@ -218,6 +224,7 @@ impl Open {
         Self {
             pulls: still_open(open.map(|p| p.number), &report.pulls),
             questions: still_open(asked.map(|q| q.number), &report.questions),
+            on_trial: report.trials.on_trial(),
         }
     }
 }
@@ -266,7 +273,7 @@ pub async fn onboard(work: &Work<'_>) -> Report {
         Ok(open::Onboarding::Waiting(pull)) => Report {
             open: Open {
                 pulls: usize::from(pull.is_some()),
-                questions: 0,
+                ..Open::default()
             },
             pulls: pull.into_iter().collect(),
             notes: vec!["waiting for the pull request that configures kubemend".to_owned()],
@@ -359,6 +366,7 @@ async fn pass(work: &Work<'_>, report: &mut Report) -> Result<(), Error> {
     // spent is spent, whatever becomes of the rest
     report.tally.clone_from(&analysis.tally);
     report.silent.clone_from(&analysis.silent);
+    report.retry = analysis.retry;
     // whoever stopped this pass while it computed stops it here, before it writes
     tokio::task::yield_now().await;
     open::recall(work, &mut observed, &analysis).await?;

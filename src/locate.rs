@@ -470,14 +470,14 @@ impl<'r> Repository<'r> {
         verify::prove(self, None, changed, intended)
     }
 
-    /// The same for objects of one root, where several roots render them.
-    pub fn verify_in(
+    /// The same for objects of one root, where several roots render them; `None` is any.
+    pub fn prove_in(
         &self,
-        root: &str,
+        root: Option<&str>,
         changed: &BTreeMap<String, Vec<u8>>,
         intended: &[ProposedEdit],
-    ) -> Result<Vec<Check>, Refusal> {
-        Ok(verify::prove(self, Some(root), changed, intended)?.checks)
+    ) -> Result<Proven, Refusal> {
+        verify::prove(self, root, changed, intended)
     }
 
     /// [`Self::find`], or [`Self::find_in`] where a root is given.

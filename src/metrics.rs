@@ -74,6 +74,7 @@ pub struct Metrics {
     questions: Counters<1>,
     open: Mutex<BTreeMap<u64, Open>>,
     open_pulls: Gauge,
+    on_trial: Gauge,
     open_questions: Gauge,
     reverts: Counters<1>,
     verdicts: Counters<1>,
@@ -113,6 +114,7 @@ impl Default for Metrics {
             questions: Family::default(),
             open: Mutex::default(),
             open_pulls: Gauge::default(),
+            on_trial: Gauge::default(),
             open_questions: Gauge::default(),
             reverts: Family::default(),
             verdicts: Family::default(),
@@ -200,6 +202,7 @@ impl Metrics {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut all);
         set(&self.open_pulls, all.values().map(|o| o.pulls).sum());
+        set(&self.on_trial, all.values().map(|o| o.on_trial).sum());
         set(
             &self.open_questions,
             all.values().map(|o| o.questions).sum(),
@@ -354,6 +357,7 @@ impl Metrics {
             "fetches": fetches, "Times that a copy was brought up to date";
             "phase_duration_seconds": phase_seconds, "Duration of a phase of a pass";
             "open_pull_requests": open_pulls, "Pull requests that are open after the last passes";
+            "fixes_on_trial": on_trial, "Merged fixes that are looked at until their verdict";
             "open_questions": open_questions, "Questions that are open after the last passes";
             "reverts": reverts, "Pull requests that revert one of ours, by what started them";
             "verdicts": verdicts, "Whether merged changes helped";
@@ -414,7 +418,11 @@ mod tests {
         metrics.refusal("made_up\"} 1\n");
         metrics.fetch("done");
         metrics.phase("lock", 0.001);
-        let open = |pulls, questions| Open { pulls, questions };
+        let open = |pulls, questions| Open {
+            pulls,
+            questions,
+            on_trial: 1,
+        };
         metrics.open(1, open(2, 1));
         metrics.open(2, open(1, 1));
         metrics.open(3, open(5, 5));
@@ -445,6 +453,7 @@ mod tests {
         let open = Open {
             pulls: 2,
             questions: 1,
+            on_trial: 1,
         };
         metrics.open(1, open);
         metrics.model_left(Left { hour: 3, day: 40 });

@@ -211,6 +211,8 @@ pub struct Silent {
     pub key: String,
     /// What did not answer.
     pub error: String,
+    /// Whether it may answer a while later.
+    pub passes: bool,
 }
 
 impl std::fmt::Display for Silent {
@@ -262,6 +264,7 @@ pub fn run(ctx: &Context<'_>) -> Run {
                 finding: finding.clone(),
                 key: fingerprint(ctx, finding, None),
                 error: error.to_string(),
+                passes: matches!(&error, Error::Propose(e) if e.passes),
             }),
         }
     }

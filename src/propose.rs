@@ -231,8 +231,13 @@ pub struct Proposed {
 
 /// A proposer that does not answer: an infrastructure failure, not an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the model does not answer: {0}")]
-pub struct ProposeError(pub String);
+#[error("the model does not answer: {why}")]
+pub struct ProposeError {
+    /// What there was instead of an answer.
+    pub why: String,
+    /// Whether the same may be answered a while later.
+    pub passes: bool,
+}
 
 /// Something that answers cases: the playbook, a model, a script in tests.
 pub trait Proposer: Send + Sync {

@@ -3,11 +3,14 @@
 //! A fix went through lock; the fields that it set are on record. Here its way back is held against them:
 //! rendered before and after, exactly those fields differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use crate::case::Desired;
 use crate::code::{Code, Refusal};
-use crate::locate::{Check, Proven, Repository, Status};
+use crate::locate::{Check, Repository, Status};
+use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, ProposedEdit, Unlock};
 use crate::scan::worse::{Applied, Worse, worse};
 use crate::snapshot::Snapshot;
@@ -37,23 +40,46 @@ pub fn prove(
     let all = repository.files.with(files);
     let after = repository.reopened(&all);
     let mut edits = Vec::new();
+    let mut roots = BTreeSet::new();
     for expected in expects {
-        let Some(today) = defined(&repository.desired, expected) else {
-            let object = &expected.object;
-            return Ok(unproven(&format!("{object} is not in Git under this name")));
+        let today = match defined(repository, expected) {
+            Ok(today) => today,
+            Err(why) => return Ok(unproven(&why)),
         };
-        edits.extend(edit(expected, today, defined(&after.desired, expected))?);
+        let Some(then) = after.desired.iter().find(|d| is_same_place(d, today)) else {
+            return Err(unprovable(format!("{} would be gone", expected.object)));
+        };
+        roots.insert(today.root.as_deref());
+        edits.extend(edit(expected, &today.object.value, &then.object.value)?);
     }
-    let Proven {
-        checks, objects, ..
-    } = repository.prove(files, &edits)?;
+    // objects that several roots make are told apart by theirs
+    let root = match Vec::from_iter(&roots)[..] {
+        [only] => *only,
+        _ => None,
+    };
+    let proven = match repository.prove_in(root, files, &edits) {
+        Err(refusal) if refusal.code == Code::RendererMissing => {
+            return Ok(unproven(&refusal.message));
+        }
+        proven => proven?,
+    };
     let edits: Vec<&ProposedEdit> = edits.iter().collect();
-    let applied = Applied::new(repository, snapshot, files, &edits, &objects);
+    let applied = Applied::new(repository, snapshot, files, &edits, &proven.objects);
     let breaks = match worse(applied) {
         Worse::Nothing { .. } => None,
         Worse::Breaks(fault) => Some(fault),
     };
-    Ok(Proof { checks, breaks })
+    Ok(Proof {
+        checks: proven.checks,
+        breaks,
+    })
+}
+
+impl Proof {
+    /// Whether the way back was held against the fields at all.
+    pub fn is_proven(&self) -> bool {
+        self.checks.iter().any(|c| c.status == Status::Pass)
+    }
 }
 
 fn unproven(why: &str) -> Proof {
@@ -68,36 +94,108 @@ fn unproven(why: &str) -> Proof {
     }
 }
 
-fn defined<'d>(desired: &'d [Desired], expected: &Expected) -> Option<&'d Desired> {
-    let is_it = |d: &&Desired| d.object.reference().same_object(&expected.object);
-    desired.iter().find(is_it)
+fn unprovable(why: String) -> Refusal {
+    Refusal::new(Code::NotVerifiable, why)
 }
 
-/// The edit of one field that takes it back; none where it has its old value already.
-fn edit(
-    expected: &Expected,
-    today: &Desired,
-    then: Option<&Desired>,
-) -> Result<Option<ProposedEdit>, Refusal> {
-    let Some(then) = then else {
-        let message = format!("{} would be gone", expected.object);
-        return Err(Refusal::new(Code::NotVerifiable, message));
+/// Where the fix changed an object: of several definitions the one that is made from the changed file.
+fn defined<'d>(repository: &'d Repository<'_>, expected: &Expected) -> Result<&'d Desired, String> {
+    let object = &expected.object;
+    let is_it = |d: &&Desired| d.object.reference().same_object(object);
+    let all: Vec<&Desired> = repository.desired.iter().filter(is_it).collect();
+    let reads = |d: &&Desired| match &d.root {
+        Some(root) => repository.files_of_root(root).contains(&expected.file),
+        None => d.file == expected.file,
     };
-    let path = &expected.path;
-    let op = match (path.get(&today.object.value), path.get(&then.object.value)) {
-        (is, was) if is == was => return Ok(None),
+    let made: Vec<&Desired> = all.iter().copied().filter(reads).collect();
+    match (&all[..], &made[..]) {
+        ([], _) => Err(format!("{object} is not in Git under this name")),
+        ([only], _) | (_, [only]) => Ok(only),
+        _ => Err(format!("{object} is in Git more than once")),
+    }
+}
+
+fn is_same_place(one: &Desired, other: &Desired) -> bool {
+    let same = one
+        .object
+        .reference()
+        .same_object(&other.object.reference());
+    let place = |d: &Desired| match d.root {
+        Some(_) => None,
+        None => Some((d.file.clone(), d.document)),
+    };
+    same && one.root == other.root && place(one) == place(other)
+}
+
+/// The edit that takes one field back; none where it has its old value already.
+fn edit(expected: &Expected, today: &Value, then: &Value) -> Result<Option<ProposedEdit>, Refusal> {
+    if expected.path.get(today) == expected.path.get(then) {
+        return Ok(None);
+    }
+    let path = changed(&expected.path, today, then)?;
+    let op = match (path.get(today), path.get(then)) {
+        (_, None) => Op::Remove,
         (Some(_), Some(was)) => Op::Set(was.clone()),
         (None, Some(was)) => Op::Add(was.clone()),
-        (_, None) => Op::Remove,
     };
     Ok(Some(ProposedEdit {
         object: expected.object.clone(),
-        path: path.clone(),
+        path,
         op,
         // nobody proposes it: it is only held against what is there
         unlock: Unlock::InvalidManifest,
         basis: "what the fix changed".to_owned(),
     }))
+}
+
+/// The place that is there on both sides, or can be added or removed as a whole: with a field go the mappings
+/// that were made for it alone, and an item is one of a list in which the others stay.
+fn changed(field: &FieldPath, today: &Value, then: &Value) -> Result<FieldPath, Refusal> {
+    let mut path = field.clone();
+    while path.get(today).is_none() || path.get(then).is_none() {
+        let Some((parent, last)) = path.split_last() else {
+            break;
+        };
+        let around = (parent.get(today), parent.get(then));
+        let alone = match (last, around) {
+            (Seg::Key(_), (Some(_), Some(_))) => return Ok(path),
+            (Seg::Key(_), (one, other)) => one.or(other).is_none_or(has_one_entry),
+            (item, (is, was)) => others_stay(item, is, was),
+        };
+        if !alone {
+            return Err(unprovable(format!(
+                "more than {field} would change beside it"
+            )));
+        }
+        path = parent;
+    }
+    Ok(path)
+}
+
+fn has_one_entry(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.len() == 1)
+}
+
+/// Whether two lists are the same but for one item.
+fn others_stay(item: &Seg, is: Option<&Value>, was: Option<&Value>) -> bool {
+    let items = |list: Option<&Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (mut is, mut was) = (items(is), items(was));
+    match item {
+        Seg::Named { key, value } => {
+            let is_other = |i: &Value| i.get(key).and_then(Value::as_str) != Some(value);
+            is.retain(is_other);
+            was.retain(is_other);
+            is == was
+        }
+        _ => {
+            let (short, long) = match is.len() < was.len() {
+                true => (is, was),
+                false => (was, is),
+            };
+            let mut rest = long.iter();
+            short.iter().all(|s| rest.any(|l| l == s))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +292,48 @@ data: {mode: fast}
         );
         let told = proof.unwrap().breaks.unwrap();
         assert!(told.contains("gone"), "{told}");
+    }
+
+    fn both(field: &str, today: &Value, then: &Value) -> Result<String, Refusal> {
+        let path: FieldPath = field.parse().unwrap();
+        changed(&path, today, then).map(|p| p.to_string())
+    }
+
+    #[test]
+    fn what_was_made_for_a_field_goes_with_it() {
+        use serde_json::json;
+        let with = json!({"a": {"resources": {"limits": {"memory": "1Gi"}}}});
+        let (without, field) = (json!({"a": {}}), "a.resources.limits.memory");
+        assert_eq!(both(field, &with, &without).unwrap(), "a.resources");
+        assert_eq!(both(field, &without, &with).unwrap(), "a.resources");
+        let more = json!({"a": {"resources": {"limits": {"memory": "1Gi"}, "requests": {}}}});
+        assert!(
+            both(field, &more, &without).is_err(),
+            "requests would go, too"
+        );
+    }
+
+    #[test]
+    fn an_item_is_one_of_a_list_in_which_the_others_stay() {
+        use serde_json::json;
+        let env = |names: &[&str]| json!({"env": names.iter().map(|n| json!({"name": n})).collect::<Vec<_>>()});
+        let all = env(&["A", "B", "C"]);
+        for field in ["env[name=B]", "env[1]"] {
+            assert_eq!(
+                both("env[name=B]", &env(&["A", "C"]), &all).unwrap(),
+                "env",
+                "{field}"
+            );
+        }
+        assert_eq!(
+            both("env[3]", &env(&["A", "B", "C", "D"]), &all).unwrap(),
+            "env[3]".replace("[3]", "")
+        );
+        assert!(both("env[name=B]", &env(&["A"]), &all).is_err());
+        assert_eq!(
+            both("env[name=B]", &json!({}), &env(&["B"])).unwrap(),
+            "env"
+        );
     }
 
     #[test]

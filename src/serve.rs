@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 pub mod envelope;
 pub mod listener;
 pub mod missed;
+pub mod outcomes;
 pub mod queue;
 pub mod seen;
 pub mod signature;

@@ -189,7 +189,7 @@ impl Pass {
                 class: wanted.class,
                 expects: &fix.expects,
                 applied_at: None,
-                was_failing: &[],
+                before: None,
                 is_revert: false,
                 is_anywhere: false,
             };

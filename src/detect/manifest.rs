@@ -119,31 +119,31 @@ fn complaints(view: &View<'_>) -> Vec<Complaint> {
 /// once more as a whole, where often nothing names the object.
 fn of_controller(object: &Object) -> Vec<Complaint> {
     let refused = super::gitops::refused_resources(object);
-    if !refused.is_empty() {
-        return refused
-            .iter()
-            .flat_map(|(subject, message)| {
-                let read = complaint::read(message, false).into_iter();
-                read.map(|c| c.about(subject)).collect::<Vec<_>>()
-            })
-            .collect();
+    let mut out: Vec<Complaint> = Vec::new();
+    for (subject, message) in &refused {
+        let read = complaint::read(message, false).into_iter();
+        out.extend(read.map(|c| c.about(subject)));
     }
-    let failing = |c: &&serde_json::Value| {
-        let text = |k: &str| c.get(k).and_then(serde_json::Value::as_str);
-        text("type").is_some_and(|t| t.ends_with("Error"))
-            || (text("type") == Some("Ready") && text("status") == Some("False"))
+    let is_told = !out.is_empty();
+    let text = |c: &serde_json::Value, key: &str| {
+        c.get(key)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
-    let conditions = object.list("status.conditions").iter().filter(failing);
-    let mut messages: Vec<&str> = conditions
-        .filter_map(|c| c.get("message")?.as_str())
-        .collect();
-    if super::gitops::sync_fails(object) {
-        messages.extend(object.str("status.operationState.message"));
+    for condition in object.list("status.conditions") {
+        let kind = text(condition, "type");
+        let fails =
+            kind.ends_with("Error") || (kind == "Ready" && text(condition, "status") == "False");
+        if fails && !(is_told && kind == "SyncError") {
+            out.extend(complaint::read(&text(condition, "message"), false));
+        }
     }
-    messages
-        .into_iter()
-        .flat_map(|m| complaint::read(m, false))
-        .collect()
+    let whole = object.str("status.operationState.message");
+    if let Some(message) = whole.filter(|_| super::gitops::sync_fails(object) && !is_told) {
+        out.extend(complaint::read(message, false));
+    }
+    out
 }
 
 /// Whether a complaint is about an object of Git.

@@ -44,6 +44,7 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         reads: BTreeSet::new(),
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
+        retry: run.silent.iter().any(|s| s.passes),
         silent: run.silent.iter().map(|s| cut(&s.to_string())).collect(),
         problems: run.problems.iter().map(problem).collect(),
         tally: Tally::of(run),

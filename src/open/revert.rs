@@ -12,7 +12,9 @@ use tracing::Instrument as _;
 
 use super::{Outcome, trailers};
 use crate::audit::{Reason, because};
+use crate::code::Code;
 use crate::cycle::{Touched, Work, computing};
+use crate::evidence::redact;
 use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, STOP_UPDATING, has_label};
 use crate::forge::marker::{self, Marker, What};
 use crate::forge::reporters::Reporter;
@@ -185,8 +187,10 @@ impl Revert<'_, '_> {
         if let (Some(_), Some(no)) = (self.why(), no) {
             return refuse(format!("#{} would have, and was closed", no.number));
         }
-        let files = self.files().await?;
+        let commits = self.work.github.commits_of(self.fix.pull.number).await?;
+        let files = self.files(&commits).await?;
         let proof = self.proof(&marker, &files)?;
+        self.only_ours(&commits, &proof)?;
         let pull = &self.fix.pull;
         let fingerprint = &marker.fingerprint;
         let message = words::commit(pull.number, &pull.title, fingerprint, self.why());
@@ -225,13 +229,13 @@ impl Revert<'_, '_> {
     // ---- what is written
 
     /// New content of every file that has to change.
-    async fn files(&self) -> Step<NewFiles> {
+    async fn files(&self, commits: &[CommitFacts]) -> Step<NewFiles> {
         let github = self.work.github;
         let merge = self.fix.pull.merge_commit.clone();
         let Some(merge) = merge else {
             return refuse("GitHub does not say which commit the merge made");
         };
-        let before = self.before(&merge).await?;
+        let before = self.before(&merge, commits).await?;
         let paths = github.files_of(self.fix.pull.number).await?;
         if paths.is_empty() || paths.len() > MAX_FILES {
             return refuse(format!("it changed {} files", paths.len()));
@@ -259,26 +263,36 @@ impl Revert<'_, '_> {
         let Some(prove) = self.work.prove else {
             return Ok(Proof::default());
         };
-        computing(|| prove(&fix.expects, files)).or_else(|refusal| {
-            let why = refusal.message;
-            refuse(format!(
-                "it would change more than that is taken back: {why}; take it back by hand"
-            ))
+        computing(|| prove(&fix.expects, files)).map_err(|refusal| {
+            let why = redact::text(&refusal.message);
+            match refusal.code {
+                Code::NotVerifiable => Stop::Refused(format!(
+                    "the way back is more than the fix, taken back: {why}; take it back by hand"
+                )),
+                _ => Stop::Failed(format!("the way back is not proven: {why}")),
+            }
         })
+    }
+
+    /// A verdict takes back only what kubemend did. Where the fields are proven, a merge of the base into the
+    /// branch changes nothing about that.
+    fn only_ours(&self, commits: &[CommitFacts], proof: &Proof) -> Step<()> {
+        let is_ours = |c: &CommitFacts| {
+            let merges = c.parents.len() > 1 && proof.is_proven();
+            merges || trailers::is_ours(c, &self.observed.me)
+        };
+        match self.why().is_none() || commits.iter().all(is_ours) {
+            true => Ok(()),
+            false => refuse(
+                "people pushed to it before the merge, and that would be taken back, too; `/kubemend revert` does that",
+            ),
+        }
     }
 
     /// The commit before the merge: the parent of a merge or squash, or the one before as many
     /// commits as a rebase put on top of it.
-    async fn before(&self, merge: &str) -> Step<String> {
+    async fn before(&self, merge: &str, commits: &[CommitFacts]) -> Step<String> {
         let github = self.work.github;
-        let commits = github.commits_of(self.fix.pull.number).await?;
-        let by_people =
-            |c: &CommitFacts| c.parents.len() == 1 && !trailers::is_ours(c, &self.observed.me);
-        if self.why().is_some() && commits.iter().any(by_people) {
-            return refuse(
-                "people pushed to it before the merge, and that would be taken back, too; `/kubemend revert` does that",
-            );
-        }
         let mut at = github.commit(merge).await?;
         let rebased = at.parents.len() == 1 && commits.len() > 1 && commits.len() <= MAX_FILES;
         for commit in commits.iter().rev().skip(1) {

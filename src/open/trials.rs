@@ -95,6 +95,12 @@ fn is_allowed(work: &Work<'_>, observed: &Observed) -> bool {
 }
 
 impl Trials {
+    /// How many of them have no verdict yet.
+    pub fn on_trial(&self) -> usize {
+        let is_open = |t: &&Trialed| !matches!(t.state, State::Ended(_));
+        self.seen.iter().filter(is_open).count()
+    }
+
     /// Looks at one of them, and tells what is new.
     async fn one(
         &mut self,
@@ -311,7 +317,7 @@ impl<'a> Case<'a> {
             class: marker.class,
             expects: &marker.expects,
             applied_at: self.memory.applied_at,
-            was_failing: self.baseline(scope).map_or(&[], |b| b.failing.as_slice()),
+            before: self.baseline(scope),
             is_revert: marker.what == What::Revert,
             is_anywhere: self.jury == Jury::Whoever,
         }

@@ -96,9 +96,8 @@ pub struct Model {
     settings: Settings,
     /// What each finding has cost, by the digest of its evidence.
     spent: Mutex<BTreeMap<String, Usage>>,
-    /// Why the endpoint answers nobody: it is not asked about the next finding, so that an outage takes
-    /// the time of one.
-    down: Mutex<Option<String>>,
+    /// What became of the endpoint in this run.
+    outage: Mutex<Outage>,
 }
 
 impl Model {
@@ -107,7 +106,7 @@ impl Model {
         Self {
             settings,
             spent: Mutex::default(),
-            down: Mutex::default(),
+            outage: Mutex::default(),
         }
     }
 
@@ -170,8 +169,8 @@ impl Model {
         spent.get(finding).copied().unwrap_or_default()
     }
 
-    fn down(&self) -> MutexGuard<'_, Option<String>> {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn book(&self, finding: &str, usage: Usage) {
@@ -226,8 +225,8 @@ impl Model {
             return Ok(reply);
         }
         let answer = http::post(&self.settings, &request, calls, &mut usage.calls);
-        if let Err(Failure::Down(why)) = &answer {
-            *self.down() = Some(why.clone());
+        if let Err(failure) = &answer {
+            self.outage().note(failure);
         }
         let bytes = answer?;
         self.settings.tape.after(&request, &bytes)?;
@@ -255,8 +254,8 @@ impl Proposer for Model {
                 usage: Usage::default(),
             });
         }
-        if let Some(why) = self.down().as_deref() {
-            return Err(unanswered(evidence, why));
+        if let Some(why) = self.outage().down.as_deref() {
+            return Err(unanswered(evidence, why, true));
         }
         let spent = self.spent(&finding);
         let size = prompt::tokens(&serde_json::to_string(&body).unwrap_or_default());
@@ -271,7 +270,12 @@ impl Proposer for Model {
         }
         let reply = self.reply(&body, calls, &mut usage);
         if let Some(ration) = ration {
-            ration.give_back(calls.saturating_sub(usage.calls));
+            let used = match &reply {
+                // nobody charges for an error: an outage of a night must not use up the day
+                Err(Failure::Down(_) | Failure::Stalled { billed: false, .. }) => 0,
+                _ => usage.calls,
+            };
+            ration.give_back(calls.saturating_sub(used));
         }
         if let Ok(reply) = &reply {
             usage.prompt_tokens = reply
@@ -294,13 +298,38 @@ impl Proposer for Model {
                 })
             }
             Err(Failure::Answer(refusal)) => Ok(refused(refusal, usage)),
-            Err(Failure::Silence(why) | Failure::Down(why)) => Err(unanswered(evidence, &why)),
+            Err(Failure::Silence(why)) => Err(unanswered(evidence, &why, false)),
+            Err(Failure::Down(why) | Failure::Stalled { why, .. }) => {
+                Err(unanswered(evidence, &why, true))
+            }
         }
     }
 }
 
-fn unanswered(evidence: &Evidence, why: &str) -> ProposeError {
-    ProposeError(evidence.redactor().text(why).into_string())
+fn unanswered(evidence: &Evidence, why: &str, passes: bool) -> ProposeError {
+    ProposeError {
+        why: evidence.redactor().text(why).into_string(),
+        passes,
+    }
+}
+
+/// An endpoint that answers nobody is not asked about the next finding: an outage takes the time of one, and
+/// stalls that of two, since one long prompt may stall where others do not.
+#[derive(Debug, Default)]
+struct Outage {
+    stalled: bool,
+    down: Option<String>,
+}
+
+impl Outage {
+    fn note(&mut self, failure: &Failure) {
+        match failure {
+            Failure::Down(why) => self.down = Some(why.clone()),
+            Failure::Stalled { why, .. } if self.stalled => self.down = Some(why.clone()),
+            Failure::Stalled { .. } => self.stalled = true,
+            Failure::Answer(_) | Failure::Silence(_) => {}
+        }
+    }
 }
 
 /// What earlier passes were told, unless somebody wants to know again or it led to no fix.
@@ -343,8 +372,15 @@ enum Failure {
     Answer(Refusal),
     /// There is none: the request, the disk.
     Silence(String),
-    /// There is none, and there would be none to another request: the endpoint, the network, the key.
+    /// There is none, and there would be none to another request: the network, the key, a limit.
     Down(String),
+    /// There is none, and it may be for this request.
+    Stalled {
+        /// What there was instead.
+        why: String,
+        /// Whether the work may have been done.
+        billed: bool,
+    },
 }
 
 impl Failure {
@@ -358,6 +394,11 @@ impl Failure {
 
     fn down(why: impl std::fmt::Display) -> Self {
         Self::Down(short(why))
+    }
+
+    fn stalled(why: impl std::fmt::Display, billed: bool) -> Self {
+        let why = short(why);
+        Self::Stalled { why, billed }
     }
 }
 

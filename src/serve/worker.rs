@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use super::envelope::Named;
 use super::jittered;
 use super::listener::stopped;
+use super::outcomes::Outcomes;
 use super::queue::{Pushed, Queue};
 use super::seen::Seen;
 use crate::config::ConfigError;
@@ -148,6 +149,7 @@ pub struct Worker {
     /// How often each job failed in a row.
     failures: Mutex<BTreeMap<Job, u32>>,
     seen: Mutex<Seen>,
+    outcomes: Mutex<Outcomes>,
     wake: Notify,
     stop: watch::Sender<bool>,
 }
@@ -163,6 +165,7 @@ impl Worker {
             wishes: Mutex::default(),
             failures: Mutex::default(),
             seen: Mutex::new(Seen::new(limits.seen)),
+            outcomes: Mutex::default(),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
         }
@@ -420,9 +423,28 @@ impl Worker {
         self.metrics.notes(report.notes.len());
     }
 
-    /// One log line for a pass, and its numbers.
+    /// One log line for each outcome that is new.
+    fn outcomes(&self, place: &Place, report: &Report) {
+        let news = lock(&self.outcomes).news(place.id, &report.survey);
+        for one in news {
+            tracing::info!(
+                target: "outcome",
+                repository = place.full_name,
+                fingerprint = one.fingerprint,
+                object = plain(&one.object),
+                class = one.class,
+                outcome = ?one.outcome,
+                code = plain(&one.code),
+                number = one.number,
+                "finding"
+            );
+        }
+    }
+
+    /// One log line for a pass and for each outcome, and its numbers.
     fn told(self: &Arc<Self>, place: &Place, report: &Report, seconds: f64) {
         self.counted(place, report);
+        self.outcomes(place, report);
         let repository = &place.full_name;
         let changed = |all: &[Touched]| all.iter().filter(|t| t.operation != "none").count();
         let (pulls, questions) = (changed(&report.pulls), changed(&report.questions));
@@ -440,7 +462,7 @@ impl Worker {
         }
         let job = Job::Pass(place.id);
         let look = report.trials.again.map(|pause| pause.unsigned_abs());
-        let retry = (!report.silent.is_empty()).then(|| self.pause(job));
+        let retry = report.retry.then(|| self.pause(job));
         if report.frozen.is_none() && retry.is_none() {
             self.went_well(job);
         }
@@ -448,7 +470,7 @@ impl Worker {
             self.wake_in(job, pause);
         }
         match &report.frozen {
-            None if retry.is_some() => {
+            None if !report.silent.is_empty() => {
                 tracing::warn!(
                     repository,
                     outcome = "incomplete",

@@ -117,8 +117,10 @@ pub enum Symptom {
 pub struct Baseline {
     /// When that was.
     pub at: Option<Timestamp>,
-    /// Failing workloads of the app with their reasons.
+    /// What of the app failed lately.
     pub failing: Vec<String>,
+    /// What failed in the hours before that.
+    pub failed: Vec<String>,
     /// Whether the last attempt before ours succeeded.
     pub last_attempt_succeeded: bool,
     /// How the workload failed.
@@ -166,31 +168,52 @@ impl Baseline {
 }
 
 impl Baseline {
-    /// What is seen now, with what was seen since the change was proposed: what failed once, or was ever as
+    /// What is seen now, with what was seen since the change was proposed: what failed hours ago, or was as
     /// bad, is not the fault of a merge that comes later.
     #[must_use]
     pub fn following(mut self, before: &Self) -> Self {
-        let gone = before.failing.iter().filter(|f| !self.failing.contains(f));
-        let gone: Vec<String> = gone.cloned().collect();
-        self.failing.extend(gone);
-        self.failing.truncate(MAX_FAILING);
-        self.stays_well = self.stays_well.max(before.stays_well);
-        if !self.is_older_than(before, RENEWAL) {
-            self.ready = self.ready.min(before.ready);
-            self.rolled_out &= before.rolled_out;
-            self.last_attempt_succeeded &= before.last_attempt_succeeded;
+        if self.at < before.at {
+            return before.clone();
         }
-        self
+        self.stays_well = self.stays_well.max(before.stays_well);
+        if self.is_older_than(before, RENEWAL) {
+            self.failed.clone_from(&before.failing);
+            return self;
+        }
+        let mut failing = before.failing.clone();
+        failing.extend(
+            self.failing
+                .into_iter()
+                .filter(|f| !before.failing.contains(f)),
+        );
+        failing.truncate(MAX_FAILING);
+        Self {
+            failing,
+            failed: before.failed.clone(),
+            ready: self.ready.min(before.ready),
+            rolled_out: self.rolled_out && before.rolled_out,
+            last_attempt_succeeded: self.last_attempt_succeeded && before.last_attempt_succeeded,
+            ..self
+        }
     }
 
     /// Whether it says something that the one before does not, or that one grows old.
     pub fn is_news(&self, before: &Self) -> bool {
-        self.failing.iter().any(|f| !before.failing.contains(f))
+        let is_full = before.failing.len() >= MAX_FAILING;
+        let fails = !is_full && self.failing.iter().any(|f| !before.failing.contains(f));
+        let worse = fails
             || self.ready < before.ready
             || (before.rolled_out && !self.rolled_out)
             || (before.last_attempt_succeeded && !self.last_attempt_succeeded)
-            || self.stays_well > before.stays_well
-            || self.is_older_than(before, RENEWAL)
+            || self.stays_well > before.stays_well;
+        self.at >= before.at && (worse || self.is_older_than(before, RENEWAL))
+    }
+
+    /// Whether something failed before; where more failed than is remembered, anything may have.
+    pub fn had(&self, what: &str) -> bool {
+        let lists = [&self.failing, &self.failed];
+        let full = lists.iter().any(|l| l.len() >= MAX_FAILING);
+        full || lists.iter().any(|l| l.iter().any(|f| f == what))
     }
 
     /// Whether the one before is older than this one by so much.
@@ -429,6 +452,10 @@ fn workload(
             next.bad = 0;
             next.good = next.good.saturating_add(1).min(timing.samples.max(1));
             next.good_since.get_or_insert(now);
+            if next.good >= timing.samples {
+                // what is bad from now on has all of its time
+                next.healing_since = None;
+            }
             if next.good >= timing.samples && is_over(next.good_since, timing.well(), now) {
                 return State::Ended(Verdict::Verified);
             }
@@ -439,7 +466,13 @@ fn workload(
             (next.good, next.good_since) = (0, None);
             let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
             if persists {
-                return State::Ended(judged(&why, facts, baseline));
+                let began = next.healing_since.zip(next.applied_at);
+                let early = timing.heal.saturating_add(timing.settle);
+                let late = began.is_some_and(|(bad, applied)| bad.duration_since(applied) > early);
+                return State::Ended(match late {
+                    true => Verdict::Inconclusive(format!("{why}; {LATE}")),
+                    false => judged(&why, facts, baseline),
+                });
             }
             State::Healing(why)
         }
@@ -452,6 +485,9 @@ fn workload(
         }
     }
 }
+
+/// A change does its harm soon; a node that is drained, or a registry that is down, may come at any time.
+const LATE: &str = "it was well for long after the change, so something else may be the reason";
 
 /// Bad samples in a row that are more than a moment.
 const PERSISTS: u32 = 2;
@@ -559,6 +595,7 @@ mod tests {
         Baseline {
             at: None,
             failing: Vec::new(),
+            failed: Vec::new(),
             last_attempt_succeeded: true,
             symptom: "OOMKilled".to_owned(),
             ready: 2,
@@ -904,6 +941,38 @@ mod tests {
         assert_eq!(ends(&timing(10 * 24 * 60 * 60)), 12 * 60);
     }
 
+    /// With a long window a drained node, hours later, is not the fault of the change.
+    #[test]
+    fn what_goes_wrong_long_after_the_change_has_its_time_and_is_not_blamed_on_it() {
+        let timing = Timing {
+            rare: SignedDuration::from_hours(6),
+            ..Timing::default()
+        };
+        let play = |looks: &[Facts]| {
+            let mut memory = Memory::default();
+            let mut state = State::Merged;
+            for (minute, facts) in (0..).zip(looks) {
+                (memory, state) = step(&memory, facts, Some(&baseline()), &timing, at(minute));
+            }
+            state
+        };
+        let mut looks = vec![good(); 200];
+        looks.extend(vec![bad(); 10]);
+        assert!(
+            matches!(play(&looks), State::Healing(_)),
+            "its time begins anew"
+        );
+        looks.extend(vec![bad(); 10]);
+        let said = ended(play(&looks));
+        assert!(
+            matches!(&said, Verdict::Inconclusive(why) if why.contains(LATE)),
+            "{said:?}"
+        );
+        let mut soon = vec![good(); 4];
+        soon.extend(vec![bad(); 18]);
+        assert!(matches!(ended(play(&soon)), Verdict::Regressed(_)));
+    }
+
     #[test]
     fn what_was_ever_bad_before_the_merge_stays_in_the_baseline() {
         let seen = |hours: i64, ready, failing: &[&str]| Baseline {
@@ -918,13 +987,30 @@ mod tests {
         let worse = seen(1, 1, &["Service shop/b"]);
         assert!(worse.is_news(&first));
         let held = worse.following(&first);
-        assert_eq!(held.failing, ["Service shop/b", "Service shop/a"]);
+        assert_eq!(held.failing, ["Service shop/a", "Service shop/b"]);
+        assert!(
+            !first.is_news(&held) && first.following(&held) == held,
+            "an old look"
+        );
         let better = seen(2, 2, &[]);
         assert!(!better.is_news(&held));
         assert_eq!(better.clone().following(&held).ready, 1);
         let later = seen(8, 2, &[]);
         assert!(later.is_news(&held), "it grows old");
         let held = later.following(&held);
-        assert_eq!((held.ready, held.failing.len()), (2, 2));
+        assert_eq!((held.ready, held.failing.len()), (2, 0));
+        assert!(held.had("Service shop/b"), "hours ago");
+        let much: Vec<String> = (0..MAX_FAILING)
+            .map(|n| format!("Service shop/{n}"))
+            .collect();
+        let full = Baseline {
+            failing: much,
+            ..seen(9, 2, &[])
+        };
+        assert!(
+            !seen(10, 2, &["Service shop/x"]).is_news(&full),
+            "no write each time"
+        );
+        assert!(full.had("anything"));
     }
 }

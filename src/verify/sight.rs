@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::case::Desired;
@@ -39,8 +39,8 @@ pub struct Merged<'a> {
     pub expects: &'a [Expected],
     /// When it was first seen applied.
     pub applied_at: Option<Timestamp>,
-    /// What of the app failed before the merge.
-    pub was_failing: &'a [String],
+    /// How it was before the merge, where that is known.
+    pub before: Option<&'a Baseline>,
     /// Whether it takes a fix back: then what the fix mended may fail again.
     pub is_revert: bool,
     /// Whether no cluster reported what it mends: only where it is applied there is something to see.
@@ -171,6 +171,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
     Baseline {
         at: Some(merged.at),
         failing: shaky(merged, world, carrier),
+        failed: Vec::new(),
         last_attempt_succeeded: carrier.is_some_and(Carrier::last_attempt_succeeded),
         symptom: match symptom(merged, world) {
             Symptom::Present(what) => what.chars().take(200).collect(),
@@ -180,7 +181,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
         rolled_out: !workloads.is_empty() && workloads.iter().all(|w| rollout::is_settled(w)),
         stays_well: workloads
             .iter()
-            .map(|w| stays_well(w, &snapshot.pods_of(&w.reference())))
+            .map(|w| stays_well(w, &snapshot.pods_of(&w.reference()), merged.at))
             .max()
             .unwrap_or(0),
     }
@@ -188,7 +189,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
 
 /// How many seconds without a failure say nothing: twice what its containers ran for between two failures,
 /// and what its pods need to count as available.
-fn stays_well(workload: &Object, pods: &[&Object]) -> u64 {
+fn stays_well(workload: &Object, pods: &[&Object], now: Timestamp) -> u64 {
     let fails = |s: &&Value| {
         let count = s.get("restartCount").and_then(Value::as_u64);
         count >= Some(SHAKY) || s.pointer("/state/running").is_none()
@@ -199,7 +200,10 @@ fn stays_well(workload: &Object, pods: &[&Object]) -> u64 {
             let at = s.pointer("/lastState/terminated")?.get(field)?;
             at.as_str()?.parse().ok()
         };
-        let ran = time("finishedAt")?.duration_since(time("startedAt")?);
+        let (begun, ended) = (time("startedAt")?, time("finishedAt")?);
+        // what ended long ago is not what fails now
+        let ran = Some(ended.duration_since(begun));
+        let ran = ran.filter(|_| now.duration_since(ended) < SignedDuration::from_hours(24))?;
         u64::try_from(ran.as_secs()).ok()
     });
     let needs = workload.int("spec.minReadySeconds").unwrap_or(0);
@@ -484,7 +488,16 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     }
 }
 
-/// What is wrong with the same object in another way. Of a workload its pods tell.
+fn had(merged: &Merged<'_>, what: &str) -> bool {
+    merged.before.is_some_and(|b| b.had(what))
+}
+
+/// A failure of the very object that was mended, in what was noted before the merge.
+fn in_another_way(failing: &Failing<'_>) -> String {
+    format!("{}: {}", failing.object, failing.class)
+}
+
+/// What is wrong with the same object in another way, and was not before. Of a workload its pods tell.
 fn another<'w>(merged: &Merged<'_>, world: &'w World<'_>) -> Option<&'w Failing<'w>> {
     let kind = merged.object.split_once(' ')?.0;
     if WORKLOADS.contains(&kind) {
@@ -492,7 +505,8 @@ fn another<'w>(merged: &Merged<'_>, world: &'w World<'_>) -> Option<&'w Failing<
     }
     let is_of = |f: &&Failing<'_>| f.object.to_string() == merged.object;
     let mut all = world.failing.iter().filter(is_of);
-    all.find(|f| f.severity > Severity::Low && f.class != Class::HpaCannotScale)
+    let counts = |f: &&Failing<'_>| f.severity > Severity::Low && f.class != Class::HpaCannotScale;
+    all.find(|f| counts(f) && !had(merged, &in_another_way(f)))
 }
 
 /// The roots that make an object; `None` for a plain file.
@@ -505,12 +519,8 @@ fn roots_of<'a>(
     of.map(|d| d.root.as_deref())
 }
 
-/// What else of the same app fails, and did not before the merge. Where more failed before than is
-/// remembered, nobody knows.
+/// What else of the same app fails, and did not before the merge.
 fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
-    if merged.was_failing.len() >= MAX_LISTED {
-        return Vec::new();
-    }
     // Kubernetes counts in whole seconds
     let merged_at = merged.at.as_second();
     let is_new = |f: &&Failing<'_>| f.since.is_none_or(|since| since.as_second() >= merged_at);
@@ -518,7 +528,7 @@ fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) 
     let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
     let others = names
         .into_iter()
-        .filter(|n| n != merged.object && !merged.was_failing.contains(n));
+        .filter(|n| n != merged.object && !had(merged, n));
     others.take(MAX_LISTED).collect()
 }
 
@@ -572,8 +582,11 @@ fn shaky(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -
         let in_app = carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
         in_app && restarts(&snapshot.pods_of(&w.reference())) >= SHAKY
     });
-    let failing = beside(merged, world, carrier).map(|f| f.object.to_string());
-    let failing: BTreeSet<String> = failing.filter(|n| *n != merged.object).collect();
+    let name = |f: &Failing<'_>| match f.object.to_string() {
+        object if object == merged.object => in_another_way(f),
+        object => object,
+    };
+    let failing: BTreeSet<String> = beside(merged, world, carrier).map(name).collect();
     let mut names = Vec::from_iter(failing);
     let restarting = restarting.map(|w| w.reference().to_string());
     let new: Vec<String> = restarting.filter(|n| *n != merged.object).collect();

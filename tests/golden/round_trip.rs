@@ -117,7 +117,7 @@ fn one_by_policy(
     let edit = proposed(repository, record)?;
     let outcome = repository.plan_in(root, &edit).and_then(|located| {
         let changed = apply(repository.files, &located)?;
-        repository.verify_in(root, &changed, std::slice::from_ref(&edit))?;
+        repository.prove_in(Some(root), &changed, std::slice::from_ref(&edit))?;
         Ok(changed)
     });
     match outcome {

@@ -83,6 +83,10 @@ fn settings(base_url: &str) -> Settings {
 }
 
 fn with_case<T>(use_it: impl FnOnce(&Case<'_>, &Evidence) -> T) -> T {
+    with_message("last words", use_it)
+}
+
+fn with_message<T>(message: &str, use_it: impl FnOnce(&Case<'_>, &Evidence) -> T) -> T {
     let object = Object::new(json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "cart", "namespace": "shop"},
@@ -100,7 +104,7 @@ fn with_case<T>(use_it: impl FnOnce(&Case<'_>, &Evidence) -> T) -> T {
     let name = ObjectRef::new("apps/v1", "Deployment", Some("shop"), "cart");
     let mut finding = Finding::new(Class::OOMKilled, Severity::High, name, "web was killed");
     finding.container = Some("web".to_owned());
-    finding.message = format!("last words: {PLANTED} was refused");
+    finding.message = format!("{message}: {PLANTED} was refused");
     let snapshot = Snapshot::new(Vec::new(), BTreeMap::new());
     let case = Case {
         said: &kubemend::case::NOTHING_SAID,
@@ -310,26 +314,32 @@ fn an_endpoint_that_does_not_answer_is_an_error() {
 #[test]
 fn an_endpoint_that_is_down_is_not_asked_about_the_next_finding() {
     let table = [
-        ("overloaded", ResponseTemplate::new(503), 3, 3),
-        ("wrong key", error(401, "invalid_api_key", "bad key"), 1, 1),
+        ("overloaded", ResponseTemplate::new(503), [3, 6, 6]),
+        (
+            "wrong key",
+            error(401, "invalid_api_key", "bad key"),
+            [1, 1, 1],
+        ),
         // the next request may be better than this one
         (
             "too long",
             error(400, "context_length_exceeded", "long"),
-            1,
-            2,
+            [1, 2, 3],
         ),
     ];
-    for (name, template, first, both) in table {
+    for (name, template, asked) in table {
         let stub = Stub::new(vec![template]);
         let model = Model::new(stub.settings());
-        let asked = |_| {
-            let failed = with_case(|case, evidence| model.propose(case, evidence, &[]));
-            (failed.unwrap_err().to_string(), stub.requests().len())
-        };
-        let [one, two] = [0, 1].map(asked);
-        assert_eq!((one.1, two.1), (first, both), "{name}");
-        assert_eq!(one.0, two.0, "{name}: the reason is told again");
+        let findings = ["last words", "first words", "no words"].map(|message| {
+            let failed = with_message(message, |case, evidence| model.propose(case, evidence, &[]));
+            (failed.unwrap_err(), stub.requests().len())
+        });
+        assert_eq!(findings.clone().map(|t| t.1), asked, "{name}");
+        assert_eq!(
+            findings[0].0, findings[2].0,
+            "{name}: the reason is told again"
+        );
+        assert_eq!(findings[0].0.passes, name != "too long", "{name}");
     }
 }
 
@@ -596,12 +606,21 @@ fn the_budget_of_the_hour_runs_out_before_the_call_and_retries_count() {
     assert!(ask(forgetting(&settings)).is_ok());
     assert_eq!(code_of(ask(forgetting(&settings))), Some(Code::BudgetSpent));
     assert_eq!(stub.requests().len(), 2);
-    // an endpoint in trouble is not asked more often than the budget says
+    // what nobody charges for does not count over runs: an outage of a night does not use up the day
     let stub = Stub::new(vec![ResponseTemplate::new(503)]);
     let settings = rationed(&stub, 2, BTreeMap::new());
-    assert!(ask(settings.clone()).is_err());
-    assert_eq!(code_of(ask(settings)), Some(Code::BudgetSpent));
-    assert_eq!(stub.requests().len(), 2);
+    for _ in 0..3 {
+        assert!(ask(settings.clone()).is_err());
+    }
+    assert_eq!(stub.requests().len(), 6, "two in each run");
+    // a stall may be charged for
+    let stalls = Settings {
+        timeout: Duration::from_millis(300),
+        base_url: raw_server(HEADERS, false),
+        ..rationed(&stub, 1, BTreeMap::new())
+    };
+    assert!(ask(stalls.clone()).is_err());
+    assert_eq!(code_of(ask(stalls)), Some(Code::BudgetSpent));
 }
 
 #[test]

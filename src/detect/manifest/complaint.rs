@@ -53,7 +53,8 @@ pub struct Complaint {
 impl Complaint {
     /// The same, of an object that is known from elsewhere; what the message itself names stays.
     pub fn about(mut self, subject: &ObjectRef) -> Self {
-        if self.kind.is_none() && self.name.is_none() && self.file.is_none() {
+        let fits = self.kind.as_ref().is_none_or(|kind| *kind == subject.kind);
+        if fits && self.name.is_none() && self.file.is_none() {
             self.kind = Some(subject.kind.clone());
             self.name = Some(subject.name.clone());
             self.namespace.clone_from(&subject.namespace);

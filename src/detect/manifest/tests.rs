@@ -329,6 +329,42 @@ fn what_argo_cd_refuses_and_the_schema_does_not_is_told_in_its_words() {
     );
 }
 
+/// The same deployment in another namespace has the same stray field, and nobody complains of it.
+#[test]
+fn argo_cd_says_which_of_several_a_message_is_about_that_names_a_kind() {
+    let stray = TILL.replace("replicas: 2", "replica: 2");
+    let other = desired(&stray.replace(
+        "name: till, namespace: shop",
+        "name: other, namespace: shop",
+    ));
+    let strict = r#"Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.replica""#;
+    let told = found(&[other, desired(&stray)], &application(strict), None);
+    let high: Vec<_> = told.iter().filter(|f| !f.message.is_empty()).collect();
+    assert_eq!(high.len(), 1, "{told:?}");
+    assert_eq!(high[0].object.name, "till");
+}
+
+/// A sync that failed earlier hides nothing that is wrong now.
+#[test]
+fn what_cannot_be_compared_is_told_beside_a_sync_that_failed() {
+    let mut app = application(NO_NUMBER)
+        .of_kind("Application")
+        .next()
+        .unwrap()
+        .clone();
+    let error = "Failed to load target state: kustomize build /tmp/x failed: accumulating resources: no such file apps/gone.yaml";
+    let conditions = app.value.pointer_mut("/status/conditions").unwrap();
+    conditions
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!({"type": "ComparisonError", "message": error}));
+    let told = found(&[], &Snapshot::new(vec![app], BTreeMap::new()), None);
+    assert!(
+        told.iter().any(|f| f.class == Class::RenderError),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn a_sync_that_fails_for_another_reason_makes_no_manifest_invalid() {
     let stray = desired(&TILL.replace("replicas: 2", "replica: 2"));

@@ -103,12 +103,15 @@ async fn body(mut response: Response) -> Result<Vec<u8>, End> {
 
 /// A call that a network error or the clock ended. A stall is not repeated: the time is spent.
 fn transport(error: reqwest::Error) -> End {
-    let timeout = error.is_timeout();
+    let (timeout, refused) = (error.is_timeout(), error.is_connect());
     let mut why = error.without_url().to_string();
     if timeout {
         why = "no answer within the time limit".to_owned();
     }
-    let failure = Failure::down(why);
+    let failure = match refused {
+        true => Failure::down(why),
+        false => Failure::stalled(why, true),
+    };
     if timeout {
         End::Final(failure)
     } else {
@@ -134,6 +137,7 @@ async fn refused(status: StatusCode, response: Response) -> End {
         StatusCode::BAD_REQUEST
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
+        status if status.is_server_error() => Failure::stalled(why, false),
         _ => Failure::down(why),
     };
     let quota = ["/error/code", "/error/type"]

@@ -19,7 +19,7 @@ struct Shop {
     expects: Vec<Expected>,
     class: Class,
     is_revert: bool,
-    was_failing: Vec<String>,
+    before: Option<Baseline>,
     also: Vec<String>,
     object: ObjectRef,
     severity: Severity,
@@ -89,7 +89,7 @@ impl Shop {
             )],
             class: Class::ImagePullNotFound,
             is_revert: false,
-            was_failing: Vec::new(),
+            before: None,
             also: Vec::new(),
             object: web(),
             severity: Severity::High,
@@ -126,7 +126,7 @@ impl Shop {
             class: Some(self.class),
             expects: &self.expects,
             applied_at: None,
-            was_failing: &self.was_failing,
+            before: self.before.as_ref(),
             is_revert: self.is_revert,
             is_anywhere: false,
             also: &self.also,
@@ -213,6 +213,13 @@ fn an_object_that_fails_in_another_way_is_not_mended() {
     let another = Symptom::Another("it fails".to_owned());
     assert_eq!(shop.look().facts.symptom, another);
     assert!(shop.look().facts.newly_broken.is_empty(), "nor made worse");
+    shop.before = Some(shop.ask(baseline));
+    assert_eq!(
+        shop.look().facts.symptom,
+        Symptom::Absent,
+        "it was so before"
+    );
+    shop.before = None;
     shop.severity = Severity::Low;
     assert_eq!(shop.look().facts.symptom, Symptom::Absent, "only a hint");
 }
@@ -270,7 +277,10 @@ fn others_of_the_app_count_when_they_did_not_fail_before() {
         ("c", scaler, Class::HpaCannotScale),
     ];
     assert_eq!(shop.look().facts.newly_broken, ["Deployment shop/api"]);
-    shop.was_failing = vec!["Deployment shop/api".to_owned()];
+    shop.before = Some(Baseline {
+        failing: vec!["Deployment shop/api".to_owned()],
+        ..Baseline::default()
+    });
     assert!(shop.look().facts.newly_broken.is_empty());
     let baseline = shop.ask(baseline);
     assert_eq!((baseline.ready, baseline.rolled_out), (1, true));
@@ -312,9 +322,11 @@ fn what_is_no_failure_or_is_older_or_was_not_counted_is_not_blamed_on_the_change
     shop.also = vec!["a".to_owned()];
     assert_eq!(broken(&shop), 0, "another finding that it mends");
     shop.also.clear();
-    shop.was_failing = (0..MAX_LISTED)
-        .map(|n| format!("Deployment shop/w{n}"))
-        .collect();
+    let failing = (0..MAX_LISTED).map(|n| format!("Deployment shop/w{n}"));
+    shop.before = Some(Baseline {
+        failing: failing.collect(),
+        ..Baseline::default()
+    });
     assert_eq!(broken(&shop), 0, "more failed than is remembered");
 }
 

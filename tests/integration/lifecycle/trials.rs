@@ -404,11 +404,12 @@ async fn what_people_pushed_to_a_fix_is_not_taken_back_without_their_word() {
     let mut stage = stage(vec![app("cart")]).await;
     stage.facts = Some(ill());
     stage.scope = "cluster test";
+    let alice = stage.github.human("alice");
+    alice.push("main", &[("apps/other.yaml", "kind: List")]);
     stage.clean().await;
     let number = stage.open()[0];
     let branch = stage.branch_of(number);
-    let alice = stage.github.human("alice");
-    alice.push(&branch, &[("apps/other.yaml", "kind: List")]);
+    alice.push(&branch, &[("apps/other.yaml", "kind: List # mine")]);
     alice.merge(number, "squash");
     regressed(&stage).await;
     assert_eq!(verdict(&stage, number), ["regressed"]);
