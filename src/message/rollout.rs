@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::markdown::{brief, code, prose, row};
 use crate::forge::reporters::cluster;
 use crate::verify::Wait;
-use crate::verify::machine::{Memory, State, Timing, Verdict};
+use crate::verify::machine::{Memory, OVERTAKEN, State, Timing, Verdict};
 use crate::verify::together::{Jury, Trial};
 
 /// The longest evidence that is shown in one cell.
@@ -210,6 +210,10 @@ fn headline(told: &Told<'_>) -> String {
             sentence(why),
             taken_back(told)
         ),
+        ended if ended.is_overtaken() => format!("**Ended**: {OVERTAKEN}."),
+        State::Ended(Verdict::Inconclusive(why)) if told.is_revert => {
+            format!("**Inconclusive**: {}. A person has to look.", sentence(why))
+        }
         State::Ended(Verdict::Inconclusive(why)) => format!(
             "**Inconclusive**: {}. kubemend does not take it back by itself; {} in a comment does.",
             sentence(why),

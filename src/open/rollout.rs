@@ -38,6 +38,23 @@ impl Writer<'_> {
         Ok(trials)
     }
 
+    /// Tells what a look found. What people took back before anything was said of it is theirs.
+    pub(super) async fn follow(&mut self, trial: &mut Trialed) -> Result<()> {
+        match self.stays_silent(trial).await? {
+            true => Ok(()),
+            false => self.tell(trial, Revert::None).await,
+        }
+    }
+
+    async fn stays_silent(&self, trial: &Trialed) -> Result<bool> {
+        let is_only = trial.jury.is_only(&self.analysis.scope);
+        if !is_only || !trial.state.is_overtaken() {
+            return Ok(false);
+        }
+        let told = self.ours_of(trial.number, Topic::Rollout).await?;
+        Ok(told.is_empty())
+    }
+
     /// Keeps the comment about the rollout up to date.
     pub(super) async fn tell(&mut self, trial: &mut Trialed, revert: Revert<'_>) -> Result<()> {
         let scope = &self.analysis.scope;
@@ -100,6 +117,9 @@ impl Writer<'_> {
         verdict: &Verdict,
         revert: Revert<'_>,
     ) -> Result<()> {
+        if self.stays_silent(trial).await? {
+            return self.mark(trial.number, verdict).await;
+        }
         self.tell(trial, revert).await?;
         let head = self.ours(trial.number).map(|o| o.pull.head_sha.clone());
         let report = CheckReport {
@@ -116,8 +136,13 @@ impl Writer<'_> {
         };
         let reported = self.work.github.check(&report).await;
         self.tolerate(&format!("the check of #{}", trial.number), reported)?;
-        let mut marker = self.marker(trial.number);
+        self.mark(trial.number, verdict).await
+    }
+
+    /// Nobody looks at it any more.
+    async fn mark(&mut self, number: u64, verdict: &Verdict) -> Result<()> {
+        let mut marker = self.marker(number);
         remember(&mut marker, &format!("{VERDICT}{}", verdict.name()));
-        self.mark_pull(trial.number, &marker).await
+        self.mark_pull(number, &marker).await
     }
 }

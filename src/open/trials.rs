@@ -126,7 +126,7 @@ impl Trials {
         let mut trial = case.judged(&analysis.scope, *sight, &timing, work.now);
         if trial.memory != before {
             let why = reason(&trial);
-            let told = because(why, writer.tell(&mut trial, Revert::None)).await;
+            let told = because(why, writer.follow(&mut trial)).await;
             if self.tolerated(number, told)?.is_none() {
                 return Ok(None);
             }

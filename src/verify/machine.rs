@@ -263,6 +263,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether people took the change back, or changed it again.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Ended(Verdict::Inconclusive(why)) if why == OVERTAKEN)
+    }
+
     /// One word, for memory and labels.
     pub fn name(&self) -> &'static str {
         match self {
@@ -356,7 +361,8 @@ pub fn step(
     (next, state)
 }
 
-const OVERTAKEN: &str =
+/// Why nobody looks any more at what people took back.
+pub(crate) const OVERTAKEN: &str =
     "Git holds something else there by now: somebody took the change back, or changed it again";
 
 /// Whether what the source holds lacks our commit.

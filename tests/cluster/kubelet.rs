@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret, Service};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kubemend::object::{Container, Object, list};
 use serde_json::{Value, json};
 
-use crate::registry::{Registry, Running};
+use crate::registry::{DIES_OF_TRAFFIC, Registry, Running};
 
 /// Pause before something that is missing is looked for again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -30,6 +30,9 @@ pub struct Kubelets {
     taken: Mutex<BTreeSet<String>>,
     addresses: AtomicU32,
 }
+
+/// Stands in [`Found`] where a Service sends requests to a pod that dies of them.
+const TRAFFIC: &str = "traffic";
 
 /// What a pod names, and the keys that it has; none where it does not exist.
 type Found = BTreeMap<(&'static str, String), Option<BTreeSet<String>>>;
@@ -134,7 +137,22 @@ impl Kubelets {
             };
             found.insert((kind, name), keys);
         }
+        if pod.annotation(DIES_OF_TRAFFIC).is_some() && self.is_selected(namespace, pod).await {
+            found.insert((TRAFFIC, String::new()), None);
+        }
         found
+    }
+
+    async fn is_selected(&self, namespace: &str, pod: &Object) -> bool {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let Ok(all) = api.list(&ListParams::default()).await else {
+            return false;
+        };
+        all.iter().any(|service| {
+            let selector = service.spec.as_ref().and_then(|s| s.selector.clone());
+            let selector = selector.unwrap_or_default();
+            !selector.is_empty() && selector.iter().all(|(k, v)| pod.label(k) == Some(v))
+        })
     }
 
     async fn tell(&self, pods: &Api<Pod>, pod: &Object, state: &State) -> Result<(), kube::Error> {
@@ -372,7 +390,24 @@ impl State {
                 state.ill.insert(container.name.to_owned(), ill);
             }
         }
+        if pod.annotation(DIES_OF_TRAFFIC).is_some() {
+            state.waits = true;
+            if found.contains_key(&(TRAFFIC, String::new())) {
+                state.overload(pod);
+            }
+        }
         state
+    }
+
+    /// All programs crash that are well otherwise.
+    fn overload(&mut self, pod: &Object) {
+        let at = pod.str("metadata.creationTimestamp");
+        let last = json!({"exitCode": 139, "reason": "Error", "startedAt": at, "finishedAt": at});
+        for container in pod.containers().into_iter().filter(|c| !c.init) {
+            let last = last.clone();
+            let ill = Ill::crashing(container.name, 4, last, None);
+            self.ill.entry(container.name.to_owned()).or_insert(ill);
+        }
     }
 
     fn status(&self, pod: &Object, address: &str) -> Value {

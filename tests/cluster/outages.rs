@@ -12,7 +12,7 @@ use crate::shop::is_rolled_out;
 use crate::stage::{self, Delivery, Engine};
 use crate::support::github::{Fault, On};
 use crate::support::program::Program;
-use crate::whole::{break_pods, manifest, plant};
+use crate::whole::{dies_of_traffic, manifest, plant};
 
 /// Passes that fail before the forge comes back.
 const IN_VAIN: usize = 3;
@@ -105,6 +105,7 @@ pub fn the_leader_dies_in_a_revert(plane: &Plane, engine: Engine) -> Result<(), 
         "  selector:\n    app: wbe\n  ports",
     );
     plant(&stage, &namespace, good, bad)?;
+    dies_of_traffic(&stage, &namespace)?;
     stage.push("change the shop")?;
     let mut leader = stage.replica("leader")?;
     election(&mut leader, true);
@@ -112,7 +113,6 @@ pub fn the_leader_dies_in_a_revert(plane: &Plane, engine: Engine) -> Result<(), 
     standby.address();
     let fix = stage.until("the fix", &mut leader, || Ok(stage.open_pulls()?.pop()))?;
     stage.merge(fix.number, "squash")?;
-    break_pods(plane, &namespace)?;
     until("the branch of the revert", || is_begun(&stage))?;
     leader.kill();
     until_told(&stage, fix.number, &mut standby)?;

@@ -8,6 +8,7 @@
 //! | a program starts | its command lies in `/app/` |
 //! | a program ends by itself | the last number of its tag is 13 |
 //! | it uses so much memory | [`USES`] says so |
+//! | it crashes as long as a Service selects its pod | [`DIES_OF_TRAFFIC`] is there |
 //! | it answers a probe | on a declared port, at `/healthz` |
 //!
 //! All others are known from workloads that are well ([`Registry::learn`]): the image exists, and its
@@ -23,6 +24,8 @@ use serde_json::Value;
 
 /// The annotation with the MiB of memory that a program uses.
 pub const USES: &str = "test.kubemend.dev/uses-mebibytes";
+/// The annotation of a program that crashes as long as a Service sends it requests.
+pub const DIES_OF_TRAFFIC: &str = "test.kubemend.dev/dies-of-traffic";
 const RULED: &str = "registry.example.com/";
 /// What a probe may be.
 const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
@@ -124,6 +127,12 @@ impl Registry {
     /// The memory that the program of an image uses.
     pub fn uses(&self, image: &str) -> Option<Quantity> {
         self.images.get(image)?.uses
+    }
+
+    /// Whether the program of an image cannot do without an environment variable.
+    pub fn needs(&self, image: &str, variable: &str) -> bool {
+        let program = self.images.get(image);
+        program.is_some_and(|p| p.needs.contains(variable))
     }
 
     /// Whether there is such an image.

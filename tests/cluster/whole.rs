@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{End, FAULTS, Fault};
 use crate::plane::Plane;
+use crate::registry::DIES_OF_TRAFFIC;
 use crate::shop::{self, is_rolled_out};
 use crate::stage::{self, Delivery, Engine, Pull, Stage};
 
@@ -199,8 +200,8 @@ fn the_loop_closes(plane: &Plane, engine: Engine) -> Result<(), String> {
     stage.is_clean()
 }
 
-/// A Service gets its selector back, and at that moment the pods behind it begin to crash: the
-/// facts speak against the change. What they say of the revert is looked at, too.
+/// A Service gets its selector back, and the program behind it dies of the requests that come then: the facts
+/// speak against the change. With the revert they end, and it is well again.
 fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), String> {
     let namespace = format!("{engine:?}-regression").to_lowercase();
     let stage = open(
@@ -217,13 +218,13 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
         "  selector:\n    app: web\n  ports",
         bad,
     )?;
+    dies_of_traffic(&stage, &namespace)?;
     stage.push("change the shop")?;
     stage.wake()?;
     let mut program = stage.kubemend()?;
     let fix = stage.until("the fix", &mut program, || Ok(stage.open_pulls()?.pop()))?;
     stage.merge(fix.number, "merge")?;
     stage.wake()?;
-    break_pods(plane, &namespace)?;
     program = stage.killed(program)?;
 
     let revert = stage.until("the revert", &mut program, || {
@@ -245,8 +246,6 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
     stage.merge(revert.number, "rebase")?;
     stage.wake()?;
     program = stage.killed(program)?;
-    let pod = ["delete", "pods", "--all", "-n", &namespace, "--wait=false"];
-    plane.kubectl.run(&pod)?;
     stage.until("the verdict on the revert", &mut program, || {
         let told = stage.rollout(revert.number)?.join("\n");
         if told.contains("**Regression") || told.contains("**Inconclusive") {
@@ -262,6 +261,13 @@ fn a_regression_is_taken_back(plane: &Plane, engine: Engine) -> Result<(), Strin
         true => stage.is_clean(),
         false => Err(format!("proposed again: {open:#?}")),
     }
+}
+
+/// The program crashes as long as it gets requests.
+pub fn dies_of_traffic(stage: &Stage<'_>, namespace: &str) -> Result<(), String> {
+    let annotations = "      annotations:\n";
+    let more = format!("{annotations}        {DIES_OF_TRAFFIC}: \"true\"\n");
+    plant(stage, namespace, annotations, &more)
 }
 
 /// What a kubelet would say of a program that begins to crash.

@@ -72,8 +72,10 @@ pub const KINDS: &[Kind] = &[
         right: &["OwnerDecision", "MissingValue", "ApplicationFault"],
         fields: &["env"],
         plant: |s| {
-            let is_own = s.path.contains("containers[") && s.path.contains("].env[");
-            is_own.then(|| s.slip("].name"))?
+            let (container, _) = s.path.split_once(".env[")?;
+            let image = s.container(container)?.str("image")?.to_owned();
+            let is_needed = s.registry.needs(&image, s.value.as_str()?);
+            is_needed.then(|| s.slip("].name"))?
         },
     },
     Kind {
@@ -275,11 +277,15 @@ impl Site<'_> {
     /// The container that the field is in, where the path ends so.
     fn at(&self, end: &str) -> Option<Container<'_>> {
         let head = self.path.strip_suffix(end)?;
-        if !head.ends_with(']') {
+        self.container(head)
+    }
+
+    fn container(&self, path: &str) -> Option<Container<'_>> {
+        if !path.ends_with(']') {
             return None;
         }
         let mut all = self.object.containers().into_iter();
-        all.find(|c| c.path.by_name(&self.object.value).to_string() == head)
+        all.find(|c| c.path.by_name(&self.object.value).to_string() == path)
     }
 
     /// The image, where the field is one.

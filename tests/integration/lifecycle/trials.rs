@@ -421,6 +421,30 @@ async fn what_people_pushed_to_a_fix_is_not_taken_back_without_their_word() {
     );
 }
 
+/// What people take back before anything was said of it is theirs: not a word.
+#[tokio::test]
+async fn a_fix_that_people_take_back_at_once_is_not_talked_about() {
+    let taken_back = || Facts {
+        overtaken: true,
+        ..well()
+    };
+    let (stage, number) = merged(taken_back()).await;
+    stage.clean().await;
+    assert_eq!(told(&stage, number), Vec::<String>::new());
+    assert_eq!(verdict(&stage, number), ["inconclusive"]);
+    stage.idle().await;
+
+    let (mut stage, number) = merged(well()).await;
+    stage.clean().await;
+    stage.facts = Some(taken_back());
+    stage.clean().await;
+    let said = headline(&stage, number);
+    assert!(
+        said.starts_with("**Ended**"),
+        "what was begun is ended: {said}"
+    );
+}
+
 /// Nobody looks for ever, and nobody is left without a word.
 #[tokio::test]
 async fn a_fix_that_waits_for_more_than_a_week_ends_with_a_word() {
