@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::case::Desired;
 use crate::code::{Code, Refusal};
 use crate::locate::{Check, Repository, Status};
+use crate::lock::apply_op;
 use crate::path::{FieldPath, Seg};
 use crate::propose::{Op, ProposedEdit, Unlock};
 use crate::scan::worse::{Applied, Worse, worse};
@@ -39,18 +40,21 @@ pub fn prove(
     }
     let all = repository.files.with(files);
     let after = repository.reopened(&all);
+    let mut objects: BTreeMap<String, Vec<&Expected>> = BTreeMap::new();
+    for expected in expects {
+        let name = expected.object.to_string();
+        objects.entry(name).or_default().push(expected);
+    }
     let mut edits = Vec::new();
     let mut roots = BTreeSet::new();
-    for expected in expects {
-        let today = match defined(repository, expected) {
+    for fields in objects.values() {
+        let today = match defined(repository, fields) {
             Ok(today) => today,
             Err(why) => return Ok(unproven(&why)),
         };
-        let Some(then) = after.desired.iter().find(|d| is_same_place(d, today)) else {
-            return Err(unprovable(format!("{} would be gone", expected.object)));
-        };
+        let then = then(&after, today)?;
         roots.insert(today.root.as_deref());
-        edits.extend(edit(expected, &today.object.value, &then.object.value)?);
+        edits.extend(way_back(fields, &today.object.value, &then.object.value)?);
     }
     // objects that several roots make are told apart by theirs
     let root = match Vec::from_iter(&roots)[..] {
@@ -58,7 +62,7 @@ pub fn prove(
         _ => None,
     };
     let proven = match repository.prove_in(root, files, &edits) {
-        Err(refusal) if refusal.code == Code::RendererMissing => {
+        Err(refusal) if matches!(refusal.code, Code::RendererMissing | Code::Ambiguous) => {
             return Ok(unproven(&refusal.message));
         }
         proven => proven?,
@@ -99,13 +103,19 @@ fn unprovable(why: String) -> Refusal {
 }
 
 /// Where the fix changed an object: of several definitions the one that is made from the changed file.
-fn defined<'d>(repository: &'d Repository<'_>, expected: &Expected) -> Result<&'d Desired, String> {
-    let object = &expected.object;
+fn defined<'d>(
+    repository: &'d Repository<'_>,
+    fields: &[&Expected],
+) -> Result<&'d Desired, String> {
+    let Some(first) = fields.first() else {
+        return Err("nothing was set".to_owned());
+    };
+    let (object, file) = (&first.object, &first.file);
     let is_it = |d: &&Desired| d.object.reference().same_object(object);
     let all: Vec<&Desired> = repository.desired.iter().filter(is_it).collect();
     let reads = |d: &&Desired| match &d.root {
-        Some(root) => repository.files_of_root(root).contains(&expected.file),
-        None => d.file == expected.file,
+        Some(root) => repository.files_of_root(root).contains(file),
+        None => d.file == *file,
     };
     let made: Vec<&Desired> = all.iter().copied().filter(reads).collect();
     match (&all[..], &made[..]) {
@@ -113,6 +123,19 @@ fn defined<'d>(repository: &'d Repository<'_>, expected: &Expected) -> Result<&'
         ([only], _) | (_, [only]) => Ok(only),
         _ => Err(format!("{object} is in Git more than once")),
     }
+}
+
+/// The same object afterwards.
+fn then<'d>(after: &'d Repository<'_>, today: &Desired) -> Result<&'d Desired, Refusal> {
+    if let Some(then) = after.desired.iter().find(|d| is_same_place(d, today)) {
+        return Ok(then);
+    }
+    let mut roots = after.roots();
+    let refused = roots.find(|(root, _)| Some(*root) == today.root.as_deref());
+    Err(match refused.and_then(|(_, refusal)| refusal) {
+        Some(refusal) => refusal.clone(),
+        None => unprovable(format!("{} would be gone", today.object.reference())),
+    })
 }
 
 fn is_same_place(one: &Desired, other: &Desired) -> bool {
@@ -127,80 +150,128 @@ fn is_same_place(one: &Desired, other: &Desired) -> bool {
     same && one.root == other.root && place(one) == place(other)
 }
 
-/// The edit that takes one field back; none where it has its old value already.
-fn edit(expected: &Expected, today: &Value, then: &Value) -> Result<Option<ProposedEdit>, Refusal> {
-    if expected.path.get(today) == expected.path.get(then) {
-        return Ok(None);
+/// The edits that take the fields of one object back, where nothing else of it changes.
+fn way_back(
+    fields: &[&Expected],
+    today: &Value,
+    then: &Value,
+) -> Result<Vec<ProposedEdit>, Refusal> {
+    let paths: Vec<&FieldPath> = fields.iter().map(|e| &e.path).collect();
+    if !only_these(&paths, today, then) {
+        let object = fields.first().map(|e| e.object.to_string());
+        let object = object.unwrap_or_default();
+        return Err(unprovable(format!(
+            "more of {object} would change than the fix did"
+        )));
     }
-    let path = changed(&expected.path, today, then)?;
-    let op = match (path.get(today), path.get(then)) {
-        (_, None) => Op::Remove,
-        (Some(_), Some(was)) => Op::Set(was.clone()),
-        (None, Some(was)) => Op::Add(was.clone()),
-    };
-    Ok(Some(ProposedEdit {
-        object: expected.object.clone(),
-        path,
-        op,
-        // nobody proposes it: it is only held against what is there
-        unlock: Unlock::InvalidManifest,
-        basis: "what the fix changed".to_owned(),
-    }))
+    let places: Vec<FieldPath> = paths.iter().map(|p| place(p, today, then)).collect();
+    let is_part = |path: &FieldPath| places.iter().any(|p| p != path && path.starts_with(p));
+    let mut edits: Vec<ProposedEdit> = Vec::new();
+    for (path, field) in places.iter().zip(fields) {
+        let (is, was) = (path.get(today), path.get(then));
+        if is == was || is_part(path) || edits.iter().any(|e| e.path == *path) {
+            continue;
+        }
+        edits.push(ProposedEdit {
+            object: field.object.clone(),
+            path: path.clone(),
+            op: match (is, was) {
+                (_, None) => Op::Remove,
+                (Some(_), Some(was)) => Op::Set(was.clone()),
+                (None, Some(was)) => Op::Add(was.clone()),
+            },
+            // nobody proposes it: it is only held against what is there
+            unlock: Unlock::InvalidManifest,
+            basis: "what the fix changed".to_owned(),
+        });
+    }
+    Ok(edits)
 }
 
-/// The place that is there on both sides, or can be added or removed as a whole: with a field go the mappings
-/// that were made for it alone, and an item is one of a list in which the others stay.
-fn changed(field: &FieldPath, today: &Value, then: &Value) -> Result<FieldPath, Refusal> {
+/// The place of a field that is there on both sides, or is added or removed as a whole: with it go the mappings
+/// that were made for it, and an item is part of its list.
+fn place(field: &FieldPath, today: &Value, then: &Value) -> FieldPath {
     let mut path = field.clone();
-    while path.get(today).is_none() || path.get(then).is_none() {
-        let Some((parent, last)) = path.split_last() else {
+    while let Some((parent, last)) = path.split_last() {
+        let lacks = |value: &Value| path.get(value).is_none();
+        let is_there = |value: &Value| parent.get(value).is_some();
+        let stays = match last {
+            Seg::Key(_) => {
+                let one_lacks = lacks(today) || lacks(then);
+                !one_lacks || (is_there(today) && is_there(then))
+            }
+            Seg::Named { .. } => !lacks(today) && !lacks(then),
+            // another item may stand there
+            Seg::Index(_) => false,
+        };
+        if stays {
             break;
-        };
-        let around = (parent.get(today), parent.get(then));
-        let alone = match (last, around) {
-            (Seg::Key(_), (Some(_), Some(_))) => return Ok(path),
-            (Seg::Key(_), (one, other)) => one.or(other).is_none_or(has_one_entry),
-            (item, (is, was)) => others_stay(item, is, was),
-        };
-        if !alone {
-            return Err(unprovable(format!(
-                "more than {field} would change beside it"
-            )));
         }
         path = parent;
     }
-    Ok(path)
+    path
 }
 
-fn has_one_entry(value: &Value) -> bool {
-    value.as_object().is_some_and(|map| map.len() == 1)
-}
-
-/// Whether two lists are the same but for one item.
-fn others_stay(item: &Seg, is: Option<&Value>, was: Option<&Value>) -> bool {
-    let items = |list: Option<&Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
-    let (mut is, mut was) = (items(is), items(was));
-    match item {
-        Seg::Named { key, value } => {
-            let is_other = |i: &Value| i.get(key).and_then(Value::as_str) != Some(value);
-            is.retain(is_other);
-            was.retain(is_other);
-            is == was
-        }
-        _ => {
-            let (short, long) = match is.len() < was.len() {
-                true => (is, was),
-                false => (was, is),
-            };
-            let mut rest = long.iter();
-            short.iter().all(|s| rest.any(|l| l == s))
+/// Whether two states of an object are the same but for some fields, and the mappings that hold nothing else.
+fn only_these(fields: &[&FieldPath], today: &Value, then: &Value) -> bool {
+    // how many items of a list are told by their place
+    let mut lists: BTreeMap<String, (FieldPath, usize)> = BTreeMap::new();
+    for (list, last) in fields.iter().filter_map(|f| f.split_last()) {
+        if matches!(last, Seg::Index(_)) {
+            lists.entry(list.to_string()).or_insert((list, 0)).1 += 1;
         }
     }
+    let without = |value: &Value| {
+        let mut rest = value.clone();
+        let lists = lists.values().map(|(list, _)| list);
+        fields
+            .iter()
+            .copied()
+            .chain(lists)
+            .for_each(|f| prune(&mut rest, f));
+        rest
+    };
+    let differ_by =
+        |(list, items): &(FieldPath, usize)| others_stay(list.get(today), list.get(then), *items);
+    without(today) == without(then) && lists.values().all(differ_by)
+}
+
+/// Takes a field out, and all around it that is empty then.
+fn prune(value: &mut Value, field: &FieldPath) {
+    let mut path = field.clone();
+    apply_op(value, &path, &Op::Remove);
+    while let Some((parent, _)) = path.split_last() {
+        let is_empty = match parent.get(value) {
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(_) => false,
+            None => true,
+        };
+        if !is_empty || parent.0.is_empty() {
+            return;
+        }
+        apply_op(value, &parent, &Op::Remove);
+        path = parent;
+    }
+}
+
+/// Whether two lists are the same but for so many items of one of them.
+fn others_stay(is: Option<&Value>, was: Option<&Value>, items: usize) -> bool {
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (is, was) = (list(is), list(was));
+    let (short, long) = match is.len() < was.len() {
+        true => (is, was),
+        false => (was, is),
+    };
+    let mut rest = long.iter();
+    long.len() - short.len() <= items && short.iter().all(|s| rest.any(|l| l == s))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
     use super::*;
     use crate::files::Files;
     use crate::locate::Policy;
@@ -294,46 +365,65 @@ data: {mode: fast}
         assert!(told.contains("gone"), "{told}");
     }
 
-    fn both(field: &str, today: &Value, then: &Value) -> Result<String, Refusal> {
-        let path: FieldPath = field.parse().unwrap();
-        changed(&path, today, then).map(|p| p.to_string())
+    /// The edits of the way back, from JSON to JSON.
+    fn back(fields: &[&str], today: &Value, then: &Value) -> Option<Vec<String>> {
+        let fields: Vec<Expected> = fields.iter().flat_map(|f| expects(f, "")).collect();
+        let fields: Vec<&Expected> = fields.iter().collect();
+        let edits = way_back(&fields, today, then).ok()?;
+        let mut undone = today.clone();
+        edits
+            .iter()
+            .for_each(|e| apply_op(&mut undone, &e.path, &e.op));
+        assert_eq!(undone, *then, "{edits:?}");
+        Some(edits.iter().map(|e| e.path.to_string()).collect())
     }
 
     #[test]
     fn what_was_made_for_a_field_goes_with_it() {
-        use serde_json::json;
         let with = json!({"a": {"resources": {"limits": {"memory": "1Gi"}}}});
         let (without, field) = (json!({"a": {}}), "a.resources.limits.memory");
-        assert_eq!(both(field, &with, &without).unwrap(), "a.resources");
-        assert_eq!(both(field, &without, &with).unwrap(), "a.resources");
-        let more = json!({"a": {"resources": {"limits": {"memory": "1Gi"}, "requests": {}}}});
-        assert!(
-            both(field, &more, &without).is_err(),
+        assert_eq!(back(&[field], &with, &without).unwrap(), ["a.resources"]);
+        assert_eq!(back(&[field], &without, &with).unwrap(), ["a.resources"]);
+        let more =
+            json!({"a": {"resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": 1}}}});
+        assert_eq!(
+            back(&[field], &more, &without),
+            None,
             "requests would go, too"
         );
+        let both = [field, "a.resources.requests.cpu"];
+        let edits = back(&both, &more, &without).unwrap();
+        assert_eq!(edits, ["a.resources"], "they are the fix's, too");
     }
 
     #[test]
     fn an_item_is_one_of_a_list_in_which_the_others_stay() {
-        use serde_json::json;
-        let env = |names: &[&str]| json!({"env": names.iter().map(|n| json!({"name": n})).collect::<Vec<_>>()});
+        let env = |names: &[&str]| {
+            let items = names.iter().map(|n| json!({"name": n, "value": "x"}));
+            json!({"env": items.collect::<Vec<_>>()})
+        };
         let all = env(&["A", "B", "C"]);
-        for field in ["env[name=B]", "env[1]"] {
-            assert_eq!(
-                both("env[name=B]", &env(&["A", "C"]), &all).unwrap(),
-                "env",
-                "{field}"
-            );
-        }
+        let by_name = |fields: &[&str], names: &[&str]| back(fields, &env(names), &all);
+        assert_eq!(by_name(&["env[name=B]"], &["A", "C"]).unwrap(), ["env"]);
+        assert_eq!(by_name(&["env[name=B]"], &["A"]), None);
+        let two = ["env[name=B]", "env[name=C]"];
+        assert_eq!(by_name(&two, &["A"]).unwrap(), ["env"]);
         assert_eq!(
-            both("env[3]", &env(&["A", "B", "C", "D"]), &all).unwrap(),
-            "env[3]".replace("[3]", "")
+            by_name(&["env[3]"], &["D", "A", "B", "C"]).unwrap(),
+            ["env"]
         );
-        assert!(both("env[name=B]", &env(&["A"]), &all).is_err());
+        assert_eq!(by_name(&["env[3]"], &["D", "E", "A", "B", "C"]), None);
         assert_eq!(
-            both("env[name=B]", &json!({}), &env(&["B"])).unwrap(),
-            "env"
+            back(&["env[name=B]"], &json!({}), &env(&["B"])).unwrap(),
+            ["env"]
         );
+    }
+
+    #[test]
+    fn a_value_within_an_item_goes_back_alone() {
+        let with = |value: &str| json!({"env": [{"name": "A", "value": value}, {"name": "B"}]});
+        let field = ["env[name=A].value"];
+        assert_eq!(back(&field, &with("2"), &with("1")).unwrap(), field);
     }
 
     #[test]

@@ -400,7 +400,13 @@ pub async fn conclude(
             continue; // this cluster, or another one, still looks
         };
         let asked = observed.regressed.contains_key(&trial.number);
-        if outcome.unreverted.contains(&trial.number) {
+        let merged = observed
+            .pulls
+            .iter()
+            .find(|p| p.pull.number == trial.number);
+        let merged = merged.and_then(|p| p.pull.closed_at);
+        let is_last = merged.is_some_and(|at| work.now.duration_since(at) >= PERIOD);
+        if outcome.unreverted.contains(&trial.number) && !is_last {
             continue; // the next pass tries again
         }
         let refusal = revert::refusal(&outcome.notes, trial.number).map(str::to_owned);

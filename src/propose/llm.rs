@@ -225,9 +225,7 @@ impl Model {
             return Ok(reply);
         }
         let answer = http::post(&self.settings, &request, calls, &mut usage.calls);
-        if let Err(failure) = &answer {
-            self.outage().note(failure);
-        }
+        self.outage().note(answer.as_ref().err());
         let bytes = answer?;
         self.settings.tape.after(&request, &bytes)?;
         Reply::read(&bytes)
@@ -254,8 +252,8 @@ impl Proposer for Model {
                 usage: Usage::default(),
             });
         }
-        if let Some(why) = self.outage().down.as_deref() {
-            return Err(unanswered(evidence, why, true));
+        if let Some(silence) = &self.outage().down {
+            return Err(unanswered(evidence, silence));
         }
         let spent = self.spent(&finding);
         let size = prompt::tokens(&serde_json::to_string(&body).unwrap_or_default());
@@ -272,7 +270,7 @@ impl Proposer for Model {
         if let Some(ration) = ration {
             let used = match &reply {
                 // nobody charges for an error: an outage of a night must not use up the day
-                Err(Failure::Down(_) | Failure::Stalled { billed: false, .. }) => 0,
+                Err(Failure::Silence(silence)) if !silence.billed => 0,
                 _ => usage.calls,
             };
             ration.give_back(calls.saturating_sub(used));
@@ -298,36 +296,36 @@ impl Proposer for Model {
                 })
             }
             Err(Failure::Answer(refusal)) => Ok(refused(refusal, usage)),
-            Err(Failure::Silence(why)) => Err(unanswered(evidence, &why, false)),
-            Err(Failure::Down(why) | Failure::Stalled { why, .. }) => {
-                Err(unanswered(evidence, &why, true))
-            }
+            Err(Failure::Silence(silence)) => Err(unanswered(evidence, &silence)),
         }
     }
 }
 
-fn unanswered(evidence: &Evidence, why: &str, passes: bool) -> ProposeError {
+fn unanswered(evidence: &Evidence, silence: &Silence) -> ProposeError {
     ProposeError {
-        why: evidence.redactor().text(why).into_string(),
-        passes,
+        why: evidence.redactor().text(&silence.why).into_string(),
+        passes: silence.passes,
     }
 }
 
 /// An endpoint that answers nobody is not asked about the next finding: an outage takes the time of one, and
-/// stalls that of two, since one long prompt may stall where others do not.
+/// stalls in a row that of two, since one long prompt may stall where others do not.
 #[derive(Debug, Default)]
 struct Outage {
     stalled: bool,
-    down: Option<String>,
+    down: Option<Silence>,
 }
 
 impl Outage {
-    fn note(&mut self, failure: &Failure) {
-        match failure {
-            Failure::Down(why) => self.down = Some(why.clone()),
-            Failure::Stalled { why, .. } if self.stalled => self.down = Some(why.clone()),
-            Failure::Stalled { .. } => self.stalled = true,
-            Failure::Answer(_) | Failure::Silence(_) => {}
+    fn note(&mut self, failure: Option<&Failure>) {
+        let Some(Failure::Silence(silence)) = failure else {
+            self.stalled = false;
+            return;
+        };
+        match silence.of {
+            Of::Request => {}
+            Of::Either if !self.stalled => self.stalled = true,
+            Of::Either | Of::Endpoint => self.down = Some(silence.clone()),
         }
     }
 }
@@ -370,17 +368,30 @@ fn refused(refusal: Refusal, usage: Usage) -> Proposed {
 enum Failure {
     /// There is an answer, and it cannot be used.
     Answer(Refusal),
-    /// There is none: the request, the disk.
-    Silence(String),
-    /// There is none, and there would be none to another request: the network, the key, a limit.
-    Down(String),
-    /// There is none, and it may be for this request.
-    Stalled {
-        /// What there was instead.
-        why: String,
-        /// Whether the work may have been done.
-        billed: bool,
-    },
+    /// There is none.
+    Silence(Silence),
+}
+
+/// What there was instead of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Silence {
+    why: String,
+    of: Of,
+    /// Whether it may be over after a while.
+    passes: bool,
+    /// Whether the work may have been done, and charged for.
+    billed: bool,
+}
+
+/// Whose fault a silence is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// That of the request, or the disk.
+    Request,
+    /// That of the request or of the endpoint.
+    Either,
+    /// That of the network, the endpoint, or the key: nothing else is answered either.
+    Endpoint,
 }
 
 impl Failure {
@@ -388,17 +399,45 @@ impl Failure {
         Self::Answer(model::unusable(redact::text(&why.to_string())))
     }
 
+    /// This request is not answered.
     fn silence(why: impl std::fmt::Display) -> Self {
-        Self::Silence(short(why))
+        Self::silent(why, Of::Request, false)
     }
 
+    /// No request is answered, for a while.
     fn down(why: impl std::fmt::Display) -> Self {
-        Self::Down(short(why))
+        Self::silent(why, Of::Endpoint, true)
     }
 
-    fn stalled(why: impl std::fmt::Display, billed: bool) -> Self {
-        let why = short(why);
-        Self::Stalled { why, billed }
+    /// No request is answered until somebody changes something.
+    fn closed(why: impl std::fmt::Display) -> Self {
+        Self::silent(why, Of::Endpoint, false)
+    }
+
+    /// This one is not answered, or none.
+    fn stalled(why: impl std::fmt::Display) -> Self {
+        Self::silent(why, Of::Either, true)
+    }
+
+    fn silent(why: impl std::fmt::Display, of: Of, passes: bool) -> Self {
+        Self::Silence(Silence {
+            why: short(why),
+            of,
+            passes,
+            billed: false,
+        })
+    }
+
+    fn is_billed(&self) -> bool {
+        matches!(self, Self::Silence(silence) if silence.billed)
+    }
+
+    /// The same, where the work may have been charged for.
+    fn billed(mut self, is_so: bool) -> Self {
+        if let Self::Silence(silence) = &mut self {
+            silence.billed |= is_so;
+        }
+        self
     }
 }
 

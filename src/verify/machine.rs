@@ -151,6 +151,10 @@ pub struct Memory {
     pub good: u32,
     /// How many bad samples in a row, as far as that matters.
     pub bad: u32,
+    /// When it had been well for as long as others must be, and may fail again only later.
+    pub well_at: Option<Timestamp>,
+    /// How often it was well for so long, and then not.
+    pub relapses: u32,
     /// Restarts at the last sample.
     pub restarts: Option<u64>,
     /// Where it stood (see [`State::name`]).
@@ -209,11 +213,18 @@ impl Baseline {
         self.at >= before.at && (worse || self.is_older_than(before, RENEWAL))
     }
 
-    /// Whether something failed before; where more failed than is remembered, anything may have.
+    /// Whether something is noted as failing.
+    pub fn notes(&self, what: &str) -> bool {
+        let mut all = self.failing.iter().chain(&self.failed);
+        all.any(|f| f == what)
+    }
+
+    /// The same; where more failed than is noted, anything may have.
     pub fn had(&self, what: &str) -> bool {
-        let lists = [&self.failing, &self.failed];
-        let full = lists.iter().any(|l| l.len() >= MAX_FAILING);
-        full || lists.iter().any(|l| l.iter().any(|f| f == what))
+        let full = [&self.failing, &self.failed]
+            .iter()
+            .any(|l| l.len() >= MAX_FAILING);
+        full || self.notes(what)
     }
 
     /// Whether the one before is older than this one by so much.
@@ -388,7 +399,7 @@ fn stepped_back(memory: &Memory, timing: &Timing, now: Timestamp) -> State {
 
 /// Nothing counts while a person or time has to move first: every clock begins anew after it.
 fn waiting(next: &mut Memory, why: Wait) -> State {
-    (next.counting_since, next.healing_since) = (None, None);
+    (next.counting_since, next.healing_since, next.well_at) = (None, None, None);
     (next.good, next.good_since, next.bad) = (0, None, 0);
     State::Waiting(why)
 }
@@ -453,14 +464,24 @@ fn workload(
     }
     let sample = sample(next, facts);
     next.restarts = Some(facts.restarts);
+    if next.well_at.is_some()
+        && next.good > 0
+        && let Sample::Bad(why) | Sample::Open(why) = &sample
+    {
+        next.relapses = next.relapses.saturating_add(1);
+        if next.relapses > 1 {
+            return State::Ended(Verdict::Inconclusive(format!("{why}; {AGAIN}")));
+        }
+    }
     match sample {
         Sample::Good => {
             next.bad = 0;
             next.good = next.good.saturating_add(1).min(timing.samples.max(1));
             next.good_since.get_or_insert(now);
-            if next.good >= timing.samples {
+            if next.good >= timing.samples && is_over(next.good_since, timing.settle, now) {
                 // what is bad from now on has all of its time
                 next.healing_since = None;
+                next.well_at.get_or_insert(now);
             }
             if next.good >= timing.samples && is_over(next.good_since, timing.well(), now) {
                 return State::Ended(Verdict::Verified);
@@ -472,10 +493,8 @@ fn workload(
             (next.good, next.good_since) = (0, None);
             let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
             if persists {
-                let began = next.healing_since.zip(next.applied_at);
-                let early = timing.heal.saturating_add(timing.settle);
-                let late = began.is_some_and(|(bad, applied)| bad.duration_since(applied) > early);
-                return State::Ended(match late {
+                let lasts = matches!(facts.symptom, Symptom::Present(_));
+                return State::Ended(match next.well_at.is_some() && !lasts {
                     true => Verdict::Inconclusive(format!("{why}; {LATE}")),
                     false => judged(&why, facts, baseline),
                 });
@@ -494,6 +513,9 @@ fn workload(
 
 /// A change does its harm soon; a node that is drained, or a registry that is down, may come at any time.
 const LATE: &str = "it was well for long after the change, so something else may be the reason";
+
+/// It fails too seldom for a deadline, and too often to be well.
+const AGAIN: &str = "it was well for a while after the change, and not for good, twice";
 
 /// Bad samples in a row that are more than a moment.
 const PERSISTS: u32 = 2;
@@ -947,6 +969,32 @@ mod tests {
         assert_eq!(ends(&timing(10 * 24 * 60 * 60)), 12 * 60);
     }
 
+    /// It waited for a night, and was never well.
+    #[test]
+    fn what_waited_for_long_may_regress_all_the_same() {
+        let waits = Facts {
+            rollout: Some(Rollout::Waiting(Wait::NextRun)),
+            ..good()
+        };
+        let mut looks = vec![waits; 900];
+        looks.extend(vec![bad(); 20]);
+        assert!(matches!(
+            ended(play(&looks, Some(&baseline()))),
+            Verdict::Regressed(_)
+        ));
+    }
+
+    /// Three good looks within a flap of some minutes are no stretch.
+    #[test]
+    fn what_flaps_is_judged_in_its_time() {
+        let flap = [vec![good(); 4], vec![bad(); 4]].concat();
+        let looks: Vec<Facts> = std::iter::repeat_n(flap, 4).flatten().collect();
+        assert!(matches!(
+            ended(play(&looks, Some(&baseline()))),
+            Verdict::Regressed(_)
+        ));
+    }
+
     /// With a long window a drained node, hours later, is not the fault of the change.
     #[test]
     fn what_goes_wrong_long_after_the_change_has_its_time_and_is_not_blamed_on_it() {
@@ -972,6 +1020,16 @@ mod tests {
         let said = ended(play(&looks));
         assert!(
             matches!(&said, Verdict::Inconclusive(why) if why.contains(LATE)),
+            "{said:?}"
+        );
+        let mut again = vec![good(); 20];
+        again.extend(vec![bad(); 3]);
+        again.extend(vec![good(); 20]);
+        assert_eq!(play(&again), State::Settling(3), "once is an accident");
+        again.push(bad());
+        let said = ended(play(&again));
+        assert!(
+            matches!(&said, Verdict::Inconclusive(why) if why.contains(AGAIN)),
             "{said:?}"
         );
         let mut soon = vec![good(); 4];

@@ -190,17 +190,25 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
 /// How many seconds without a failure say nothing: twice what its containers ran for between two failures,
 /// and what its pods need to count as available.
 fn stays_well(workload: &Object, pods: &[&Object], now: Timestamp) -> u64 {
-    let fails = |s: &&Value| {
+    let fails = |s: &Value| {
         let count = s.get("restartCount").and_then(Value::as_u64);
         count >= Some(SHAKY) || s.pointer("/state/running").is_none()
     };
-    let statuses = pods.iter().flat_map(|p| p.list("status.containerStatuses"));
-    let ran = statuses.filter(fails).filter_map(|s| {
+    let statuses = pods.iter().flat_map(|p| {
+        let made: Option<Timestamp> = p
+            .str("metadata.creationTimestamp")
+            .and_then(|t| t.parse().ok());
+        let all = p.list("status.containerStatuses").iter();
+        all.map(move |s| (made, s))
+    });
+    let ran = statuses.filter(|(_, s)| fails(s)).filter_map(|(made, s)| {
         let time = |field: &str| -> Option<Timestamp> {
             let at = s.pointer("/lastState/terminated")?.get(field)?;
             at.as_str()?.parse().ok()
         };
         let (begun, ended) = (time("startedAt")?, time("finishedAt")?);
+        // what never started is said to have started in 1970
+        made.filter(|made| *made <= begun)?;
         // what ended long ago is not what fails now
         let ran = Some(ended.duration_since(begun));
         let ran = ran.filter(|_| now.duration_since(ended) < SignedDuration::from_hours(24))?;
@@ -503,10 +511,21 @@ fn another<'w>(merged: &Merged<'_>, world: &'w World<'_>) -> Option<&'w Failing<
     if WORKLOADS.contains(&kind) {
         return None;
     }
-    let is_of = |f: &&Failing<'_>| f.object.to_string() == merged.object;
-    let mut all = world.failing.iter().filter(is_of);
-    let counts = |f: &&Failing<'_>| f.severity > Severity::Low && f.class != Class::HpaCannotScale;
-    all.find(|f| counts(f) && !had(merged, &in_another_way(f)))
+    let noted = |f: &Failing<'_>| merged.before.is_some_and(|b| b.notes(&in_another_way(f)));
+    of_the_same(merged, world).find(|f| !noted(f))
+}
+
+/// What fails of the very object, whether it was mended or not.
+fn of_the_same<'w>(
+    merged: &Merged<'_>,
+    world: &'w World<'_>,
+) -> impl Iterator<Item = &'w Failing<'w>> {
+    let object = merged.object.to_owned();
+    let is_it = move |f: &&Failing<'_>| {
+        let counts = f.severity > Severity::Low && f.class != Class::HpaCannotScale;
+        counts && f.object.to_string() == object
+    };
+    world.failing.iter().filter(is_it)
 }
 
 /// The roots that make an object; `None` for a plain file.
@@ -582,12 +601,10 @@ fn shaky(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -
         let in_app = carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
         in_app && restarts(&snapshot.pods_of(&w.reference())) >= SHAKY
     });
-    let name = |f: &Failing<'_>| match f.object.to_string() {
-        object if object == merged.object => in_another_way(f),
-        object => object,
-    };
-    let failing: BTreeSet<String> = beside(merged, world, carrier).map(name).collect();
-    let mut names = Vec::from_iter(failing);
+    let failing = beside(merged, world, carrier).map(|f| f.object.to_string());
+    let failing: BTreeSet<String> = failing.filter(|n| *n != merged.object).collect();
+    let same: BTreeSet<String> = of_the_same(merged, world).map(in_another_way).collect();
+    let mut names: Vec<String> = same.into_iter().chain(failing).collect();
     let restarting = restarting.map(|w| w.reference().to_string());
     let new: Vec<String> = restarting.filter(|n| *n != merged.object).collect();
     names.extend(

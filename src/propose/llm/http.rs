@@ -21,7 +21,7 @@ pub(super) fn post(
     made: &mut u32,
 ) -> Result<Vec<u8>, Failure> {
     if settings.base_url.is_empty() {
-        return Err(Failure::down("no base URL is configured"));
+        return Err(Failure::closed("no base URL is configured"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -38,6 +38,7 @@ async fn attempts(
 ) -> Result<Vec<u8>, Failure> {
     let client = client(settings)?;
     let mut wait = Duration::from_millis(500);
+    let mut billed = false;
     loop {
         *made += 1;
         let end = match once(&client, settings, request).await {
@@ -45,9 +46,10 @@ async fn attempts(
             Err(end) => end,
         };
         match end {
-            End::Final(failure) => return Err(failure),
-            End::Retry(failure, _) if *made >= calls => return Err(failure),
-            End::Retry(_, after) => {
+            End::Final(failure) => return Err(failure.billed(billed)),
+            End::Retry(failure, _) if *made >= calls => return Err(failure.billed(billed)),
+            End::Retry(failure, after) => {
+                billed |= failure.is_billed();
                 tokio::time::sleep(after.unwrap_or(wait).min(settings.max_wait)).await;
                 wait *= 2;
             }
@@ -110,7 +112,7 @@ fn transport(error: reqwest::Error) -> End {
     }
     let failure = match refused {
         true => Failure::down(why),
-        false => Failure::stalled(why, true),
+        false => Failure::stalled(why).billed(true),
     };
     if timeout {
         End::Final(failure)
@@ -132,20 +134,21 @@ async fn refused(status: StatusCode, response: Response) -> End {
     let text = |at: &str| error.pointer(at).and_then(Value::as_str);
     let said = text("/error/message").unwrap_or("no message");
     let why = format!("HTTP {status}: {said}");
-    // what is wrong with one request (too long, a schema that is not known) is not wrong with the next
-    let failure = match status {
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
-        status if status.is_server_error() => Failure::stalled(why, false),
-        _ => Failure::down(why),
-    };
     let quota = ["/error/code", "/error/type"]
         .iter()
         .any(|at| text(at) == Some("insufficient_quota"));
     let temporary = status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || status.is_server_error();
+    let failure = match status {
+        // what is wrong with one request (too long, a schema that is not known) is not wrong with the next
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
+        status if status.is_server_error() => Failure::stalled(why),
+        _ if temporary && !quota => Failure::down(why),
+        _ => Failure::closed(why),
+    };
     if temporary && !quota {
         End::Retry(failure, after)
     } else {

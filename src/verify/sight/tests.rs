@@ -240,10 +240,15 @@ fn what_failed_seldom_says_how_long_it_was_well_in_between() {
         .iter_mut()
         .find(|o| o["kind"] == "Pod")
         .unwrap();
+    pod["metadata"]["creationTimestamp"] = json!("2026-01-02T10:00:00Z");
     pod.pointer_mut(status).unwrap()["lastState"] = ended;
     assert_eq!(shop.ask(baseline).stays_well, 40 * 60);
     shop.objects[1]["spec"]["minReadySeconds"] = json!(3_600);
     assert_eq!(shop.ask(baseline).stays_well, 3_600);
+    shop.objects[1]["spec"]["minReadySeconds"] = json!(0);
+    let started = format!("{status}/lastState/terminated/startedAt");
+    shop.set("Pod", &started, json!("1970-01-01T00:00:00Z"));
+    assert_eq!(shop.ask(baseline).stays_well, 0, "it never started");
 }
 
 #[test]
