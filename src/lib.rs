@@ -57,6 +57,7 @@ pub mod near;
 pub mod object;
 pub mod open;
 pub mod output;
+mod pack;
 pub mod patch;
 pub mod path;
 pub mod phase;

@@ -1,10 +1,10 @@
 //! The embedded field tables, read once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::sync::OnceLock;
 
 use crate::object::Object;
+use crate::pack;
 use crate::path::{FieldPath, Seg};
 
 /// The shape of a value.
@@ -124,12 +124,7 @@ fn tables() -> &'static Tables {
 
 /// A build whose data cannot be unpacked checks nothing; a test says so.
 fn unpack() -> String {
-    let mut text = String::new();
-    let mut reader = flate2::read::GzDecoder::new(DATA).take(MAX_TEXT);
-    match reader.read_to_string(&mut text) {
-        Ok(_) => text,
-        Err(_) => String::new(),
-    }
+    pack::gunzip(DATA, MAX_TEXT).unwrap_or_default()
 }
 
 fn parse(text: &str) -> Tables {

@@ -143,7 +143,7 @@ fn each_outside_library_has_one_place() {
     only_in("opentelemetry", &["telemetry.rs"]);
     only_in("info_span!", &["phase.rs"]);
     only_in("similar::", &["patch.rs", "edit/"]);
-    only_in("flate2", &["schema"]);
+    only_in("flate2", &["pack.rs"]);
     only_in("anstream", &["terminal.rs"]);
     only_in("kube::", &["cluster"]);
     only_in(
