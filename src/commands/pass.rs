@@ -11,6 +11,7 @@ use crate::code::Refusal;
 use crate::commands::session::Session;
 use crate::cycle::{Analysis, Look};
 use crate::destination;
+use crate::detect::gitops::is_trying_again;
 use crate::forge::decide::{Wanted, WantedEnding};
 use crate::forge::wanted;
 use crate::locate::Repository;
@@ -248,6 +249,8 @@ impl Pass {
         analysis.reads = self.rendered.reads();
         // a report narrows the run: what it does not mention is not healthy because of that
         analysis.complete &= self.report.is_none() && self.unread.is_empty();
+        // nor what an engine is just about to say again
+        analysis.complete &= !self.snapshot.objects().iter().any(is_trying_again);
         analysis.problems.extend(self.unread.iter().cloned());
         analysis
     }

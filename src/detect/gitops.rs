@@ -280,6 +280,25 @@ fn waits_for(object: &Object, reason: &str, message: &str) -> Option<ObjectRef> 
 
 // -- both
 
+/// Whether an engine tries again right now what is not applied yet. It says nothing of its last failure then,
+/// and what fails because of it looks well for a moment.
+pub fn is_trying_again(object: &Object) -> bool {
+    match (object.reference().group(), object.kind()) {
+        ("argoproj.io", "Application") => {
+            object.str("status.operationState.phase") == Some("Running")
+                && object.int("status.operationState.retryCount") >= Some(1)
+        }
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
+            let mut conditions = object.list("status.conditions").iter();
+            let is_open =
+                conditions.any(|c| text(c, "type") == "Ready" && text(c, "status") == "Unknown");
+            let revision = |field: &str| object.str(&format!("status.{field}"));
+            is_open && revision("lastAttemptedRevision") != revision("lastAppliedRevision")
+        }
+        _ => false,
+    }
+}
+
 fn finding(object: &Object, class: Class, reason: &str, message: &str, what: &str) -> Finding {
     let reference = object.reference();
     let message = one_line(message);
@@ -342,6 +361,31 @@ mod tests {
     }
 
     const APP: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a, namespace: argocd}\nstatus: ";
+
+    #[test]
+    fn an_engine_that_tries_again_says_nothing_of_what_failed() {
+        let tries = |doc: &str| {
+            is_trying_again(&Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap())
+        };
+        let flux = |ready: &str, applied: &str| {
+            tries(&format!(
+                "{{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {{name: a}}, status: {{lastAttemptedRevision: b, lastAppliedRevision: {applied}, conditions: [{{type: Ready, status: '{ready}'}}]}}}}"
+            ))
+        };
+        assert!(flux("Unknown", "a"));
+        assert!(
+            !flux("Unknown", "b"),
+            "what is applied is looked at now and then"
+        );
+        assert!(!flux("False", "a"), "it says why");
+        let argo = |phase: &str, count: u32| {
+            tries(&format!(
+                "{APP}{{operationState: {{phase: {phase}, retryCount: {count}}}}}"
+            ))
+        };
+        assert!(argo("Running", 1));
+        assert!(!argo("Running", 0) && !argo("Failed", 5));
+    }
 
     #[test]
     fn the_next_attempt_is_left_out() {
