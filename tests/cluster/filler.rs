@@ -45,7 +45,7 @@ pub fn fill(plane: &Plane, pods: usize) -> Result<(), String> {
 }
 
 fn is_ill(n: usize) -> bool {
-    n % ILL == 0
+    n.is_multiple_of(ILL)
 }
 
 /// How many of all pods a workload has.
