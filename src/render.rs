@@ -78,14 +78,14 @@ impl Renderer {
             .map_err(|e| RenderError(format!("{}: {e}", program.display())))?
             .display()
             .to_string();
-        let kubectl = ask(&program, &["version", "--client", "-o", "json"]);
+        let kubectl = ask(&program, &["version", "--client", "-o", "json"])?;
         if let Some(version) = kubectl.as_deref().and_then(kustomize_in_kubectl) {
             return Ok(Self::new(
                 vec![program, "kustomize".to_owned()],
                 format!("kubectl kustomize {version}"),
             ));
         }
-        let version = ask(&program, &["version"]).and_then(|text| plain_version(&text));
+        let version = ask(&program, &["version"])?.and_then(|text| plain_version(&text));
         let Some(version) = version else {
             let message = format!(
                 "{program} is neither kustomize nor kubectl: it names no version of its own"
@@ -163,9 +163,10 @@ fn on_path(path: &OsStr, name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// The standard output of a short, harmless call.
-fn ask(program: &str, arguments: &[&str]) -> Option<String> {
-    let home = tempfile::tempdir().ok()?;
+/// The standard output of a short, harmless call; none where the program minds it.
+fn ask(program: &str, arguments: &[&str]) -> Result<Option<String>, RenderError> {
+    let fails = |e: &dyn std::fmt::Display| RenderError(format!("{program} cannot be run: {e}"));
+    let home = tempfile::tempdir().map_err(|e| fails(&e))?;
     let mut command = jailed(program, home.path());
     command.args(arguments).current_dir(home.path());
     let limits = Limits {
@@ -173,8 +174,9 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
         output: 64 * 1024,
         input: 0,
     };
-    let finished = supervise(command, limits).ok().filter(|f| f.success)?;
-    String::from_utf8(finished.stdout).ok()
+    let finished = supervise(command, limits).map_err(|e| fails(&e))?;
+    let told = String::from_utf8(finished.stdout).ok();
+    Ok(told.filter(|_| finished.success))
 }
 
 fn kustomize_in_kubectl(text: &str) -> Option<String> {
