@@ -250,7 +250,8 @@ impl Pass {
         // a report narrows the run: what it does not mention is not healthy because of that
         analysis.complete &= self.report.is_none() && self.unread.is_empty();
         // nor what an engine is just about to say again
-        analysis.complete &= !self.snapshot.objects().iter().any(is_trying_again);
+        let mut objects = self.snapshot.objects().iter();
+        analysis.complete &= !objects.any(|o| is_trying_again(o, self.now));
         analysis.problems.extend(self.unread.iter().cloned());
         analysis
     }

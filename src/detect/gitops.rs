@@ -1,5 +1,6 @@
 //! Findings: what Argo CD and Flux say about their own objects.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::detect::View;
@@ -280,18 +281,32 @@ fn waits_for(object: &Object, reason: &str, message: &str) -> Option<ObjectRef> 
 
 // -- both
 
+/// So long an attempt counts: one that never ends, or nobody makes any more, must not hold up the rest.
+const ATTEMPT: SignedDuration = SignedDuration::from_hours(1);
+
 /// Whether an engine tries again right now what is not applied yet. It says nothing of its last failure then,
 /// and what fails because of it looks well for a moment.
-pub fn is_trying_again(object: &Object) -> bool {
+pub fn is_trying_again(object: &Object, now: Timestamp) -> bool {
+    let is_recent = |at: &str| {
+        let at: Option<Timestamp> = at.parse().ok();
+        at.is_some_and(|at| now.duration_since(at) < ATTEMPT)
+    };
     match (object.reference().group(), object.kind()) {
         ("argoproj.io", "Application") => {
             object.str("status.operationState.phase") == Some("Running")
                 && object.int("status.operationState.retryCount") >= Some(1)
+                && is_recent(
+                    object
+                        .str("status.operationState.startedAt")
+                        .unwrap_or_default(),
+                )
         }
         ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
             let mut conditions = object.list("status.conditions").iter();
-            let is_open =
-                conditions.any(|c| text(c, "type") == "Ready" && text(c, "status") == "Unknown");
+            let is_open = conditions.any(|c| {
+                let is_it = text(c, "type") == "Ready" && text(c, "status") == "Unknown";
+                is_it && is_recent(text(c, "lastTransitionTime"))
+            });
             let revision = |field: &str| object.str(&format!("status.{field}"));
             is_open && revision("lastAttemptedRevision") != revision("lastAppliedRevision")
         }
@@ -365,11 +380,14 @@ mod tests {
     #[test]
     fn an_engine_that_tries_again_says_nothing_of_what_failed() {
         let tries = |doc: &str| {
-            is_trying_again(&Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap())
+            let object = Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap();
+            let at = |time: &str| is_trying_again(&object, time.parse().unwrap());
+            assert!(!at("2026-01-02T14:00:00Z"), "not for ever");
+            at("2026-01-02T12:10:00Z")
         };
         let flux = |ready: &str, applied: &str| {
             tries(&format!(
-                "{{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {{name: a}}, status: {{lastAttemptedRevision: b, lastAppliedRevision: {applied}, conditions: [{{type: Ready, status: '{ready}'}}]}}}}"
+                "{{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {{name: a}}, status: {{lastAttemptedRevision: b, lastAppliedRevision: {applied}, conditions: [{{type: Ready, status: '{ready}', lastTransitionTime: '2026-01-02T12:00:00Z'}}]}}}}"
             ))
         };
         assert!(flux("Unknown", "a"));
@@ -380,7 +398,7 @@ mod tests {
         assert!(!flux("False", "a"), "it says why");
         let argo = |phase: &str, count: u32| {
             tries(&format!(
-                "{APP}{{operationState: {{phase: {phase}, retryCount: {count}}}}}"
+                "{APP}{{operationState: {{phase: {phase}, startedAt: '2026-01-02T12:00:00Z', retryCount: {count}}}}}"
             ))
         };
         assert!(argo("Running", 1));

@@ -462,53 +462,32 @@ impl Worker {
         }
         let job = Job::Pass(place.id);
         let look = report.trials.again.map(|pause| pause.unsigned_abs());
-        let retry = report.retry.then(|| self.pause(job));
+        // what froze it is asked again below
+        let retry = (report.retry && report.frozen.is_none()).then(|| self.pause(job));
         if report.frozen.is_none() && retry.is_none() {
             self.went_well(job);
         }
         if let Some(pause) = look.into_iter().chain(retry).min() {
             self.wake_in(job, pause);
         }
-        match &report.frozen {
-            None if !report.silent.is_empty() => {
-                tracing::warn!(
-                    repository,
-                    outcome = "incomplete",
-                    seconds,
-                    pulls,
-                    questions,
-                    answered,
-                    notes,
-                    error = plain(&report.silent.join("; ")),
-                    "pass"
-                );
-            }
+        let silent = (!report.silent.is_empty()).then(|| report.silent.join("; "));
+        let frozen = report.frozen.as_ref().map(ToString::to_string);
+        let outcome = outcome_of(report);
+        match frozen.or(silent) {
             None => {
                 tracing::info!(
-                    repository,
-                    outcome = "done",
-                    seconds,
-                    pulls,
-                    questions,
-                    answered,
-                    notes,
-                    "pass"
+                    repository, outcome, seconds, pulls, questions, answered, notes, "pass"
                 );
             }
             Some(error) => {
+                let error = plain(&error);
                 tracing::warn!(
-                    repository,
-                    outcome = "frozen",
-                    seconds,
-                    pulls,
-                    questions,
-                    answered,
-                    notes,
-                    error = plain(error),
-                    "pass"
+                    repository, outcome, seconds, pulls, questions, answered, notes, error, "pass"
                 );
-                self.later(job, error);
             }
+        }
+        if let Some(error) = &report.frozen {
+            self.later(job, error);
         }
     }
 
@@ -607,15 +586,23 @@ impl Ended {
     /// As logs and numbers name it.
     fn outcome(&self) -> &'static str {
         match self {
-            Self::Report(report) if report.stale.is_some() => "stale",
-            Self::Report(report) if report.frozen.is_some() => "frozen",
-            Self::Report(report) if !report.silent.is_empty() => "incomplete",
-            Self::Report(_) => "done",
+            Self::Report(report) => outcome_of(report),
             Self::Failed(_) => "failed",
             Self::Late => "late",
             Self::Lost => "lost",
             Self::Panicked => "panicked",
         }
+    }
+}
+
+fn outcome_of(report: &Report) -> &'static str {
+    match report {
+        Report { stale: Some(_), .. } => "stale",
+        Report {
+            frozen: Some(_), ..
+        } => "frozen",
+        Report { silent, .. } if !silent.is_empty() => "incomplete",
+        _ => "done",
     }
 }
 

@@ -463,9 +463,13 @@ fn workload(
         return waiting(next, why.clone());
     }
     let sample = sample(next, facts);
+    // to be scaled up or moved is no failure
+    let restarted = next.restarts.is_some_and(|r| facts.restarts > r);
+    let fails = restarted || matches!(sample, Sample::Bad(_));
     next.restarts = Some(facts.restarts);
     if next.well_at.is_some()
         && next.good > 0
+        && fails
         && let Sample::Bad(why) | Sample::Open(why) = &sample
     {
         next.relapses = next.relapses.saturating_add(1);
@@ -1032,6 +1036,16 @@ mod tests {
             matches!(&said, Verdict::Inconclusive(why) if why.contains(AGAIN)),
             "{said:?}"
         );
+        let scaled = Facts {
+            rollout: Some(Rollout::Progressing("2 of 3 replicas".to_owned())),
+            ..good()
+        };
+        let mut often = vec![good(); 20];
+        for _ in 0..3 {
+            often.push(scaled.clone());
+            often.extend(vec![good(); 20]);
+        }
+        assert_eq!(play(&often), State::Settling(3), "scaling is no failure");
         let mut soon = vec![good(); 4];
         soon.extend(vec![bad(); 18]);
         assert!(matches!(ended(play(&soon)), Verdict::Regressed(_)));
