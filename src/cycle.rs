@@ -23,6 +23,7 @@ use crate::phase::Phase;
 use crate::remediation::{self, Course, Survey};
 use crate::revert::Proof;
 use crate::tally::Tally;
+use crate::unsure::Unsure;
 use crate::verify::expect::Expected;
 use crate::verify::machine::{Memory, State, Timing, Verdict};
 use crate::verify::sight::{Merged, Sight};
@@ -146,6 +147,8 @@ pub struct Analysis {
     pub scope: String,
     /// Whether every finding got its answer. If not, nothing counts as healthy.
     pub complete: bool,
+    /// Objects that do not count as healthy either way.
+    pub unsure: Unsure,
     /// Findings without an answer, and what did not answer.
     pub silent: Vec<String>,
     /// Whether the same run may have answers a while later.
@@ -154,6 +157,13 @@ pub struct Analysis {
     pub problems: Vec<String>,
     /// What the run met and used up.
     pub tally: Tally,
+}
+
+impl Analysis {
+    /// Whether a finding about an object that is not reported any more is gone.
+    pub fn tells_of(&self, object: &str) -> bool {
+        self.complete && !self.unsure.holds(object)
+    }
 }
 
 /// What a pass did, for logs, job summaries and outputs.

@@ -14,7 +14,7 @@
 //! - the forge: [`forge`] (nouns, identity, life cycle), [`command`] (what people say), [`converse`] (hearing and answering), [`github`] (its API)
 //! - running for long: [`serve`] (webhooks, sweeps), [`metrics`]
 //! - without a cluster: [`scan`], [`sarif`], [`annotations`]
-//! - in a cluster: [`watch`] (what looks ill), [`cluster`] (its API), [`verify`]
+//! - in a cluster: [`watch`] (what looks ill), [`cluster`] (its API), [`unsure`] (what cannot be told just now), [`verify`]
 //! - edges: [`dump`], [`repo`], [`render`], [`config`], [`commands`], [`terminal`]
 
 pub mod action;
@@ -79,5 +79,6 @@ pub mod source;
 pub mod tally;
 pub mod telemetry;
 pub mod terminal;
+pub mod unsure;
 pub mod verify;
 pub mod watch;

@@ -62,6 +62,9 @@ pub fn prove(
         _ => None,
     };
     let proven = match repository.prove_in(root, files, &edits) {
+        Err(refusal) if gave_up(&refusal) => {
+            return Err(Refusal::new(Code::RenderFailed, refusal.message));
+        }
         Err(refusal) if matches!(refusal.code, Code::RendererMissing | Code::Ambiguous) => {
             return Ok(unproven(&refusal.message));
         }
@@ -133,9 +136,24 @@ fn then<'d>(after: &'d Repository<'_>, today: &Desired) -> Result<&'d Desired, R
     let mut roots = after.roots();
     let refused = roots.find(|(root, _)| Some(*root) == today.root.as_deref());
     Err(match refused.and_then(|(_, refusal)| refusal) {
-        Some(refusal) => refusal.clone(),
+        Some(refusal) if gave_up(refusal) => refusal.clone(),
+        // it renders today: what does not render then never will
+        Some(refusal) => unprovable(format!("with it, {}", refusal.message)),
         None => unprovable(format!("{} would be gone", today.object.reference())),
     })
+}
+
+/// What is said of a renderer that was ended, or never began. All else is its own word about what it reads.
+const GAVE_UP: [&str; 4] = [
+    ": no answer within ",
+    "it closed its output and did not end",
+    "it failed and said nothing",
+    "(os error ",
+];
+
+/// Whether the same may render at another time.
+fn gave_up(refusal: &Refusal) -> bool {
+    GAVE_UP.iter().any(|said| refusal.message.contains(said))
 }
 
 fn is_same_place(one: &Desired, other: &Desired) -> bool {
@@ -276,6 +294,7 @@ mod tests {
     use crate::files::Files;
     use crate::locate::Policy;
     use crate::object::{Object, ObjectRef};
+    use crate::render::{Limits, Renderer};
     use crate::verify::expect::Wished;
 
     const WEB: &str = "\
@@ -363,6 +382,65 @@ data: {mode: fast}
         );
         let told = proof.unwrap().breaks.unwrap();
         assert!(told.contains("gone"), "{told}");
+    }
+
+    /// A renderer that runs a shell text; what it renders is in `$text`.
+    fn renderer(script: &str) -> Renderer {
+        let read = r#"text=$(/bin/cat "$2/../repository/web.yaml")"#;
+        let script = format!("{read}; {script}");
+        let command = ["/bin/sh", "-c", &script, "sh"];
+        Renderer {
+            command: command.map(str::to_owned).to_vec(),
+            version: "kustomize v9.9.9".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// What is said where the way back is rendered in another way than what is there.
+    fn rendered_back(instead: &str) -> Result<Proof, Refusal> {
+        let renders = r#"printf '%s\n' "$text""#;
+        let renderer = renderer(&format!(
+            "case $text in *web:1.1.0*) {instead};; *) {renders};; esac"
+        ));
+        let files = |text: &str| BTreeMap::from([("web.yaml".to_owned(), text.into())]);
+        let root = BTreeMap::from([(
+            "kustomization.yaml".to_owned(),
+            b"resources: [web.yaml]\n".to_vec(),
+        )]);
+        let today = Files::default().with(&files(WEB)).with(&root);
+        let repository = Repository::open(&today, Some(&renderer), None, Policy::default());
+        let snapshot = Snapshot::new(Vec::new(), BTreeMap::new());
+        let back = WEB.replace("web:1.2.0", "web:1.1.0");
+        let fix = expects(IMAGE, "registry.example.com/web:1.2.0");
+        prove(&repository, &snapshot, &fix, &files(&back))
+    }
+
+    #[test]
+    fn what_does_not_render_afterwards_is_refused() {
+        let fails = "echo 'Error: replace operation does not apply' >&2; exit 1";
+        let refused = rendered_back(fails).unwrap_err();
+        assert_eq!(refused.code, Code::NotVerifiable, "{refused:?}");
+        let said = "does not build: replace operation does not apply";
+        assert!(refused.message.contains(said), "{refused:?}");
+        let killed = rendered_back("kill -9 $$").unwrap_err();
+        assert_eq!(killed.code, Code::RenderFailed, "{killed:?}");
+    }
+
+    #[test]
+    fn a_renderer_that_gave_up_may_do_better() {
+        let said = |renderer: &Renderer| {
+            let error = renderer.render(&BTreeMap::new(), "").unwrap_err();
+            gave_up(&Refusal::new(Code::RenderFailed, error.to_string()))
+        };
+        let missing = Renderer {
+            command: vec!["/nonexistent/kustomize".to_owned()],
+            ..renderer("")
+        };
+        assert!(said(&missing));
+        let mut stuck = renderer("while :; do :; done");
+        stuck.limits.time = std::time::Duration::from_millis(50);
+        assert!(said(&stuck));
+        assert!(!said(&renderer("echo 'Error: no such file' >&2; exit 1")));
     }
 
     /// The edits of the way back, from JSON to JSON.

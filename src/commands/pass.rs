@@ -11,7 +11,6 @@ use crate::code::Refusal;
 use crate::commands::session::Session;
 use crate::cycle::{Analysis, Look};
 use crate::destination;
-use crate::detect::gitops::is_trying_again;
 use crate::forge::decide::{Wanted, WantedEnding};
 use crate::forge::wanted;
 use crate::locate::Repository;
@@ -22,6 +21,7 @@ use crate::propose::Proposer;
 use crate::revert::{self, Proof};
 use crate::scan::{Input, scan};
 use crate::snapshot::Snapshot;
+use crate::unsure::{self, Unsure};
 use crate::verify::expect::Expected;
 use crate::verify::machine::Baseline;
 use crate::verify::sight::{self, Failing, Merged, World};
@@ -204,6 +204,17 @@ impl Pass {
         }
     }
 
+    /// What an engine is just about to say again.
+    fn unsure(&self) -> Unsure {
+        let checkout = &self.session.checkout;
+        Unsure::of(&unsure::World {
+            snapshot: &self.snapshot,
+            desired: &self.rendered.desired,
+            is_ours: &|url| checkout.is_at(url),
+            now: self.now,
+        })
+    }
+
     fn with_world<T>(&self, analysis: &Analysis, ask: impl FnOnce(&World<'_>) -> T) -> T {
         let checkout = &self.session.checkout;
         let handled = analysis.wanted.iter().filter_map(|w| {
@@ -249,9 +260,7 @@ impl Pass {
         analysis.reads = self.rendered.reads();
         // a report narrows the run: what it does not mention is not healthy because of that
         analysis.complete &= self.report.is_none() && self.unread.is_empty();
-        // nor what an engine is just about to say again
-        let mut objects = self.snapshot.objects().iter();
-        analysis.complete &= !objects.any(|o| is_trying_again(o, self.now));
+        analysis.unsure = self.unsure();
         analysis.problems.extend(self.unread.iter().cloned());
         analysis
     }

@@ -198,7 +198,7 @@ impl Voice<'_, '_> {
             None => self.wanted(number),
         };
         let Some(wanted) = wanted else {
-            return self.analysis.complete;
+            return self.tells_of(number);
         };
         let unread =
             wanted.ending == WantedEnding::Unknown || self.why(wanted) == Some(Why::Unreadable);
@@ -318,6 +318,13 @@ impl Voice<'_, '_> {
         known.or_else(|| hidden::read(self.body_of(number), self.work.key))
     }
 
+    /// Whether the finding of a pull request or question is gone where the run has nothing for it.
+    fn tells_of(&self, number: u64) -> bool {
+        let marker = self.marker(number);
+        let object = marker.as_ref().map(|m| m.object.as_str());
+        self.analysis.tells_of(object.unwrap_or_default())
+    }
+
     /// What the run wants for the finding of a pull request or question.
     fn wanted(&self, number: u64) -> Option<&Wanted> {
         let marker = self.marker(number)?;
@@ -331,7 +338,7 @@ impl Voice<'_, '_> {
             return Outcome::Settled;
         }
         let Some(wanted) = self.wanted(request.number) else {
-            return match self.analysis.complete {
+            return match self.tells_of(request.number) {
                 true => Outcome::Gone,
                 false => Outcome::Unknown,
             };

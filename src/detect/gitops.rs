@@ -15,21 +15,18 @@ pub fn findings(view: &View<'_>) -> Vec<Finding> {
     view.snapshot
         .objects()
         .iter()
-        .filter_map(|o| match (o.reference().group(), o.kind()) {
-            ("argoproj.io", "Application") => argo(o),
-            ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
-                flux(o, Class::FluxKustomizationNotReady)
-            }
-            ("helm.toolkit.fluxcd.io", "HelmRelease") => flux(o, Class::FluxHelmReleaseNotReady),
-            // made by the controller for a release, which tells the same
-            ("source.toolkit.fluxcd.io", "HelmChart") if is_made_for_release(o) => None,
-            ("source.toolkit.fluxcd.io", _) => flux(o, Class::FluxSourceNotReady),
-            _ => None,
+        .filter_map(|o| match is_application(o) {
+            true => argo(o),
+            false => flux(o, flux_class(o)?),
         })
         .collect()
 }
 
 // -- Argo CD
+
+fn is_application(object: &Object) -> bool {
+    object.kind() == "Application" && object.reference().group() == "argoproj.io"
+}
 
 fn argo(app: &Object) -> Option<Finding> {
     comparison(app)
@@ -180,13 +177,40 @@ fn degraded(app: &Object) -> Option<Finding> {
     out.related = bad.iter().map(|r| reference(r)).take(MAX_RELATED).collect();
     if out.related.is_empty() {
         // older versions keep no health of resources in the Application
-        let all = app.list("status.resources").iter().map(reference);
-        out.related = all.take(MAX_RELATED).collect();
+        out.related = resources(app).take(MAX_RELATED).collect();
     }
     Some(out)
 }
 
+/// What an Application manages, applied or not.
+fn resources(app: &Object) -> impl Iterator<Item = ObjectRef> {
+    app.list("status.resources").iter().map(reference)
+}
+
+/// When the sync began that is tried again just now.
+fn argo_attempt(app: &Object) -> Option<&str> {
+    let is_running = app.str("status.operationState.phase") == Some("Running");
+    let is_again = app.int("status.operationState.retryCount") >= Some(1);
+    app.str("status.operationState.startedAt")
+        .filter(|_| is_running && is_again)
+}
+
 // -- Flux
+
+/// How an object of Flux fails, if it says anything of its own.
+fn flux_class(object: &Object) -> Option<Class> {
+    if object.get("spec.suspend").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    match (object.reference().group(), object.kind()) {
+        ("kustomize.toolkit.fluxcd.io", "Kustomization") => Some(Class::FluxKustomizationNotReady),
+        ("helm.toolkit.fluxcd.io", "HelmRelease") => Some(Class::FluxHelmReleaseNotReady),
+        // made by the controller for a release, which tells the same
+        ("source.toolkit.fluxcd.io", "HelmChart") if is_made_for_release(object) => None,
+        ("source.toolkit.fluxcd.io", _) => Some(Class::FluxSourceNotReady),
+        _ => None,
+    }
+}
 
 /// The helm controller makes a chart for each release that names a source.
 fn is_made_for_release(chart: &Object) -> bool {
@@ -194,25 +218,16 @@ fn is_made_for_release(chart: &Object) -> bool {
 }
 
 fn flux(object: &Object, class: Class) -> Option<Finding> {
-    if object.get("spec.suspend").and_then(Value::as_bool) == Some(true) {
+    if flux_attempt(object).is_some() {
         return None;
     }
-    let conditions = object.list("status.conditions");
-    let is = |c: &&Value, kind: &str, status: &str| {
-        text(c, "type") == kind && text(c, "status") == status
-    };
-    let stalled = conditions.iter().find(|c| is(c, "Stalled", "True"));
-    let ready = conditions.iter().find(|c| is(c, "Ready", "False"));
-    let condition = ready.or(stalled)?;
+    let ready = condition(object, "Ready", "False");
+    let condition = ready.or_else(|| condition(object, "Stalled", "True"))?;
     let reason = text(condition, "reason");
-    // still at work
-    if stalled.is_none() && matches!(reason, "Progressing" | "ProgressingWithRetry") {
-        return None;
-    }
     let message = text(condition, "message");
     let mut out = finding(object, class, reason, message, "is not ready");
     out.related = match class {
-        Class::FluxKustomizationNotReady => inventory(object),
+        Class::FluxKustomizationNotReady => inventory(object).take(MAX_RELATED).collect(),
         _ => Vec::new(),
     };
     if let Some(waits) = waits_for(object, reason, message) {
@@ -221,10 +236,27 @@ fn flux(object: &Object, class: Class) -> Option<Finding> {
     Some(out)
 }
 
+fn condition<'o>(object: &'o Object, kind: &str, status: &str) -> Option<&'o Value> {
+    let mut all = object.list("status.conditions").iter();
+    all.find(|c| text(c, "type") == kind && text(c, "status") == status)
+}
+
+/// Since when an object of Flux is at work, whatever it said before; empty where it does not say.
+fn flux_attempt(object: &Object) -> Option<&str> {
+    if condition(object, "Stalled", "True").is_some() {
+        return None;
+    }
+    let is_at_work =
+        |c: &&Value| matches!(text(c, "reason"), "Progressing" | "ProgressingWithRetry");
+    let ready = condition(object, "Ready", "Unknown")
+        .or_else(|| condition(object, "Ready", "False").filter(is_at_work))?;
+    Some(text(ready, "lastTransitionTime"))
+}
+
 /// Flux inventory ids are `namespace_name_group_Kind`.
-fn inventory(object: &Object) -> Vec<ObjectRef> {
+fn inventory(object: &Object) -> impl Iterator<Item = ObjectRef> {
     let entries = object.list("status.inventory.entries").iter();
-    let found = entries.filter_map(|e| {
+    entries.filter_map(|e| {
         let parts: Vec<&str> = text(e, "id").split('_').collect();
         let [ns, name, group, kind] = parts.as_slice() else {
             return None;
@@ -236,8 +268,7 @@ fn inventory(object: &Object) -> Vec<ObjectRef> {
             format!("{group}/{version}")
         };
         Some(ObjectRef::new(&api, kind, Some(ns), name))
-    });
-    found.take(MAX_RELATED).collect()
+    })
 }
 
 /// The object of Flux that this one waits for: its source, or a dependency.
@@ -284,33 +315,22 @@ fn waits_for(object: &Object, reason: &str, message: &str) -> Option<ObjectRef> 
 /// So long an attempt counts: one that never ends, or nobody makes any more, must not hold up the rest.
 const ATTEMPT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether an engine tries again right now what is not applied yet. It says nothing of its last failure then,
-/// and what fails because of it looks well for a moment.
+/// Whether an engine tries again right now. It says nothing of its last failure then, and what fails
+/// because of it looks well for a moment.
 pub fn is_trying_again(object: &Object, now: Timestamp) -> bool {
-    let is_recent = |at: &str| {
-        let at: Option<Timestamp> = at.parse().ok();
-        at.is_some_and(|at| now.duration_since(at) < ATTEMPT)
+    let begun = match is_application(object) {
+        true => argo_attempt(object),
+        false => flux_class(object).and_then(|_| flux_attempt(object)),
     };
-    match (object.reference().group(), object.kind()) {
-        ("argoproj.io", "Application") => {
-            object.str("status.operationState.phase") == Some("Running")
-                && object.int("status.operationState.retryCount") >= Some(1)
-                && is_recent(
-                    object
-                        .str("status.operationState.startedAt")
-                        .unwrap_or_default(),
-                )
-        }
-        ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
-            let mut conditions = object.list("status.conditions").iter();
-            let is_open = conditions.any(|c| {
-                let is_it = text(c, "type") == "Ready" && text(c, "status") == "Unknown";
-                is_it && is_recent(text(c, "lastTransitionTime"))
-            });
-            let revision = |field: &str| object.str(&format!("status.{field}"));
-            is_open && revision("lastAttemptedRevision") != revision("lastAppliedRevision")
-        }
-        _ => false,
+    let begun: Option<Timestamp> = begun.and_then(|at| at.parse().ok());
+    begun.is_some_and(|at| now.duration_since(at) < ATTEMPT)
+}
+
+/// The objects that an engine's object lists as its own.
+pub fn listed(object: &Object) -> Vec<ObjectRef> {
+    match is_application(object) {
+        true => resources(object).collect(),
+        false => inventory(object).collect(),
     }
 }
 
@@ -377,27 +397,74 @@ mod tests {
 
     const APP: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a, namespace: argocd}\nstatus: ";
 
+    fn tries_again(doc: &str) -> bool {
+        let object = Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap();
+        let at = |time: &str| is_trying_again(&object, time.parse().unwrap());
+        assert!(!at("2026-01-02T14:00:00Z"), "not for ever");
+        at("2026-01-02T12:10:00Z")
+    }
+
+    const KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/v1, kind: Kustomization";
+    const RELEASE: &str = "helm.toolkit.fluxcd.io/v2, kind: HelmRelease";
+    const CHART: &str = "source.toolkit.fluxcd.io/v1, kind: HelmChart";
+
+    fn of_flux(what: &str, rest: &str, ready: &str, reason: &str) -> String {
+        format!(
+            "{{apiVersion: {what}, metadata: {{name: a, namespace: f{rest}}}, status: {{conditions: [{{type: Ready, status: '{ready}', reason: {reason}, message: m, lastTransitionTime: '2026-01-02T12:00:00Z'}}]}}}}"
+        )
+    }
+
     #[test]
-    fn an_engine_that_tries_again_says_nothing_of_what_failed() {
-        let tries = |doc: &str| {
-            let object = Object::new(serde_saphyr::from_str(doc).unwrap()).unwrap();
-            let at = |time: &str| is_trying_again(&object, time.parse().unwrap());
-            assert!(!at("2026-01-02T14:00:00Z"), "not for ever");
-            at("2026-01-02T12:10:00Z")
-        };
-        let flux = |ready: &str, applied: &str| {
-            tries(&format!(
-                "{{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {{name: a}}, status: {{lastAttemptedRevision: b, lastAppliedRevision: {applied}, conditions: [{{type: Ready, status: '{ready}', lastTransitionTime: '2026-01-02T12:00:00Z'}}]}}}}"
-            ))
-        };
-        assert!(flux("Unknown", "a"));
-        assert!(
-            !flux("Unknown", "b"),
-            "what is applied is looked at now and then"
+    fn whatever_of_flux_makes_findings_keeps_silent_while_it_is_at_work() {
+        for what in [KUSTOMIZATION, RELEASE, CHART] {
+            let doc = |ready: &str, reason: &str| of_flux(what, "", ready, reason);
+            for (ready, reason) in [
+                ("Unknown", "Progressing"),
+                ("False", "ProgressingWithRetry"),
+            ] {
+                assert!(tries_again(&doc(ready, reason)), "{what} {ready}");
+                assert_eq!(class(&doc(ready, reason)), None);
+            }
+            assert!(!tries_again(&doc("False", "Failed")), "it says why");
+            assert!(class(&doc("False", "Failed")).is_some());
+            assert!(!tries_again(&doc("True", "Succeeded")));
+        }
+        let made = ", labels: {helm.toolkit.fluxcd.io/name: web}";
+        assert!(!tries_again(&of_flux(
+            CHART,
+            made,
+            "Unknown",
+            "Progressing"
+        )));
+    }
+
+    /// What was applied and became ill later is looked at again in the same way.
+    #[test]
+    fn a_check_of_what_is_applied_says_nothing_either() {
+        let doc = of_flux(KUSTOMIZATION, "", "Unknown", "Progressing").replace(
+            "status: {cond",
+            "status: {lastAttemptedRevision: b, lastAppliedRevision: b, cond",
         );
-        assert!(!flux("False", "a"), "it says why");
+        assert!(tries_again(&doc));
+    }
+
+    #[test]
+    fn what_is_suspended_or_stalled_does_not_try() {
+        let doc = of_flux(RELEASE, "", "Unknown", "Progressing");
+        let suspended = doc.replace("status: {cond", "spec: {suspend: true}, status: {cond");
+        assert!(!tries_again(&suspended));
+        let stalled = doc.replace(
+            "conditions: [",
+            "conditions: [{type: Stalled, status: 'True', reason: RetriesExceeded, message: m}, ",
+        );
+        assert!(!tries_again(&stalled));
+        assert!(class(&stalled).is_some());
+    }
+
+    #[test]
+    fn argo_tries_again_while_it_runs_and_not_the_first_time() {
         let argo = |phase: &str, count: u32| {
-            tries(&format!(
+            tries_again(&format!(
                 "{APP}{{operationState: {{phase: {phase}, startedAt: '2026-01-02T12:00:00Z', retryCount: {count}}}}}"
             ))
         };

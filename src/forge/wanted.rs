@@ -19,6 +19,7 @@ use crate::remediation::{Course, Location};
 use crate::repo::Checkout;
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
+use crate::unsure::Unsure;
 use crate::verify::expect::Expected;
 
 /// What people see of an object and its failure in a list.
@@ -44,6 +45,7 @@ pub fn analysis(run: &Run, checkout: &Checkout, snapshot: &Snapshot, scope: &str
         reads: BTreeSet::new(),
         scope: scope.to_owned(),
         complete: run.silent.is_empty(),
+        unsure: Unsure::default(),
         retry: run.silent.iter().any(|s| s.passes),
         silent: run.silent.iter().map(|s| cut(&s.to_string())).collect(),
         problems: run.problems.iter().map(problem).collect(),

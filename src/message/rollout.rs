@@ -240,8 +240,8 @@ fn sentence(text: &str) -> String {
     brief(text.trim().trim_end_matches('.'), MAX_CELL)
 }
 
-/// How long until it is worth another look.
-pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
+/// How long until it is worth another look. What was well for a while only has to stay so.
+pub(crate) fn pause(state: &State, was_well: bool, timing: &Timing) -> Option<SignedDuration> {
     let samples = i32::try_from(timing.samples.max(1)).unwrap_or(i32::MAX);
     let (shortest, longest) = (SignedDuration::from_secs(2), SignedDuration::from_mins(1));
     match state {
@@ -251,17 +251,36 @@ pub(crate) fn pause(state: &State, timing: &Timing) -> Option<SignedDuration> {
             Some((timing.apply / 20).clamp(shortest, longest))
         }
         State::Waiting(_) => Some(SignedDuration::from_mins(5)),
-        State::Healing(_) => Some((timing.settle / samples).clamp(shortest, longest)),
-        State::Settling(_) => {
-            let longest = longest.max(timing.well() / 20);
-            Some((timing.well() / samples).clamp(shortest, longest))
+        State::Settling(_) if was_well => Some((timing.well() / 20).max(shortest)),
+        State::Healing(_) | State::Settling(_) => {
+            Some((timing.settle / samples).clamp(shortest, longest))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Few looks, until the time to heal is over, could not tell a moment from a failure that lasts.
+    #[test]
+    fn looks_become_rare_only_after_it_was_well_for_a_while() {
+        let timing = Timing {
+            rare: SignedDuration::from_hours(12),
+            ..Timing::default()
+        };
+        let looks = |state: State| {
+            [false, true].map(|was_well| pause(&state, was_well, &timing).unwrap().as_mins())
+        };
+        assert_eq!(looks(State::Settling(3)), [1, 36]);
+        assert_eq!(looks(State::Healing(String::new())), [1, 1]);
+        let usual = Timing::default();
+        let soon = pause(&State::Settling(1), false, &usual).unwrap();
+        assert_eq!(soon.as_secs(), 60);
+        assert!(pause(&State::Ended(Verdict::Verified), true, &usual).is_none());
+    }
+
     #[test]
     fn the_comments_of_a_rollout() {
         let evidence = [

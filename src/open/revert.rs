@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::{Outcome, trailers};
 use crate::audit::{Reason, because};
-use crate::code::Code;
+use crate::code::{Code, Refusal};
 use crate::cycle::{Touched, Work, computing};
 use crate::evidence::redact;
 use crate::forge::decide::{LABEL, Observed, OurPull, REVERT, STOP_UPDATING, has_label};
@@ -263,15 +263,7 @@ impl Revert<'_, '_> {
         let Some(prove) = self.work.prove else {
             return Ok(Proof::default());
         };
-        computing(|| prove(&fix.expects, files)).map_err(|refusal| {
-            let why = redact::text(&refusal.message);
-            match refusal.code {
-                Code::NotVerifiable => Stop::Refused(format!(
-                    "the way back is more than the fix, taken back: {why}; take it back by hand"
-                )),
-                _ => Stop::Failed(format!("the way back is not proven: {why}")),
-            }
-        })
+        computing(|| prove(&fix.expects, files)).map_err(|refusal| unproven(&refusal))
     }
 
     /// A verdict takes back only what kubemend did. Where the fields are proven, a merge of the base into the
@@ -381,6 +373,17 @@ impl Revert<'_, '_> {
             Some(open) => Ok(open),
             None => Err(error.into()),
         }
+    }
+}
+
+/// What says no will say so again; a renderer that gave up, or files that cannot be read now, may not.
+fn unproven(refusal: &Refusal) -> Stop {
+    let why = redact::text(&refusal.message);
+    match refusal.code {
+        Code::NotVerifiable => Stop::Refused(format!(
+            "the way back cannot be proven: {why}; take it back by hand"
+        )),
+        _ => Stop::Failed(format!("the way back is not proven: {why}")),
     }
 }
 
@@ -535,6 +538,16 @@ mod tests {
         );
         let broken = elsewhere.replace("kind: A", "kind: [");
         assert!(undo(OLD, MERGED, &broken).is_err(), "not to be proven");
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let stop = |code| unproven(&Refusal::new(code, "with it, root apps does not build"));
+        let Stop::Refused(why) = stop(Code::NotVerifiable) else {
+            panic!("it is final")
+        };
+        assert!(why.contains("root apps does not build; take it back by hand"));
+        assert!(matches!(stop(Code::RenderFailed), Stop::Failed(_)));
     }
 
     #[test]

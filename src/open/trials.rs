@@ -20,6 +20,7 @@ use crate::github::Result;
 use crate::message::excerpt;
 use crate::message::rollout::{self as words, Revert};
 use crate::phase::Phase;
+use crate::verify::Wait;
 use crate::verify::machine::{Baseline, Memory, State, Timing, Verdict, step};
 use crate::verify::sight::{self, Merged, Sight};
 use crate::verify::together::{self, Jury, MAX_SAYS, Trial};
@@ -131,7 +132,7 @@ impl Trials {
                 return Ok(None);
             }
         }
-        if let Some(pause) = words::pause(&trial.state, &timing) {
+        if let Some(pause) = words::pause(&trial.state, trial.memory.well_at.is_some(), &timing) {
             self.again(pause);
         }
         self.notes.append(&mut writer.outcome.notes);
@@ -334,6 +335,7 @@ impl<'a> Case<'a> {
             memory.verdict = Some(verdict.clone());
             state = State::Ended(verdict);
         }
+        memory.waits_for = waits_for(&state);
         memory.verdict.iter_mut().for_each(shorten);
         if let State::Ended(verdict) = &mut state {
             shorten(verdict);
@@ -353,6 +355,25 @@ impl<'a> Case<'a> {
             timing: timing.clone(),
             trials: together::with(self.told, mine),
         }
+    }
+}
+
+/// The longest name of what is waited for, in characters.
+const MAX_NAME: usize = 100;
+
+/// The kind of a wait, with the name that people have to act on, and without times and revisions: what is told
+/// is written anew when they have to do something else, and not in each pass.
+fn waits_for(state: &State) -> String {
+    let State::Waiting(why) = state else {
+        return String::new();
+    };
+    let all = format!("{why:?}");
+    let kind = all.split([' ', '{']).next().unwrap_or_default();
+    match why {
+        Wait::Dependency { on: name } | Wait::Pinned { to: name } => {
+            format!("{kind} {}", excerpt(name, MAX_NAME))
+        }
+        _ => kind.to_owned(),
     }
 }
 
@@ -437,4 +458,31 @@ fn opened(outcome: &Outcome, fingerprint: &str) -> Option<u64> {
         identity::reverted_of_branch(&t.branch).is_some_and(|digits| digits == short)
     };
     outcome.pulls.iter().find(is_it).map(|t| t.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_known_by_what_people_have_to_do() {
+        let key = |why: Wait| waits_for(&State::Waiting(why));
+        let polled = |how: &str| {
+            key(Wait::NotPolled {
+                how: how.to_owned(),
+            })
+        };
+        assert_eq!(polled("in 3m"), "NotPolled");
+        assert_eq!(polled("in 2m"), "NotPolled", "time goes by");
+        let checked = key(Wait::HealthCheck {
+            of: "0123456".to_owned(),
+            until: Timestamp::UNIX_EPOCH,
+        });
+        assert_eq!(checked, "HealthCheck");
+        assert_eq!(key(Wait::ManualSync), "ManualSync");
+        let depends = |on: &str| key(Wait::Dependency { on: on.to_owned() });
+        assert_eq!(depends("flux-system/db"), "Dependency flux-system/db");
+        assert!(depends(&"x".repeat(999)).len() < 200);
+        assert_eq!(waits_for(&State::Merged), "");
+    }
 }

@@ -271,6 +271,8 @@ impl Proposer for Model {
             let used = match &reply {
                 // nobody charges for an error: an outage of a night must not use up the day
                 Err(Failure::Silence(silence)) if !silence.billed => 0,
+                // what was sent before it may have been charged for
+                Err(Failure::TooLarge(_)) => usage.calls.saturating_sub(1),
                 _ => usage.calls,
             };
             ration.give_back(calls.saturating_sub(used));
@@ -296,6 +298,13 @@ impl Proposer for Model {
                 })
             }
             Err(Failure::Answer(refusal)) => Ok(refused(refusal, usage)),
+            Err(Failure::TooLarge(why)) => {
+                let refusal = too_large(evidence, &why);
+                if let Some(ration) = ration {
+                    ration.keep(known, &Answer::Refuse(refusal.clone()));
+                }
+                Ok(refused(refusal, usage))
+            }
             Err(Failure::Silence(silence)) => Err(unanswered(evidence, &silence)),
         }
     }
@@ -308,8 +317,15 @@ fn unanswered(evidence: &Evidence, silence: &Silence) -> ProposeError {
     }
 }
 
+/// Waiting does not make a prompt smaller: it is an ending, and holds nothing else up.
+fn too_large(evidence: &Evidence, why: &str) -> Refusal {
+    let why = evidence.redactor().text(why).into_string();
+    let message = format!("the model's endpoint takes no prompt of this size: {why}");
+    Refusal::new(Code::ModelRefused, message)
+}
+
 /// An endpoint that answers nobody is not asked about the next finding: an outage takes the time of one, and
-/// stalls in a row that of two, since one long prompt may stall where others do not.
+/// stalls in a row that of two, since one prompt may stall, or be minded by a wall, where others are not.
 #[derive(Debug, Default)]
 struct Outage {
     stalled: bool,
@@ -368,6 +384,8 @@ fn refused(refusal: Refusal, usage: Usage) -> Proposed {
 enum Failure {
     /// There is an answer, and it cannot be used.
     Answer(Refusal),
+    /// The request is larger than the endpoint ever takes, in its words.
+    TooLarge(String),
     /// There is none.
     Silence(Silence),
 }
@@ -417,6 +435,15 @@ impl Failure {
     /// This one is not answered, or none.
     fn stalled(why: impl std::fmt::Display) -> Self {
         Self::silent(why, Of::Either, true)
+    }
+
+    /// This one is not let through, or none, until somebody changes something.
+    fn barred(why: impl std::fmt::Display) -> Self {
+        Self::silent(why, Of::Either, false)
+    }
+
+    fn too_large(why: impl std::fmt::Display) -> Self {
+        Self::TooLarge(short(why))
     }
 
     fn silent(why: impl std::fmt::Display, of: Of, passes: bool) -> Self {

@@ -12,6 +12,7 @@ use crate::forge::marker::{Marker, What};
 use crate::message::rollout;
 use crate::open::Trials;
 use crate::propose::Usage;
+use crate::unsure::Unsure;
 use crate::verify::machine::{State, Verdict as End};
 
 /// How a finding was handled, beside what is wanted for it.
@@ -38,6 +39,8 @@ pub struct Survey {
     pub scope: String,
     /// Whether everything could be read: what is not seen then is gone.
     pub complete: bool,
+    /// Objects of which the pass cannot tell whether they are well.
+    pub unsure: Unsure,
     /// One for each fingerprint.
     pub seen: Vec<Seen>,
 }
@@ -109,11 +112,16 @@ impl Survey {
         }
     }
 
+    /// Whether a finding about an object that is not seen is gone.
+    pub fn tells_of(&self, object: &str) -> bool {
+        self.complete && !self.unsure.holds(object)
+    }
+
     /// Whether the pass would have seen the finding of a record, and did not.
     pub(super) fn misses(&self, record: &Record) -> bool {
         let spec = &record.spec;
         let here = spec.repository == self.repository && spec.scope == self.scope;
-        here && self.complete
+        here && self.tells_of(&spec.object)
             && !self
                 .seen
                 .iter()
@@ -182,6 +190,7 @@ pub fn survey(analysis: &Analysis, observed: &Observed, report: &Report) -> Surv
         repository: observed.facts.full_name.clone(),
         scope: analysis.scope.clone(),
         complete: analysis.complete && observed.complete,
+        unsure: analysis.unsure.clone(),
         seen: seen.into_values().collect(),
     }
 }

@@ -307,6 +307,19 @@ fn what_only_a_complete_pass_of_its_own_scope_misses_is_over() {
 }
 
 #[test]
+fn what_an_engine_just_tries_again_is_not_over() {
+    let records = kept(&[], &quiet(vec![wanted(PRINT, refused("NoSafeFix"))]), 0);
+    let outcome = |object: &str| {
+        let mut run = analysis(Vec::new());
+        run.unsure = [object].into_iter().collect();
+        let survey = seen(&run, &observed(), &Report::default());
+        kept(&records, &survey, 10)[0].status.outcome
+    };
+    assert_eq!(outcome("Deployment shop/cart"), Some(Outcome::Refused));
+    assert_eq!(outcome("Deployment shop/web"), Some(Outcome::Resolved));
+}
+
+#[test]
 fn a_merge_of_long_ago_is_not_written_down_again() {
     let merged = with_pull(12, PullState::Merged, me());
     let survey = seen(&analysis(Vec::new()), &merged, &Report::default());

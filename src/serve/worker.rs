@@ -425,7 +425,7 @@ impl Worker {
 
     /// One log line for each outcome that is new.
     fn outcomes(&self, place: &Place, report: &Report) {
-        let news = lock(&self.outcomes).news(place.id, &report.survey);
+        let news = lock(&self.outcomes).news(place.id, &report.survey, Timestamp::now());
         for one in news {
             tracing::info!(
                 target: "outcome",

@@ -111,22 +111,23 @@ impl<'s> Carrier<'s> {
         flux::chart(source, chart, release, &of_flux(question))
     }
 
-    /// Whether its last attempt ended well, as far as applying goes.
-    pub fn last_attempt_succeeded(self) -> bool {
+    /// Whether its last attempt ended well, as far as applying goes; `None` while it runs.
+    pub fn last_attempt_succeeded(self) -> Option<bool> {
         match self {
             Self::Kustomization(object) | Self::Release(object) => {
-                let ready = object.list("status.conditions").iter();
-                let ready = ready.filter(|c| text(c, "type") == "Ready");
-                let mut ready = ready.map(|c| (text(c, "status"), text(c, "reason")));
-                matches!(
-                    ready.next(),
-                    Some(("True", _) | ("False", "HealthCheckFailed"))
-                )
+                let mut all = object.list("status.conditions").iter();
+                let ready = all.find(|c| text(c, "type") == "Ready")?;
+                match (text(ready, "status"), text(ready, "reason")) {
+                    ("True", _) | ("False", "HealthCheckFailed") => Some(true),
+                    ("False", _) => Some(false),
+                    _ => None,
+                }
             }
-            Self::Application(app) => matches!(
-                app.str("status.operationState.phase"),
-                Some("Succeeded") | None
-            ),
+            Self::Application(app) => match app.str("status.operationState.phase") {
+                Some("Succeeded") | None => Some(true),
+                Some("Running" | "Terminating") => None,
+                Some(_) => Some(false),
+            },
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Facts {
     pub symptom: Symptom,
     /// What else of the same app fails that did not before.
     pub newly_broken: Vec<String>,
+    /// What fails, and nobody knows whether it did before: more did than is noted.
+    pub unclear: Vec<String>,
     /// Restarts of the workload's pods, all together.
     pub restarts: u64,
     /// Pods of the workload that are ready.
@@ -115,14 +117,14 @@ pub enum Symptom {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Baseline {
-    /// When that was.
+    /// When the oldest of these looks was.
     pub at: Option<Timestamp>,
     /// What of the app failed lately.
     pub failing: Vec<String>,
     /// What failed in the hours before that.
     pub failed: Vec<String>,
-    /// Whether the last attempt before ours succeeded.
-    pub last_attempt_succeeded: bool,
+    /// Whether the last attempts before ours succeeded, as far as one was seen at its end.
+    pub last_attempt_succeeded: Option<bool>,
     /// How the workload failed.
     pub symptom: String,
     /// Pods of the workload that were ready.
@@ -159,6 +161,8 @@ pub struct Memory {
     pub restarts: Option<u64>,
     /// Where it stood (see [`State::name`]).
     pub state: String,
+    /// What it waits for, in short: people are told when that changes.
+    pub waits_for: String,
     /// The verdict; it is final.
     pub verdict: Option<Verdict>,
 }
@@ -169,9 +173,7 @@ impl Baseline {
         let age = self.at.map(|at| merged.duration_since(at));
         age.is_some_and(|age| age < FRESH)
     }
-}
 
-impl Baseline {
     /// What is seen now, with what was seen since the change was proposed: what failed hours ago, or was as
     /// bad, is not the fault of a merge that comes later.
     #[must_use]
@@ -180,8 +182,11 @@ impl Baseline {
             return before.clone();
         }
         self.stays_well = self.stays_well.max(before.stays_well);
+        let succeeded = [self.last_attempt_succeeded, before.last_attempt_succeeded];
         if self.is_older_than(before, RENEWAL) {
             self.failed.clone_from(&before.failing);
+            // an attempt that runs says nothing
+            self.last_attempt_succeeded = succeeded.into_iter().flatten().next();
             return self;
         }
         let mut failing = before.failing.clone();
@@ -192,11 +197,13 @@ impl Baseline {
         );
         failing.truncate(MAX_FAILING);
         Self {
+            // or whoever looks often enough would never take it anew
+            at: before.at,
             failing,
             failed: before.failed.clone(),
             ready: self.ready.min(before.ready),
             rolled_out: self.rolled_out && before.rolled_out,
-            last_attempt_succeeded: self.last_attempt_succeeded && before.last_attempt_succeeded,
+            last_attempt_succeeded: succeeded.into_iter().flatten().min(),
             ..self
         }
     }
@@ -205,10 +212,13 @@ impl Baseline {
     pub fn is_news(&self, before: &Self) -> bool {
         let is_full = before.failing.len() >= MAX_FAILING;
         let fails = !is_full && self.failing.iter().any(|f| !before.failing.contains(f));
+        let attempts_tell = before
+            .last_attempt_succeeded
+            .is_none_or(|did| did && self.last_attempt_succeeded == Some(false));
         let worse = fails
             || self.ready < before.ready
             || (before.rolled_out && !self.rolled_out)
-            || (before.last_attempt_succeeded && !self.last_attempt_succeeded)
+            || (self.last_attempt_succeeded.is_some() && attempts_tell)
             || self.stays_well > before.stays_well;
         self.at >= before.at && (worse || self.is_older_than(before, RENEWAL))
     }
@@ -219,12 +229,10 @@ impl Baseline {
         all.any(|f| f == what)
     }
 
-    /// The same; where more failed than is noted, anything may have.
-    pub fn had(&self, what: &str) -> bool {
-        let full = [&self.failing, &self.failed]
-            .iter()
-            .any(|l| l.len() >= MAX_FAILING);
-        full || self.notes(what)
+    /// Whether more may have failed than is noted.
+    pub fn is_full(&self) -> bool {
+        let mut lists = [&self.failing, &self.failed].into_iter();
+        lists.any(|l| l.len() >= MAX_FAILING)
     }
 
     /// Whether the one before is older than this one by so much.
@@ -434,7 +442,7 @@ fn failed(
     timing: &Timing,
     now: Timestamp,
 ) -> State {
-    let worked_before = baseline.is_some_and(|b| b.last_attempt_succeeded);
+    let worked_before = baseline.is_some_and(|b| b.last_attempt_succeeded == Some(true));
     let is_ours = facts.failed_is_ours && worked_before && facts.excuse.is_none();
     // a webhook that did not answer fails an attempt, and not the next one
     let persists =
@@ -498,16 +506,20 @@ fn workload(
             let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
             if persists {
                 let lasts = matches!(facts.symptom, Symptom::Present(_));
-                return State::Ended(match next.well_at.is_some() && !lasts {
+                let verdict = judged(&why, facts, baseline);
+                let is_late = next.well_at.is_some() && (!lasts || verdict.is_bad());
+                return State::Ended(match is_late {
                     true => Verdict::Inconclusive(format!("{why}; {LATE}")),
-                    false => judged(&why, facts, baseline),
+                    false => verdict,
                 });
             }
             State::Healing(why)
         }
         Sample::Open(why) => {
+            // one look after good ones may fall into a scaling
+            let was_good = next.good > 0;
             (next.good, next.good_since, next.bad) = (0, None, 0);
-            if is_over(next.healing_since, timing.heal, now) {
+            if !was_good && is_over(next.healing_since, timing.heal, now) {
                 return State::Ended(Verdict::Inconclusive(why));
             }
             State::Healing(why)
@@ -549,6 +561,11 @@ fn sample(memory: &Memory, facts: &Facts) -> Sample {
     }
     if let Some(first) = facts.newly_broken.first() {
         return Sample::Bad(format!("{first} fails since the change"));
+    }
+    if let Some(first) = facts.unclear.first() {
+        return Sample::Open(format!(
+            "{first} fails, and so much failed before the change that nobody knows whether it did"
+        ));
     }
     match &facts.symptom {
         Symptom::Present(why) => Sample::Bad(why.clone()),
@@ -609,6 +626,7 @@ mod tests {
             rollout: Some(Rollout::Done),
             symptom: Symptom::Absent,
             newly_broken: Vec::new(),
+            unclear: Vec::new(),
             restarts: 0,
             ready: 2,
             excuse: None,
@@ -628,7 +646,7 @@ mod tests {
             at: None,
             failing: Vec::new(),
             failed: Vec::new(),
-            last_attempt_succeeded: true,
+            last_attempt_succeeded: Some(true),
             symptom: "OOMKilled".to_owned(),
             ready: 2,
             rolled_out: true,
@@ -812,7 +830,7 @@ mod tests {
             State::Applying(_)
         ));
         let broken_before = Baseline {
-            last_attempt_succeeded: false,
+            last_attempt_succeeded: Some(false),
             ..base
         };
         assert!(matches!(
@@ -1026,6 +1044,18 @@ mod tests {
             matches!(&said, Verdict::Inconclusive(why) if why.contains(LATE)),
             "{said:?}"
         );
+        let both = Facts {
+            newly_broken: vec!["Deployment shop/other".to_owned()],
+            symptom: Symptom::Present("OOMKilled again".to_owned()),
+            ..good()
+        };
+        let mut with_others = vec![good(); 200];
+        with_others.extend(vec![both; 20]);
+        let said = ended(play(&with_others));
+        assert!(
+            matches!(&said, Verdict::Inconclusive(why) if why.contains(LATE)),
+            "{said:?}"
+        );
         let mut again = vec![good(); 20];
         again.extend(vec![bad(); 3]);
         again.extend(vec![good(); 20]);
@@ -1077,7 +1107,7 @@ mod tests {
         assert!(later.is_news(&held), "it grows old");
         let held = later.following(&held);
         assert_eq!((held.ready, held.failing.len()), (2, 0));
-        assert!(held.had("Service shop/b"), "hours ago");
+        assert!(held.notes("Service shop/b"), "hours ago");
         let much: Vec<String> = (0..MAX_FAILING)
             .map(|n| format!("Service shop/{n}"))
             .collect();
@@ -1089,6 +1119,76 @@ mod tests {
             !seen(10, 2, &["Service shop/x"]).is_news(&full),
             "no write each time"
         );
-        assert!(full.had("anything"));
+        assert!(full.is_full());
+    }
+
+    #[test]
+    fn an_attempt_that_runs_says_nothing_about_the_attempts_before_the_merge() {
+        let seen = |minutes: i64, succeeded| Baseline {
+            at: Some(at(minutes)),
+            last_attempt_succeeded: succeeded,
+            ..baseline()
+        };
+        let runs = seen(1, None);
+        let went = seen(0, Some(true));
+        assert!(!runs.is_news(&went), "nothing to write");
+        for later in [1, 8 * 60] {
+            let held = seen(later, None).following(&went);
+            assert_eq!(held.last_attempt_succeeded, Some(true), "{later}");
+        }
+        assert!(seen(2, Some(true)).is_news(&runs));
+        let known = seen(2, Some(true)).following(&runs);
+        assert_eq!(known.last_attempt_succeeded, Some(true));
+        let failed = seen(3, Some(false));
+        assert!(failed.is_news(&known));
+        let held = failed.following(&known);
+        assert_eq!(held.last_attempt_succeeded, Some(false));
+        let again = seen(4, Some(true));
+        assert!(!again.is_news(&held));
+        assert_eq!(again.following(&held).last_attempt_succeeded, Some(false));
+    }
+
+    /// However often it is written down in between.
+    #[test]
+    fn what_was_bad_is_forgotten_after_its_hours() {
+        let seen = |hours: i64, failing: &[&str]| Baseline {
+            at: Some(at(hours * 60)),
+            failing: failing.iter().map(|f| (*f).to_owned()).collect(),
+            ..baseline()
+        };
+        let mut held = seen(0, &["Service shop/a"]);
+        for hours in 1..14 {
+            held = seen(hours, &[]).following(&held);
+        }
+        assert!(!held.notes("Service shop/a"), "{held:?}");
+    }
+
+    #[test]
+    fn where_nobody_knows_whether_it_failed_before_nothing_is_verified_or_blamed() {
+        let unclear = Facts {
+            unclear: vec!["Service shop/x".to_owned()],
+            ..good()
+        };
+        let said = ended(play(&vec![unclear; 20], Some(&baseline())));
+        assert!(
+            matches!(&said, Verdict::Inconclusive(why) if why.contains("nobody knows")),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn one_look_at_a_scaling_ends_nothing() {
+        let scaled = Facts {
+            rollout: Some(Rollout::Progressing("2 of 3 replicas".to_owned())),
+            ..good()
+        };
+        let healing = vec![scaled.clone(); 12];
+        let mut looks = [healing, vec![good(); 4], vec![scaled.clone()]].concat();
+        assert!(matches!(play(&looks, None), State::Healing(_)));
+        looks.push(scaled);
+        assert!(matches!(
+            ended(play(&looks, None)),
+            Verdict::Inconclusive(_)
+        ));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::case::Desired;
 use crate::finding::{Class, Severity};
 use crate::object::{Object, ObjectRef};
+use crate::path::{FieldPath, Seg};
 use crate::snapshot::Snapshot;
 use crate::verify::Applied;
 use crate::verify::app::{self, Carrier, Question};
@@ -123,11 +124,13 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
         .iter()
         .flat_map(|w| snapshot.pods_of(&w.reference()))
         .collect();
+    let (newly_broken, unclear) = others(merged, world, carrier);
     let facts = Facts {
         failed_is_ours: is_ours(merged, world, &applied),
         excuse: excuse(merged, world, &applied, carrier),
         symptom: symptom(merged, world),
-        newly_broken: others(merged, world, carrier),
+        newly_broken,
+        unclear,
         overtaken: merged.expects.iter().any(|e| e.is_overtaken(world.desired)),
         restarts: restarts(&pods),
         ready: ready(&workloads),
@@ -172,7 +175,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
         at: Some(merged.at),
         failing: shaky(merged, world, carrier),
         failed: Vec::new(),
-        last_attempt_succeeded: carrier.is_some_and(Carrier::last_attempt_succeeded),
+        last_attempt_succeeded: carrier.and_then(Carrier::last_attempt_succeeded),
         symptom: match symptom(merged, world) {
             Symptom::Present(what) => what.chars().take(200).collect(),
             _ => String::new(),
@@ -181,7 +184,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
         rolled_out: !workloads.is_empty() && workloads.iter().all(|w| rollout::is_settled(w)),
         stays_well: workloads
             .iter()
-            .map(|w| stays_well(w, &snapshot.pods_of(&w.reference()), merged.at))
+            .map(|w| stays_well(w, &snapshot.pods_of(&w.reference()), merged))
             .max()
             .unwrap_or(0),
     }
@@ -189,10 +192,16 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
 
 /// How many seconds without a failure say nothing: twice what its containers ran for between two failures,
 /// and what its pods need to count as available.
-fn stays_well(workload: &Object, pods: &[&Object], now: Timestamp) -> u64 {
+fn stays_well(workload: &Object, pods: &[&Object], merged: &Merged<'_>) -> u64 {
+    let now = merged.at;
+    // what fails every few hours was restarted once or twice, and runs
+    let is_mended = mended(merged, workload);
     let fails = |s: &Value| {
         let count = s.get("restartCount").and_then(Value::as_u64);
-        count >= Some(SHAKY) || s.pointer("/state/running").is_none()
+        let name = s.get("name").and_then(Value::as_str);
+        count >= Some(SHAKY)
+            || s.pointer("/state/running").is_none()
+            || name.is_some_and(&is_mended)
     };
     let statuses = pods.iter().flat_map(|p| {
         let made: Option<Timestamp> = p
@@ -217,6 +226,41 @@ fn stays_well(workload: &Object, pods: &[&Object], now: Timestamp) -> u64 {
     let needs = workload.int("spec.minReadySeconds").unwrap_or(0);
     let between = ran.max().unwrap_or(0).saturating_mul(2);
     between.max(u64::try_from(needs).unwrap_or(0))
+}
+
+/// Whether a container is one that failed by ending, as far as the change tells which.
+fn mended(merged: &Merged<'_>, workload: &Object) -> impl Fn(&str) -> bool {
+    let ends = merged.class.is_some_and(ends_containers);
+    let is_it = ends && workload.reference().to_string() == merged.object;
+    let of_it = |e: &&Expected| e.object.same_object(&workload.reference());
+    let changed = merged.expects.iter().filter(of_it);
+    let names: BTreeSet<String> = changed.filter_map(|e| container(e, workload)).collect();
+    move |name| is_it && (names.is_empty() || names.contains(name))
+}
+
+/// The name of the container that a field is of.
+fn container(expected: &Expected, workload: &Object) -> Option<String> {
+    let segs = &expected.path.0;
+    let is_list = |seg: &Seg| {
+        let Seg::Key(key) = seg else { return false };
+        key == "containers" || key == "initContainers"
+    };
+    let list = segs.iter().position(is_list)?;
+    let item = FieldPath(segs.get(..list + 2)?.to_vec());
+    let name = item.get(&workload.value)?.get("name")?.as_str()?;
+    Some(name.to_owned())
+}
+
+/// Failures in which a container ends, and runs again a moment later.
+fn ends_containers(class: Class) -> bool {
+    matches!(
+        class,
+        Class::OOMKilled
+            | Class::CrashLoopBackOff
+            | Class::LivenessProbeFailing
+            | Class::StartupProbeFailing
+            | Class::ApplicationError
+    )
 }
 
 fn carrier<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
@@ -496,10 +540,6 @@ fn symptom(merged: &Merged<'_>, world: &World<'_>) -> Symptom {
     }
 }
 
-fn had(merged: &Merged<'_>, what: &str) -> bool {
-    merged.before.is_some_and(|b| b.had(what))
-}
-
 /// A failure of the very object that was mended, in what was noted before the merge.
 fn in_another_way(failing: &Failing<'_>) -> String {
     format!("{}: {}", failing.object, failing.class)
@@ -538,17 +578,26 @@ fn roots_of<'a>(
     of.map(|d| d.root.as_deref())
 }
 
-/// What else of the same app fails, and did not before the merge.
-fn others(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -> Vec<String> {
+/// What else of the same app fails and did not before the merge, and of what that is not known.
+fn others(
+    merged: &Merged<'_>,
+    world: &World<'_>,
+    carrier: Option<Carrier<'_>>,
+) -> (Vec<String>, Vec<String>) {
     // Kubernetes counts in whole seconds
     let merged_at = merged.at.as_second();
     let is_new = |f: &&Failing<'_>| f.since.is_none_or(|since| since.as_second() >= merged_at);
     let names = beside(merged, world, carrier).filter(is_new);
     let names: BTreeSet<String> = names.map(|f| f.object.to_string()).collect();
+    let noted = |n: &String| merged.before.is_some_and(|b| b.notes(n));
     let others = names
         .into_iter()
-        .filter(|n| n != merged.object && !had(merged, n));
-    others.take(MAX_LISTED).collect()
+        .filter(|n| n != merged.object && !noted(n));
+    let others = others.take(MAX_LISTED).collect();
+    match merged.before.is_some_and(Baseline::is_full) {
+        true => (Vec::new(), others),
+        false => (others, Vec::new()),
+    }
 }
 
 /// What else of the same app fails; without an engine, what Git makes with it in the same namespaces.
@@ -678,6 +727,9 @@ fn evidence(
     ));
     if !facts.newly_broken.is_empty() {
         all.push(("Fails since", facts.newly_broken.join(", ")));
+    }
+    if !facts.unclear.is_empty() {
+        all.push(("Fails, maybe since long", facts.unclear.join(", ")));
     }
     all
 }

@@ -229,6 +229,7 @@ fn survey(namespace: &str, uid: Option<String>) -> Survey {
         scope: "cluster test".to_owned(),
         complete: true,
         seen: vec![seen],
+        ..Survey::default()
     }
 }
 

@@ -442,7 +442,7 @@ fn expectation(app: &App) -> Expected {
 fn so_far(now: jiff::Timestamp) -> Baseline {
     Baseline {
         at: Some(now),
-        last_attempt_succeeded: true,
+        last_attempt_succeeded: Some(true),
         ready: 2,
         rolled_out: true,
         ..Baseline::default()

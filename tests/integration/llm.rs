@@ -322,9 +322,22 @@ fn an_endpoint_that_is_down_is_not_asked_about_the_next_finding() {
         ),
         // the next request may be better than this one
         (
-            "too long",
-            error(400, "context_length_exceeded", "long"),
+            "bad request",
+            error(400, "invalid_request_error", "Invalid schema"),
             [1, 2, 3],
+        ),
+        // one prompt may be too much for a minute, too slow for a proxy, or minded by a wall; not two in a row
+        (
+            "rate limit",
+            error(429, "rate_limit_exceeded", "slow down"),
+            [3, 6, 6],
+        ),
+        ("too slow", ResponseTemplate::new(408), [3, 6, 6]),
+        ("wall", ResponseTemplate::new(403), [1, 2, 2]),
+        (
+            "quota",
+            error(429, "insufficient_quota", "You exceeded your quota."),
+            [1, 1, 1],
         ),
     ];
     for (name, template, asked) in table {
@@ -339,7 +352,95 @@ fn an_endpoint_that_is_down_is_not_asked_about_the_next_finding() {
             findings[0].0, findings[2].0,
             "{name}: the reason is told again"
         );
-        assert_eq!(findings[0].0.passes, name == "overloaded", "{name}");
+        let passes = ["overloaded", "rate limit", "too slow"].contains(&name);
+        assert_eq!(findings[0].0.passes, passes, "{name}");
+    }
+}
+
+const TOO_LARGE: &str = "Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested 36278. \
+     The input or output tokens must be reduced in order to run successfully.";
+
+/// As OpenAI says it: the status of a rate limit, and no wait helps.
+fn tokens(status: u16, said: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({
+        "error": {"message": said, "type": "tokens", "code": "rate_limit_exceeded", "param": null},
+    }))
+}
+
+#[test]
+fn a_prompt_that_is_too_large_is_the_end_of_one_finding() {
+    let over = "TPM: Limit 30000, Requested 36278.";
+    let table = [
+        ("too large for a minute", tokens(429, TOO_LARGE)),
+        ("so many tokens", tokens(429, over)),
+        ("another status", tokens(413, TOO_LARGE)),
+        ("no code", error(429, "", TOO_LARGE)),
+        (
+            "context",
+            error(400, "context_length_exceeded", "at most 8192"),
+        ),
+    ];
+    for (name, template) in table {
+        let good = completion(&good().to_string(), "stop");
+        let stub = Stub::new(vec![template.clone(), template.clone(), template, good]);
+        let model = Model::new(stub.settings());
+        let asked = |message| {
+            with_message(message, |case, evidence| {
+                model.propose(case, evidence, &[]).unwrap()
+            })
+        };
+        let first = asked("last words");
+        let Some(Answer::Refuse(refusal)) = &first.answer else {
+            panic!("{name}: {first:?}")
+        };
+        assert_eq!(refusal.code, Code::ModelRefused, "{name}");
+        assert!(refusal.message.contains("HTTP 4"), "{name}: {refusal:?}");
+        assert_eq!(first.usage.calls, 1, "{name} is not asked again");
+        asked("first words");
+        asked("no words");
+        let fourth = asked("other words");
+        assert!(
+            matches!(fourth.answer, Some(Answer::Fix(_))),
+            "{name} holds nothing else up: {fourth:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_left_of_a_minute_is_no_limit_of_one_prompt() {
+    let said = "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 1500.";
+    let stub = Stub::new(vec![
+        tokens(429, said),
+        completion(&good().to_string(), "stop"),
+    ]);
+    let proposed = ask(stub.settings()).unwrap();
+    assert!(matches!(proposed.answer, Some(Answer::Fix(_))));
+    assert_eq!(proposed.usage.calls, 2);
+}
+
+#[test]
+fn a_prompt_that_is_too_large_costs_nothing_of_the_budget_and_is_not_sent_again() {
+    let stub = Stub::new(vec![tokens(429, TOO_LARGE)]);
+    let settings = rationed(&stub, 1, BTreeMap::new());
+    assert_eq!(code_of(ask(settings.clone())), Some(Code::ModelRefused));
+    assert_eq!(code_of(ask(settings.clone())), Some(Code::ModelRefused));
+    assert_eq!(stub.requests().len(), 1);
+    let forgot = ask(forgetting(&settings));
+    assert_eq!(code_of(forgot), Some(Code::ModelRefused), "not BudgetSpent");
+}
+
+#[test]
+fn one_prompt_that_a_wall_minds_does_not_silence_the_next() {
+    for status in [403, 408, 429] {
+        let mut script = vec![ResponseTemplate::new(status); if status == 403 { 1 } else { 3 }];
+        script.push(completion(&good().to_string(), "stop"));
+        let stub = Stub::new(script);
+        let model = Model::new(stub.settings());
+        let asked =
+            |message| with_message(message, |case, evidence| model.propose(case, evidence, &[]));
+        assert!(asked("last words").is_err(), "{status}");
+        let next = asked("first words").unwrap();
+        assert!(matches!(next.answer, Some(Answer::Fix(_))), "{status}");
     }
 }
 

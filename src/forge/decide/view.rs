@@ -119,7 +119,7 @@ impl<'a> View<'a> {
             return Health::Sick;
         }
         let unknown = concerned().any(|w| w.ending == WantedEnding::Unknown)
-            || !self.analysis.complete
+            || !self.analysis.tells_of(&marker.object)
             || !self.observed.complete
             || marker.key.is_empty()
             || !marker.is_reported_by(&self.analysis.scope, self.now)

@@ -131,22 +131,24 @@ async fn refused(status: StatusCode, response: Response) -> End {
         .map(Duration::from_secs);
     let bytes = body(response).await.unwrap_or_default();
     let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let text = |at: &str| error.pointer(at).and_then(Value::as_str);
-    let said = text("/error/message").unwrap_or("no message");
-    let why = format!("HTTP {status}: {said}");
-    let quota = ["/error/code", "/error/type"]
-        .iter()
-        .any(|at| text(at) == Some("insufficient_quota"));
+    let why = format!("HTTP {status}: {}", said(&error).unwrap_or("no message"));
+    if status.is_client_error() && is_too_large(&error) {
+        return End::Final(Failure::too_large(why));
+    }
+    let quota = kinds(&error).any(|kind| kind == "insufficient_quota");
     let temporary = status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || status.is_server_error();
     let failure = match status {
+        _ if quota => Failure::closed(why),
         // what is wrong with one request (too long, a schema that is not known) is not wrong with the next
         StatusCode::BAD_REQUEST
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
-        status if status.is_server_error() => Failure::stalled(why),
-        _ if temporary && !quota => Failure::down(why),
+        // a key that lacks a right, or a wall that minds the words of one prompt
+        StatusCode::FORBIDDEN => Failure::barred(why),
+        // one prompt may be too slow for a proxy, or too much for what is left of a minute
+        _ if temporary => Failure::stalled(why),
         _ => Failure::closed(why),
     };
     if temporary && !quota {
@@ -154,6 +156,39 @@ async fn refused(status: StatusCode, response: Response) -> End {
     } else {
         End::Final(failure)
     }
+}
+
+/// What a request that is too large is called, in a code or a type.
+const TOO_LARGE: [&str; 2] = ["context_length_exceeded", "request_too_large"];
+
+/// Whether no wait helps: OpenAI says "429, rate limit" to a request that is larger than the limit itself, too.
+fn is_too_large(error: &Value) -> bool {
+    let said = said(error).unwrap_or_default();
+    let counts_tokens = kinds(error).any(|kind| kind.contains("token"));
+    let limit = number_after(said, "Limit");
+    let is_over = limit.is_some() && number_after(said, "Requested") > limit;
+    kinds(error).any(|kind| TOO_LARGE.contains(&kind))
+        || said.contains("Request too large")
+        || (counts_tokens && is_over)
+}
+
+fn said(error: &Value) -> Option<&str> {
+    error.pointer("/error/message").and_then(Value::as_str)
+}
+
+/// An error's code and its type: which of them says what differs from endpoint to endpoint.
+fn kinds(error: &Value) -> impl Iterator<Item = &str> {
+    let at = |at: &str| error.pointer(at).and_then(Value::as_str);
+    at("/error/code").into_iter().chain(at("/error/type"))
+}
+
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(word)?;
+    let rest = rest.trim_start_matches([' ', ':']);
+    rest.split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// A client without redirects. Plain HTTP needs no certificates, and a proxy is for other hosts.

@@ -151,10 +151,10 @@ fn the_last_attempt_counts_as_far_as_it_applied() {
             .unwrap()
             .last_attempt_succeeded()
     };
-    assert!(with("True", "ReconciliationSucceeded"));
-    assert!(with("False", "HealthCheckFailed"));
-    assert!(!with("False", "BuildFailed"));
-    assert!(!with("Unknown", "Progressing"));
+    assert_eq!(with("True", "ReconciliationSucceeded"), Some(true));
+    assert_eq!(with("False", "HealthCheckFailed"), Some(true));
+    assert_eq!(with("False", "BuildFailed"), Some(false));
+    assert_eq!(with("Unknown", "Progressing"), None, "it runs");
 }
 
 fn ask(carrier: &ObjectRef, objects: &[Value]) -> Applied {

@@ -251,6 +251,32 @@ fn what_failed_seldom_says_how_long_it_was_well_in_between() {
     assert_eq!(shop.ask(baseline).stays_well, 0, "it never started");
 }
 
+/// It is restarted at once, and runs for hours: only its last end tells.
+#[test]
+fn what_ended_once_counts_in_the_container_that_is_mended() {
+    let ended = json!({"terminated": {"exitCode": 137, "startedAt": "2026-01-02T05:50:00Z", "finishedAt": "2026-01-02T11:50:00Z"}});
+    let path = "spec.template.spec.containers[name=web].resources.limits.memory";
+    let with = |class, path: &str| {
+        let mut shop = Shop::new();
+        shop.class = class;
+        shop.expects = vec![expects("apps/v1", "Deployment", "web", path, "256Mi")];
+        let pod = shop.objects.iter_mut().find(|o| o["kind"] == "Pod");
+        let pod = pod.unwrap();
+        pod["metadata"]["creationTimestamp"] = json!("2026-01-01T10:00:00Z");
+        pod.pointer_mut("/status/containerStatuses/0").unwrap()["lastState"] = ended.clone();
+        let containers = "/spec/template/spec/containers";
+        let all = shop.objects[1].pointer_mut(containers).unwrap();
+        all.as_array_mut().unwrap().push(json!({"name": "proxy"}));
+        shop.ask(baseline).stays_well
+    };
+    assert_eq!(with(Class::OOMKilled, path), 12 * 60 * 60);
+    let by_place = path.replace("[name=web]", "[0]");
+    assert_eq!(with(Class::OOMKilled, &by_place), 12 * 60 * 60);
+    let other = path.replace("web", "proxy");
+    assert_eq!(with(Class::OOMKilled, &other), 0, "of another container");
+    assert_eq!(with(Class::ImagePullNotFound, path), 0, "nothing ended");
+}
+
 #[test]
 fn what_cannot_be_seen_is_not_gone() {
     let mut shop = Shop::new();
@@ -289,7 +315,7 @@ fn others_of_the_app_count_when_they_did_not_fail_before() {
     assert!(shop.look().facts.newly_broken.is_empty());
     let baseline = shop.ask(baseline);
     assert_eq!((baseline.ready, baseline.rolled_out), (1, true));
-    assert!(baseline.last_attempt_succeeded);
+    assert_eq!(baseline.last_attempt_succeeded, Some(true));
 }
 
 #[test]
@@ -333,6 +359,9 @@ fn what_is_no_failure_or_is_older_or_was_not_counted_is_not_blamed_on_the_change
         ..Baseline::default()
     });
     assert_eq!(broken(&shop), 0, "more failed than is remembered");
+    assert_eq!(shop.look().facts.unclear, ["Deployment shop/api"]);
+    shop.severity = Severity::Low;
+    assert!(shop.look().facts.unclear.is_empty());
 }
 
 /// Without an engine everything that Git holds may be in the cluster: somebody else's commit, or

@@ -22,6 +22,7 @@ pub(super) fn well() -> Facts {
         rollout: Some(Rollout::Done),
         symptom: Symptom::Absent,
         newly_broken: Vec::new(),
+        unclear: Vec::new(),
         restarts: 0,
         ready: 2,
         excuse: None,
@@ -148,6 +149,37 @@ async fn waiting_says_so_once_and_writes_nothing_more() {
         stage.minutes(3);
     }
     assert_eq!(verdict(&stage, number), ["verified"]);
+}
+
+/// People are told what to do now, and not what they did already.
+#[tokio::test]
+async fn another_wait_is_told_and_the_same_one_is_not_told_again() {
+    let waits = |why| Facts {
+        applied: Applied::Waiting { why },
+        ..well()
+    };
+    let polled = |how: &str| {
+        waits(Wait::NotPolled {
+            how: how.to_owned(),
+        })
+    };
+    let depends = |on: &str| waits(Wait::Dependency { on: on.to_owned() });
+    let (mut stage, number) = merged(polled("it is in 9 minutes")).await;
+    stage.clean().await;
+    let said = headline(&stage, number);
+    assert!(said.contains("was not asked since the merge"), "{said}");
+    stage.facts = Some(polled("it is in 8 minutes"));
+    stage.minutes(1);
+    stage.idle().await;
+    for on in ["flux-system/db", "flux-system/cache"] {
+        stage.facts = Some(depends(on));
+        stage.minutes(10);
+        stage.clean().await;
+        let said = headline(&stage, number);
+        assert!(said.contains(on) && !said.contains("not asked"), "{said}");
+        stage.hours(6);
+        stage.idle().await;
+    }
 }
 
 pub(super) async fn regressed(stage: &Stage) {

@@ -99,6 +99,22 @@ fn what_is_not_known_does_not_count() {
     assert_eq!(lost.for_wanted(vec![]), []);
 }
 
+/// What one engine says nothing of holds up nothing else.
+#[test]
+fn what_an_engine_just_tries_again_does_not_count() {
+    let forge = Forge::new()
+        .with(1, 10, |_, m| m.retired = Some(ago(100)))
+        .with(2, 11, |_, m| m.retired = Some(ago(100)))
+        .question(3, 20, |_, m| m.healthy = healthy(2, ago(1)))
+        .question(4, 21, |_, m| m.healthy = healthy(2, ago(1)));
+    let mut run = analysis(vec![]);
+    run.unsure = ["Deployment shop/app1", "Deployment shop/app3"]
+        .into_iter()
+        .collect();
+    let closed = |number| closes(number, ClosedBecause::Resolved, None);
+    assert_eq!(forge.decide(&run), [closed(11), closed(21)]);
+}
+
 /// Rows 7 and 8: what people work on or froze is never closed.
 #[test]
 fn people_are_not_closed_upon() {
