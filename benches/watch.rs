@@ -83,7 +83,7 @@ fn main() {
 /// The watch of `kubemend serve --watch`, and nothing else.
 async fn ours() {
     let cluster = Cluster::connect(&Access::default()).await.unwrap();
-    let watch = cluster.watch(SignedDuration::from_mins(1));
+    let watch = cluster.watch(SignedDuration::from_mins(1)).unwrap();
     watch.ready().await.unwrap();
     println!("{}", watch.signs().iter().map(|(_, n)| n).sum::<usize>());
     let due = async {

@@ -38,6 +38,8 @@ const SILENCE: Duration = Duration::from_secs(305);
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// What it was made from: the watch has a client of its own.
+    config: kube::Config,
     /// Namespaces that may be read; empty for all.
     namespaces: Vec<String>,
     /// Whether its version streams lists: less memory on both sides.
@@ -108,12 +110,13 @@ impl Cluster {
         config.read_timeout = Some(SILENCE);
         // or the time that a connection waited for its next request would count
         config.reset_reader_on_write = true;
-        let client = kube::Client::try_from(config);
+        let client = kube::Client::try_from(config.clone());
         let client = client.map_err(|e| ClusterError::Access(e.to_string()))?;
         let version = answered("its version", client.apiserver_version()).await?;
         let minor = version.minor.trim_end_matches('+').parse().unwrap_or(0);
         Ok(Self {
             client,
+            config,
             namespaces: access.namespaces.to_vec(),
             streams: minor >= STREAMING,
         })

@@ -1,20 +1,25 @@
 //! The watch: a stream for each kind, into one board.
+//!
+//! It has a thread and connections of its own. To wake up costs more than to read a change, and each packet
+//! wakes up who waits for it: so the thread sleeps a moment before it waits, and then reads what has come.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use tokio::sync::Notify;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use super::slim::{Kind, Slim};
-use super::{Cluster, ClusterError, failure};
+use super::{Cluster, ClusterError, chain, failure};
 use crate::watch::sign::sign;
 use crate::watch::{Board, Id, Watched};
 
@@ -22,7 +27,7 @@ use crate::watch::{Board, Id, Watched};
 const PAGE: u32 = 500;
 /// How often a kind that the cluster does not have is asked for again.
 const ABSENT: Duration = Duration::from_secs(300);
-/// How long changes gather before they are read: to wake up costs more than to read one.
+/// How long changes gather before they are read.
 const GATHER: Duration = Duration::from_millis(100);
 /// How long the first lists may take before a pass gives up.
 const FIRST_LISTS: Duration = Duration::from_secs(120);
@@ -31,12 +36,14 @@ const FIRST_LISTS: Duration = Duration::from_secs(120);
 pub struct Watch {
     shared: Arc<Shared>,
     scopes: Vec<String>,
-    _tasks: JoinSet<()>,
+    _owner: oneshot::Sender<()>,
 }
 
 struct Shared {
     board: Mutex<Board>,
     changed: Notify,
+    /// Lists that are being read: as fast as they come.
+    lists: AtomicUsize,
 }
 
 impl Shared {
@@ -46,23 +53,56 @@ impl Shared {
 }
 
 impl Cluster {
-    /// Starts to watch. What looks ill for `age` is worth a look.
-    pub fn watch(&self, age: SignedDuration) -> Watch {
+    /// Starts to watch, in a thread that ends with the watch. What looks ill for `age` is worth a look.
+    pub fn watch(&self, age: SignedDuration) -> Result<Watch, ClusterError> {
+        let (watch, driver) = self.watching(age);
+        let not_started = |e: std::io::Error| ClusterError::Access(format!("no thread: {e}"));
+        let runtime = runtime(Arc::clone(&watch.shared)).map_err(not_started)?;
+        let thread = std::thread::Builder::new().name("watch".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(driver));
+        thread.map_err(not_started)?;
+        Ok(watch)
+    }
+
+    /// A watch, and what drives it until its owner is gone.
+    pub fn watching(&self, age: SignedDuration) -> (Watch, impl Future<Output = ()> + use<>) {
         let shared = Arc::new(Shared {
             board: Mutex::new(Board::new(age)),
             changed: Notify::new(),
+            lists: AtomicUsize::new(0),
         });
+        let (owner, gone) = oneshot::channel();
+        let watch = Watch {
+            shared: Arc::clone(&shared),
+            scopes: self.scopes(),
+            _owner: owner,
+        };
+        let cluster = self.clone();
+        let driver = async move {
+            tokio::select! {
+                () = cluster.follow_all(&shared) => {}
+                _ = gone => {}
+            }
+        };
+        (watch, driver)
+    }
+
+    /// Follows all kinds forever, with a client of the runtime that this runs in.
+    async fn follow_all(self, shared: &Arc<Shared>) {
+        let own = match kube::Client::try_from(self.config.clone()) {
+            Ok(client) => Self { client, ..self },
+            Err(error) => {
+                tracing::error!(problem = chain(&error), "nothing is watched");
+                return;
+            }
+        };
         let mut tasks = JoinSet::new();
         for kind in Watched::ALL {
-            for scope in self.scopes() {
-                tasks.spawn(follow(self.clone(), kind, scope, Arc::clone(&shared)));
+            for scope in own.scopes() {
+                tasks.spawn(follow(own.clone(), kind, scope, Arc::clone(shared)));
             }
         }
-        Watch {
-            shared,
-            scopes: self.scopes(),
-            _tasks: tasks,
-        }
+        while tasks.join_next().await.is_some() {}
     }
 
     async fn has(&self, kind: Watched) -> Result<bool, ClusterError> {
@@ -144,6 +184,33 @@ impl Watch {
     }
 }
 
+/// A runtime of one thread that sleeps before it waits, unless a list is being read.
+fn runtime(shared: Arc<Shared>) -> std::io::Result<Runtime> {
+    let gather = move || {
+        if shared.lists.load(Ordering::Relaxed) == 0 {
+            std::thread::sleep(GATHER);
+        }
+    };
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_all().on_thread_park(gather).build()
+}
+
+/// A list that is being read.
+struct List<'s>(&'s AtomicUsize);
+
+impl<'s> List<'s> {
+    fn begin(shared: &'s Shared) -> Self {
+        shared.lists.fetch_add(1, Ordering::Relaxed);
+        Self(&shared.lists)
+    }
+}
+
+impl Drop for List<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn sleep(left: Option<SignedDuration>) {
     match left {
         Some(left) => tokio::time::sleep(left.unsigned_abs()).await,
@@ -162,12 +229,16 @@ async fn follow(cluster: Cluster, kind: Watched, scope: String, shared: Arc<Shar
     };
     let mut streams = cluster.streams;
     let mut events = events_of(api.clone(), streams);
-    let (mut told, mut listed) = (false, false);
-    while let Some(event) = next(&mut events, listed).await {
+    let mut list = Some(List::begin(&shared));
+    let mut told = false;
+    while let Some(event) = events.next().await {
+        list = match event {
+            Ok(Event::Init | Event::InitApply(_)) => list.or_else(|| Some(List::begin(&shared))),
+            _ => None,
+        };
         match event {
             Ok(event) => {
                 told = false;
-                listed = !matches!(event, Event::Init | Event::InitApply(_));
                 take(&shared, kind, &scope, event);
             }
             // for good: who asks again is refused again
@@ -214,23 +285,6 @@ fn refuses_streams(error: &watcher::Error) -> bool {
         }
         _ => false,
     }
-}
-
-/// The next event. Those of a list are read as fast as they come; where they are read to the end and
-/// the list is complete, some gather first.
-async fn next<S: Stream + Unpin>(events: &mut S, listed: bool) -> Option<S::Item> {
-    if let Some(event) = events.next().now_or_never() {
-        return event;
-    }
-    // the connection has a task of its own: what is there already may come with its next turn
-    tokio::task::yield_now().await;
-    if let Some(event) = events.next().now_or_never() {
-        return event;
-    }
-    if listed {
-        tokio::time::sleep(GATHER).await;
-    }
-    events.next().await
 }
 
 async fn until_there(cluster: &Cluster, kind: Watched) {

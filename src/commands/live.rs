@@ -24,7 +24,7 @@ impl Live {
         };
         let cluster = Cluster::connect(&access).await?;
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-        let watch = cluster.watch(age);
+        let watch = cluster.watch(age)?;
         Ok(Self { cluster, watch })
     }
 

@@ -28,7 +28,7 @@ fn follow(plane: &Plane) -> Result<(), String> {
     };
     let watch = plane.runtime().block_on(async {
         let cluster = Cluster::connect(&access).await?;
-        let watch = cluster.watch(SignedDuration::from_millis(1));
+        let watch = cluster.watch(SignedDuration::from_millis(1))?;
         watch.ready().await.map(|()| watch)
     });
     let watch = watch.map_err(|e| e.to_string())?;

@@ -83,7 +83,7 @@ impl Api {
     }
 
     async fn watch(&self, cluster: &Cluster) -> Watch {
-        let watch = cluster.watch(SignedDuration::from_millis(1));
+        let watch = cluster.watch(SignedDuration::from_millis(1)).unwrap();
         watch.ready().await.unwrap();
         watch
     }

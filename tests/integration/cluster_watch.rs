@@ -27,7 +27,7 @@ async fn connect(server: &ApiServer) -> Cluster {
 
 async fn watch(server: &ApiServer) -> (Cluster, Watch) {
     let cluster = connect(server).await;
-    let watch = cluster.watch(SignedDuration::from_millis(1));
+    let watch = cluster.watch(SignedDuration::from_millis(1)).unwrap();
     watch.ready().await.unwrap();
     (cluster, watch)
 }
@@ -159,7 +159,11 @@ async fn a_list_that_stalls_half_way_is_given_up_and_begun_again() {
         let world = &server.world;
         world.put(PODS, ill("first"));
         world.fault(PODS, Fault::Stall);
-        let watch = connect(&server).await.watch(SignedDuration::from_millis(1));
+        let (watch, driver) = connect(&server)
+            .await
+            .watching(SignedDuration::from_millis(1));
+        // where the clock is ours
+        tokio::spawn(driver);
         until_stalled(&server, PODS).await;
         assert!(watch.missing().contains(&"pods"));
         until_much_later(&watch, |w| w.is_ill("shop", "first")).await;
@@ -253,7 +257,7 @@ async fn text_that_is_not_utf_8_is_waited_out() {
         world.put_raw(PODS, "shop/odd", strange);
         world.put(PODS, ill("first"));
         let cluster = connect(&server).await;
-        let watch = cluster.watch(SignedDuration::from_millis(1));
+        let watch = cluster.watch(SignedDuration::from_millis(1)).unwrap();
         let deployment =
             json!({"metadata": {"name": "cart", "namespace": "shop"}, "spec": {"replicas": 1}});
         world.put("/apis/apps/v1/deployments", deployment);
