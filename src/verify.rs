@@ -104,6 +104,8 @@ pub enum Wait {
     },
     /// A Deployment is paused.
     Paused,
+    /// A Rollout of Argo Rollouts is paused at a step.
+    Canary,
     /// `updateStrategy: OnDelete`: pods change when somebody deletes them.
     OnDelete,
     /// A StatefulSet's partition keeps the old template.
@@ -147,6 +149,9 @@ impl Wait {
                 "the chart's version was not raised: Flux builds it anew when `version` in Chart.yaml changes, or for each commit with `reconcileStrategy: Revision`"
             }
             Self::Paused => "the Deployment is paused; resume it with `kubectl rollout resume`",
+            Self::Canary => {
+                "the Rollout is paused at a step; it goes on in its time, or with `kubectl argo rollouts promote`"
+            }
             Self::OnDelete => {
                 "the update strategy is OnDelete: pods get the new template when somebody deletes them"
             }

@@ -107,8 +107,9 @@ fn explains(cause: &Finding, effect: &Finding) -> bool {
         return true;
     }
     let names_effect = cause.related.iter().any(|r| r.same_object(&effect.object));
-    // an autoscaler that knows no metrics names its workload, and makes nothing fail
-    let may_cause = rank(cause.class) == 0 && cause.class != Class::HpaCannotScale;
+    // an engine tells of what it applied, and an autoscaler of its workload: neither makes it fail
+    let only_tells = ABOUT_OTHERS.contains(&cause.class) || cause.class == Class::HpaCannotScale;
+    let may_cause = rank(cause.class) == 0 && !only_tells;
     if SYMPTOMS.contains(&effect.class) && may_cause && names_effect {
         return true;
     }
@@ -239,6 +240,17 @@ mod tests {
         let mut scaler = finding(Class::HpaCannotScale, "scaler", None);
         scaler.related = vec![crash.object.clone()];
         assert_eq!(classes(vec![crash, scaler]).len(), 2);
+    }
+
+    /// Each would explain the other, and nothing would be left.
+    #[test]
+    fn whoever_tells_of_a_crash_does_not_hide_it() {
+        for class in ABOUT_OTHERS {
+            let crash = finding(Class::CrashLoopBackOff, "web", Some("app"));
+            let mut teller = finding(*class, "teller", None);
+            teller.related = vec![crash.object.clone()];
+            assert_eq!(classes(vec![teller, crash]), [Class::CrashLoopBackOff]);
+        }
     }
 
     #[test]

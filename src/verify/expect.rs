@@ -1,10 +1,12 @@
 //! What a merged fix makes of the cluster, field by field: recorded when it is proposed, compared
 //! after it was applied. Pure.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::case::Desired;
+use crate::locate::stem;
 use crate::lock::{Change, equivalent};
 use crate::object::{Object, ObjectRef};
 use crate::path::{FieldPath, Seg};
@@ -72,6 +74,35 @@ impl Expected {
             to: Wished::AsInGit,
             ..self.clone()
         }
+    }
+
+    /// The same of the object as Git names it now: a generated name changes with its content.
+    #[must_use]
+    pub fn as_named_in_git(&self, desired: &[Desired]) -> Self {
+        let is_it = |d: &&Desired| d.object.reference().same_object(&self.object);
+        let Some(own) = stem(&self.object.name) else {
+            return self.clone();
+        };
+        let is_twin = |o: &ObjectRef| {
+            o.kind == self.object.kind
+                && o.namespace == self.object.namespace
+                && stem(&o.name) == Some(own)
+        };
+        let all = desired.iter().map(|d| d.object.reference());
+        let mut twins = all.filter(is_twin);
+        match (desired.iter().find(is_it), twins.next(), twins.next()) {
+            (None, Some(twin), None) => Self {
+                object: twin,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+
+    /// When whoever owns the field wrote last, where the object says so.
+    pub fn written_at(&self, snapshot: &Snapshot) -> Option<Timestamp> {
+        let owner = owner(snapshot.get(&self.object)?, &self.path)?;
+        owner.get("time")?.as_str()?.parse().ok()
     }
 
     /// Whether the cluster holds it.
@@ -149,11 +180,15 @@ fn wanted(json: &str) -> Option<Value> {
 
 /// Who wrote a field last, where the object still says so.
 fn manager(object: &Object, path: &FieldPath) -> Option<String> {
+    let name = owner(object, path)?.get("manager")?.as_str()?;
+    Some(name.chars().take(100).collect())
+}
+
+/// The newest entry of those who own a field.
+fn owner<'o>(object: &'o Object, path: &FieldPath) -> Option<&'o Value> {
     let entries = object.list("metadata.managedFields").iter();
     let owners = entries.filter(|e| owns(e.get("fieldsV1"), &path.0));
-    let newest = owners.max_by_key(|e| e.get("time").and_then(Value::as_str))?;
-    let name = newest.get("manager")?.as_str()?;
-    Some(name.chars().take(100).collect())
+    owners.max_by_key(|e| e.get("time").and_then(Value::as_str))
 }
 
 /// Whether a set of fields holds a path, or something below it.

@@ -76,6 +76,8 @@ pub struct Facts {
     pub newly_broken: Vec<String>,
     /// What fails, and nobody knows whether it did before: more did than is noted.
     pub unclear: Vec<String>,
+    /// What a changed object that starts no pods still lacks: a claim its volume, a Service its endpoints.
+    pub lacks: Option<String>,
     /// Restarts of the workload's pods, all together.
     pub restarts: u64,
     /// Pods of the workload that are ready.
@@ -363,9 +365,10 @@ pub fn step(
         Applied::Unknown { why } => in_time(&next, State::Applying(why.clone()), why, timing, now),
         Applied::Failed { message, .. } => failed(&mut next, facts, baseline, message, timing, now),
         Applied::Applied { at, .. } => {
-            let seen = at.unwrap_or(now).max(next.counting_since.unwrap_or(now));
             let is_first = next.applied_at.is_none();
-            next.applied_at.get_or_insert(seen);
+            let applied_at = *next.applied_at.get_or_insert(at.unwrap_or(now));
+            // no look may have been possible before
+            let seen = applied_at.max(next.counting_since.unwrap_or(now));
             next.healing_since
                 .get_or_insert(if is_first { seen } else { now });
             // whatever is applied after it has a time of its own
@@ -574,7 +577,10 @@ fn sample(memory: &Memory, facts: &Facts) -> Sample {
         Symptom::Absent if memory.restarts.is_some_and(|r| facts.restarts > r) => {
             Sample::Open("containers still restart".to_owned())
         }
-        Symptom::Absent => Sample::Good,
+        Symptom::Absent => match &facts.lacks {
+            Some(what) => Sample::Open(what.clone()),
+            None => Sample::Good,
+        },
     }
 }
 
@@ -627,6 +633,7 @@ mod tests {
             symptom: Symptom::Absent,
             newly_broken: Vec::new(),
             unclear: Vec::new(),
+            lacks: None,
             restarts: 0,
             ready: 2,
             excuse: None,

@@ -52,6 +52,8 @@ pub fn assess(observed: &Observed<'_>) -> Rollout {
     match observed.workload.kind() {
         "CronJob" => next_run(observed),
         "Job" => job(observed),
+        "Pod" => pod(observed.workload),
+        "Rollout" => progressive(observed.workload),
         _ => match controlled(observed) {
             Rollout::Done if observed.reads_anew && !all_restarted(observed) => {
                 Rollout::Waiting(Wait::Restart)
@@ -103,6 +105,41 @@ fn job(observed: &Observed<'_>) -> Rollout {
     match holds(job, "Complete") {
         true => Rollout::Done,
         false => Rollout::Progressing("the Job runs".to_owned()),
+    }
+}
+
+/// A pod that nobody controls.
+fn pod(pod: &Object) -> Rollout {
+    if let Some(failing) = broken(&[pod]) {
+        return Rollout::Failing(failing);
+    }
+    match pod.str("status.phase") {
+        Some("Failed") => Rollout::Failing(format!("pod {} failed", pod.name())),
+        Some("Succeeded") => Rollout::Done,
+        _ if is_ready(pod) => Rollout::Done,
+        _ => Rollout::Progressing(format!("pod {} is not ready", pod.name())),
+    }
+}
+
+/// A Rollout of Argo Rollouts: healthy is also what runs its old template.
+fn progressive(rollout: &Object) -> Rollout {
+    // it counts generations as text
+    let seen = rollout.str("status.observedGeneration");
+    let seen = seen.and_then(|text| text.parse().ok());
+    if seen < rollout.int("metadata.generation") {
+        return Rollout::Progressing("its controller has not seen the change yet".to_owned());
+    }
+    let message = rollout.str("status.message").unwrap_or_default();
+    let is_stable = rollout.str("status.currentPodHash") == rollout.str("status.stableRS");
+    match rollout.str("status.phase").unwrap_or_default() {
+        "Healthy" if is_stable => Rollout::Done,
+        "Degraded" => Rollout::Failing(format!("Rollout {}: {message}", rollout.name())),
+        "Paused" => Rollout::Waiting(Wait::Canary),
+        phase => Rollout::Progressing(
+            format!("the Rollout is {phase} {message}")
+                .trim()
+                .to_owned(),
+        ),
     }
 }
 

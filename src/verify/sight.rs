@@ -114,23 +114,34 @@ pub fn namespaces(merged: &Merged<'_>) -> BTreeSet<String> {
 /// Takes a look.
 pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
     let snapshot = world.snapshot;
-    let carrier = carrier(merged, snapshot);
+    let made = as_made(merged, world);
+    let is_renamed = made.iter().zip(merged.expects).any(|(new, old)| new != old);
+    let recorded = carrier(merged, snapshot);
+    let merged = &Merged {
+        expects: &made,
+        ..*merged
+    };
+    // a new name is not in the cluster before it is applied
+    let carrier = carrier(merged, snapshot).or(recorded);
     let live = live(merged, world);
     let applied = applied(merged, world, carrier, &live);
+    let applied_at = moment(merged, snapshot, &applied);
+    let applied = at_the_moment(applied, applied_at);
     let workloads = workloads(merged, snapshot);
-    let applied_at = moment(merged, &applied);
-    let rollout = rolled(merged, &workloads, snapshot, applied_at);
+    let reads_anew = starts_no_pods(merged) && !is_renamed;
+    let rollout = rolled(merged, &workloads, snapshot, applied_at, reads_anew);
     let pods: Vec<&Object> = workloads
         .iter()
         .flat_map(|w| snapshot.pods_of(&w.reference()))
         .collect();
     let (newly_broken, unclear) = others(merged, world, carrier);
     let facts = Facts {
-        failed_is_ours: is_ours(merged, world, &applied),
+        failed_is_ours: is_ours(merged, world, &applied, carrier),
         excuse: excuse(merged, world, &applied, carrier),
         symptom: symptom(merged, world),
         newly_broken,
         unclear,
+        lacks: lacks(merged, snapshot),
         overtaken: merged.expects.iter().any(|e| e.is_overtaken(world.desired)),
         restarts: restarts(&pods),
         ready: ready(&workloads),
@@ -142,9 +153,20 @@ pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
     Sight { facts, evidence }
 }
 
+/// What is expected of the objects as Git makes them now: a generated name changes with its content.
+fn as_made(merged: &Merged<'_>, world: &World<'_>) -> Vec<Expected> {
+    let all = merged.expects.iter();
+    all.map(|e| e.as_named_in_git(world.desired)).collect()
+}
+
 /// Whether this cluster applies what was merged: every object is there, and one object of Argo CD or
 /// Flux applies all of them from the very files of this repository.
 pub fn applies(merged: &Merged<'_>, world: &World<'_>) -> bool {
+    let made = as_made(merged, world);
+    let merged = &Merged {
+        expects: &made,
+        ..*merged
+    };
     let carrier = carrier(merged, world.snapshot);
     let carrier = carrier.filter(|c| c.is_of(world.snapshot, world.is_ours));
     let reads = |folder: &str, file: &str| {
@@ -310,16 +332,41 @@ fn applied(
     }
 }
 
-/// When it was applied, as far as that is known: never before the merge.
-fn moment(merged: &Merged<'_>, applied: &Applied) -> Option<Timestamp> {
-    let told = match applied {
-        Applied::Applied { at, .. } => at.map(|at| at.max(merged.at)),
-        _ => None,
+/// When it was applied, as far as that is known: never before the merge. An engine may say so only after
+/// its health checks, and the object says when its field was written.
+fn moment(merged: &Merged<'_>, snapshot: &Snapshot, applied: &Applied) -> Option<Timestamp> {
+    let Applied::Applied { at, .. } = applied else {
+        return merged.applied_at;
     };
-    merged.applied_at.or(told)
+    let told = merged.applied_at.or(at.map(|at| at.max(merged.at)));
+    let times = merged.expects.iter().map(|e| e.written_at(snapshot));
+    let written = times.collect::<Option<Vec<_>>>().unwrap_or_default();
+    // Kubernetes counts in whole seconds
+    let is_ours = |at: &Timestamp| at.as_second() >= merged.at.as_second();
+    let written = written.into_iter().max().filter(is_ours);
+    let written = written.map(|at| at.max(merged.at));
+    [written, told].into_iter().flatten().min()
 }
 
-const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
+fn at_the_moment(applied: Applied, moment: Option<Timestamp>) -> Applied {
+    match applied {
+        Applied::Applied { at, revision } => Applied::Applied {
+            at: moment.or(at),
+            revision,
+        },
+        other => other,
+    }
+}
+
+const WORKLOADS: [&str; 7] = [
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "CronJob",
+    "Job",
+    "Pod",
+    "Rollout",
+];
 
 /// The workloads whose pods tell: those that were changed, and the one that failed.
 fn workloads<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Vec<&'s Object> {
@@ -336,6 +383,7 @@ fn rolled(
     workloads: &[&Object],
     snapshot: &Snapshot,
     applied_at: Option<Timestamp>,
+    reads_anew: bool,
 ) -> Option<Rollout> {
     let all = workloads.iter().map(|workload| {
         let children = snapshot.children(workload);
@@ -347,7 +395,7 @@ fn rolled(
             children: &children,
             pods: &pods,
             applied_at: applied_at.map(|at| if is_job { merged.at } else { at }),
-            reads_anew: starts_no_pods(merged),
+            reads_anew,
         })
     });
     let gone = || {
@@ -356,6 +404,44 @@ fn rolled(
         is_workload.then(|| Rollout::Progressing(format!("{} is not there", merged.object)))
     };
     all.max_by_key(rank).or_else(gone)
+}
+
+/// What a changed object that starts no pods says of itself; `None` while nothing speaks against it.
+fn lacks(merged: &Merged<'_>, snapshot: &Snapshot) -> Option<String> {
+    merged.expects.iter().find_map(|e| {
+        let object = snapshot.get(&e.object)?;
+        let what = match object.kind() {
+            "PersistentVolumeClaim" => claim_lacks(object),
+            "Service" => service_lacks(object, snapshot),
+            _ => None,
+        };
+        Some(format!("{}: {}", object.reference(), what?))
+    })
+}
+
+fn claim_lacks(claim: &Object) -> Option<&'static str> {
+    if claim.str("status.phase") != Some("Bound") {
+        return Some("it is not bound");
+    }
+    let size = |path: &str| claim.str(path).and_then(crate::quantity::Quantity::parse);
+    let sizes = size("spec.resources.requests.storage").zip(size("status.capacity.storage"));
+    let is_small = sizes.is_some_and(|(wanted, has)| has < wanted);
+    is_small.then_some("it is not resized yet")
+}
+
+/// Pods may be ready and not those of the Service: its endpoints tell, where they can be seen.
+fn service_lacks(service: &Object, snapshot: &Snapshot) -> Option<&'static str> {
+    service.get("spec.selector")?.as_object()?;
+    let is_its = |slice: &&Object| {
+        slice.namespace() == service.namespace()
+            && slice.label("kubernetes.io/service-name") == Some(service.name())
+    };
+    let mut slices = snapshot.of_kind("EndpointSlice").filter(is_its).peekable();
+    slices.peek()?;
+    let mut endpoints = slices.flat_map(|s| s.list("endpoints"));
+    // not told means ready
+    let is_ready = |e: &Value| e.pointer("/conditions/ready") != Some(&Value::Bool(false));
+    (!endpoints.any(is_ready)).then_some("none of its endpoints is ready")
 }
 
 fn rank(rollout: &Rollout) -> u8 {
@@ -374,7 +460,12 @@ fn starts_no_pods(merged: &Merged<'_>) -> bool {
 }
 
 /// Whether a failed apply names what we changed, or could be nobody else's.
-fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
+fn is_ours(
+    merged: &Merged<'_>,
+    world: &World<'_>,
+    applied: &Applied,
+    carrier: Option<Carrier<'_>>,
+) -> bool {
     let Applied::Failed { message, resources } = applied else {
         return false;
     };
@@ -385,6 +476,13 @@ fn is_ours(merged: &Merged<'_>, world: &World<'_>, applied: &Applied) -> bool {
     };
     if nobody_answered(message) {
         return false;
+    }
+    // a release that fails is named, and none of its objects
+    let is_release = |c: &Carrier<'_>| matches!(c, Carrier::Release(_));
+    let release = carrier.filter(is_release);
+    let is_of = |e: &Expected| Carrier::of(&e.object, world.snapshot) == release;
+    if release.is_some() && merged.expects.iter().all(is_of) {
+        return true;
     }
     let builds = message.starts_with("BuildFailed");
     let alone = || {
@@ -425,8 +523,14 @@ fn nobody_answered(message: &str) -> bool {
 
 /// The revision that was attempted last.
 fn attempted(merged: &Merged<'_>, world: &World<'_>) -> Option<String> {
-    let carrier = carrier(merged, world.snapshot)?;
-    carrier.attempted()
+    match carrier(merged, world.snapshot)? {
+        // it tells the version of its chart
+        release @ Carrier::Release(object) => {
+            let by = Carrier::of(&object.reference(), world.snapshot);
+            by.unwrap_or(release).attempted()
+        }
+        carrier => carrier.attempted(),
+    }
 }
 
 /// Whether a name stands in a text, and not as part of a longer one.
@@ -727,6 +831,9 @@ fn evidence(
     ));
     if !facts.newly_broken.is_empty() {
         all.push(("Fails since", facts.newly_broken.join(", ")));
+    }
+    if let Some(what) = &facts.lacks {
+        all.push(("Not yet", what.clone()));
     }
     if !facts.unclear.is_empty() {
         all.push(("Fails, maybe since long", facts.unclear.join(", ")));

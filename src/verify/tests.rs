@@ -28,6 +28,7 @@ fn what_a_person_reads_of_each_wait() {
             on: "flux-system/databases".to_owned(),
         },
         Wait::Paused,
+        Wait::Canary,
         Wait::OnDelete,
         Wait::Partition,
         Wait::BrokenPodBlocks,

@@ -7,6 +7,7 @@ mod answers;
 #[allow(dead_code, reason = "shared with the bench of the watch")]
 #[path = "../support/api_server.rs"]
 mod api_server;
+mod applied;
 mod architecture;
 mod cli;
 mod cluster;

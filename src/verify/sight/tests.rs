@@ -431,8 +431,16 @@ fn a_webhook_that_did_not_answer_is_not_our_failure() {
         message: format!("Deployment/shop/web dry-run failed: {message}"),
         resources: Vec::new(),
     };
-    let ours =
-        |message: &str| Shop::new().ask(|merged, world| is_ours(merged, world, &failed(message)));
+    let ours = |message: &str| {
+        Shop::new().ask(|merged, world| {
+            is_ours(
+                merged,
+                world,
+                &failed(message),
+                carrier(merged, world.snapshot),
+            )
+        })
+    };
     assert!(ours("spec.replicas: Invalid value: -1"));
     let webhook =
         "InternalError: failed calling webhook \"mutate.example.com\": connection refused";

@@ -23,6 +23,7 @@ pub(super) fn well() -> Facts {
         symptom: Symptom::Absent,
         newly_broken: Vec::new(),
         unclear: Vec::new(),
+        lacks: None,
         restarts: 0,
         ready: 2,
         excuse: None,
