@@ -1,6 +1,7 @@
 //! `kubemend serve`: webhooks and sweeps, for as long as it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +25,8 @@ pub(super) fn run(args: Box<Serve>) -> Result<u8, Failure> {
     // lives longer than the runtime: it sends what is left
     let _telemetry = started.map_err(|e| Failure::Input(e.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // each new thread would fill memory of its own
+        .thread_keep_alive(Duration::from_secs(24 * 60 * 60))
         .enable_all()
         .build()
         .map_err(|e| Failure::Infrastructure(format!("no runtime: {e}")))?;

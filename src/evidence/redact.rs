@@ -10,14 +10,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use self::known::Known;
+use self::matcher::{Hit, Matcher};
 use self::rules::{Check, RULES};
 
 mod known;
+mod matcher;
 mod rules;
 
 /// A text without secrets. Only this module makes one.
@@ -218,30 +220,20 @@ fn cut(text: &str) -> &str {
 
 /// Where a text holds secrets, by shape and by key name. Unsorted, may overlap.
 fn hits(text: &[u8]) -> Vec<Range<usize>> {
-    let mut out = Vec::new();
-    for index in SET.matches(text) {
-        let (Some(rule), Some(regex)) = (RULES.get(index), COMPILED.get(index)) else {
-            continue;
-        };
-        for found in regex.captures_iter(text) {
-            out.extend(accept(rule.check, text, &found));
-        }
-    }
-    out
+    let found = MATCHER.find(text).into_iter();
+    found.filter_map(|hit| accept(text, hit)).collect()
 }
 
-/// The secret part of a match: the first group that took part, else the whole.
-fn accept(check: Check, text: &[u8], found: &Captures<'_>) -> Option<Range<usize>> {
-    let whole = found.get(0)?;
-    let part = (1..found.len()).find_map(|i| found.get(i)).unwrap_or(whole);
-    let value = String::from_utf8_lossy(part.as_bytes());
-    let key = String::from_utf8_lossy(text.get(whole.start()..part.start())?);
-    let ok = match check {
+/// The secret part of a match.
+fn accept(text: &[u8], hit: Hit) -> Option<Range<usize>> {
+    let value = String::from_utf8_lossy(text.get(hit.part.clone())?);
+    let key = String::from_utf8_lossy(text.get(hit.whole.start..hit.part.start)?);
+    let ok = match RULES.get(hit.rule)?.check {
         Check::Shape => !holds_placeholder(&value) && !is_reference(&value),
         Check::Random => !holds_placeholder(&value) && is_random(&value),
-        Check::Keyed => is_keyed_secret(&key, &value, starts_entry(text, whole.start())),
+        Check::Keyed => is_keyed_secret(&key, &value, starts_entry(text, hit.whole.start)),
     };
-    ok.then(|| part.range())
+    ok.then_some(hit.part)
 }
 
 /// Whether a key at `at` begins an entry (a line, a JSON member) and is no word of a sentence.
@@ -391,7 +383,13 @@ fn merge(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
 
 /// Whether the name of a key or an env variable says that its value is secret.
 pub fn is_secret_name(name: &str) -> bool {
-    static NAME: LazyLock<Regex> = LazyLock::new(|| compile(&format!("{}$", rules::KEY)));
+    static NAME: LazyLock<Regex> = LazyLock::new(|| {
+        RegexBuilder::new(&format!("{}$", rules::KEY))
+            .unicode(false)
+            .case_insensitive(true)
+            .build()
+            .expect("the pattern is a constant and compiles")
+    });
     NAME.is_match(name.as_bytes())
 }
 
@@ -458,27 +456,10 @@ fn mask(value: &mut Value, placeholder: &dyn Fn(&str) -> String, depth: usize) {
     }
 }
 
-static SET: LazyLock<RegexSet> = LazyLock::new(|| {
-    RegexSetBuilder::new(RULES.iter().map(|r| r.pattern()))
-        .unicode(false)
-        .size_limit(SIZE_LIMIT)
-        .build()
-        .expect("the patterns are constants and compile")
+static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
+    let patterns: Vec<String> = RULES.iter().map(|r| r.pattern()).collect();
+    Matcher::new(&patterns).expect("the patterns are constants and compile")
 });
-
-static COMPILED: LazyLock<Vec<Regex>> =
-    LazyLock::new(|| RULES.iter().map(|r| compile(&r.pattern())).collect());
-
-const SIZE_LIMIT: usize = 16 << 20;
-
-fn compile(pattern: &str) -> Regex {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(pattern.contains(rules::KEY))
-        .size_limit(SIZE_LIMIT)
-        .build()
-        .expect("the patterns are constants and compile")
-}
 
 #[cfg(test)]
 mod tests;
