@@ -1,4 +1,4 @@
-//! What a pass spent is written down even when the pass ends early, hangs, or panics.
+//! What a pass spent is written down as soon as it is known: the pass may end early, hang, panic, or be killed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use super::Keeper;
 use crate::remediation::Survey;
 
-/// The spending of one pass, from when it is known until it is written down. Dropped before that, it
-/// is written by a task of its own.
+/// The spending of one pass. It is written down when it is known, by a task of its own, and with all else that
+/// the pass saw in the end: records count the spending of a pass once.
 pub struct Bill {
     keeper: Arc<Keeper>,
     term: u64,
@@ -32,6 +32,7 @@ impl Bill {
     /// What was spent, as soon as it is known.
     pub fn add(&self, spent: Survey) {
         *self.spent() = spent;
+        self.write_down();
     }
 
     /// Writes down what the pass saw; where it ended too early to see anything, what it spent.
@@ -42,7 +43,19 @@ impl Bill {
             false => survey,
         };
         self.keeper.keep(survey, self.term, self.begun).await;
-        self.add(Survey::default());
+        *self.spent() = Survey::default();
+    }
+
+    fn write_down(&self) {
+        let spent = self.spent().clone();
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if spent.seen.is_empty() {
+            return;
+        }
+        let (keeper, term, begun) = (Arc::clone(&self.keeper), self.term, self.begun);
+        runtime.spawn(async move { keeper.keep(&spent, term, begun).await });
     }
 
     fn spent(&self) -> MutexGuard<'_, Survey> {
@@ -52,14 +65,7 @@ impl Bill {
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        let spent = std::mem::take(&mut *self.spent());
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        if spent.seen.is_empty() {
-            return;
-        }
-        let (keeper, term, begun) = (Arc::clone(&self.keeper), self.term, self.begun);
-        runtime.spawn(async move { keeper.keep(&spent, term, begun).await });
+        // the first time may have failed
+        self.write_down();
     }
 }
