@@ -10,7 +10,7 @@ use crate::case::Desired;
 use crate::detect::gitops;
 use crate::object::{Object, ObjectRef};
 use crate::snapshot::Snapshot;
-use crate::verify::app::{Carrier, is_marked};
+use crate::verify::app::Carrier;
 
 /// Objects as texts, `Deployment shop/cart`: what is kept of a finding names its object so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,12 +67,11 @@ fn marked<'w>(
     snapshot: &'w Snapshot,
     engines: &'w [&'w Object],
 ) -> impl Iterator<Item = ObjectRef> + 'w {
-    let all = snapshot.objects().iter().map(Object::reference);
-    let marked = all.filter(move |o| is_marked(o, snapshot));
-    marked.filter(move |o| {
-        let carrier = Carrier::of(o, snapshot).map(Carrier::object);
+    let marked = snapshot.objects().iter().filter(move |o| {
+        let carrier = Carrier::marked_on(o, snapshot).map(Carrier::object);
         carrier.is_some_and(|carrier| engines.iter().any(|e| std::ptr::eq(*e, carrier)))
-    })
+    });
+    marked.map(Object::reference)
 }
 
 /// What Git holds for an engine's object and the cluster does not: what is refused from its first day

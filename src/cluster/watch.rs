@@ -56,11 +56,14 @@ impl Cluster {
     /// Starts to watch, in a thread that ends with the watch. What looks ill for `age` is worth a look.
     pub fn watch(&self, age: SignedDuration) -> Result<Watch, ClusterError> {
         let (watch, driver) = self.watching(age);
-        let not_started = |e: std::io::Error| ClusterError::Access(format!("no thread: {e}"));
-        let runtime = runtime(Arc::clone(&watch.shared)).map_err(not_started)?;
+        let shared = Arc::clone(&watch.shared);
+        let run = move || match runtime(shared) {
+            Ok(runtime) => runtime.block_on(driver),
+            Err(error) => tracing::error!(problem = chain(&error), "nothing is watched"),
+        };
         let thread = std::thread::Builder::new().name("watch".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(driver));
-        thread.map_err(not_started)?;
+        let started = thread.spawn(run).map(drop);
+        started.map_err(|e| ClusterError::Access(format!("no thread: {e}")))?;
         Ok(watch)
     }
 

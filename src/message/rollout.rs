@@ -251,7 +251,7 @@ pub(crate) fn pause(state: &State, was_well: bool, timing: &Timing) -> Option<Si
             Some((timing.apply / 20).clamp(shortest, longest))
         }
         State::Waiting(_) => Some(SignedDuration::from_mins(5)),
-        State::Settling(_) if was_well => Some((timing.well() / 20).max(shortest)),
+        State::Settling(_) if was_well => Some((timing.well() / 20).max(longest)),
         State::Healing(_) | State::Settling(_) => {
             Some((timing.settle / samples).clamp(shortest, longest))
         }

@@ -300,6 +300,8 @@ impl Proposer for Model {
             Err(Failure::Answer(refusal)) => Ok(refused(refusal, usage)),
             Err(Failure::TooLarge(why)) => {
                 let refusal = too_large(evidence, &why);
+                // a refusal that cost nothing is not recalled after a restart: the endpoint may be another one
+                usage.calls = usage.calls.saturating_sub(1);
                 if let Some(ration) = ration {
                     ration.keep(known, &Answer::Refuse(refusal.clone()));
                 }

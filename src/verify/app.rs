@@ -58,6 +58,11 @@ impl<'s> Carrier<'s> {
         release(object, snapshot).or_else(marked).or_else(listed)
     }
 
+    /// The same by the marks on an object alone: no list is looked through.
+    pub fn marked_on(object: &Object, snapshot: &'s Snapshot) -> Option<Self> {
+        release(&object.reference(), snapshot).or_else(|| marked(object, snapshot))
+    }
+
     /// The engine's object.
     pub fn object(self) -> &'s Object {
         match self {
@@ -86,7 +91,7 @@ impl<'s> Carrier<'s> {
         snapshot: &'s Snapshot,
         question: &Question<'_>,
     ) -> Applied {
-        let chart = chart(release, snapshot, question);
+        let chart = chart(release, snapshot, question.is_ours);
         let is_of_chart = |file: &&&str| chart.is_some_and(|c| is_of_chart(c, file));
         let of_chart = question.files.iter().filter(is_of_chart).count();
         if of_chart == 0 || of_chart < question.files.len() {
@@ -170,6 +175,14 @@ impl<'s> Carrier<'s> {
         ours.map(|s| folder(text(s, "path"))).collect()
     }
 
+    /// Whether it releases a chart that is built from our repository.
+    pub fn is_of_our_chart(self, snapshot: &Snapshot, is_ours: &dyn Fn(&str) -> bool) -> bool {
+        let Self::Release(release) = self else {
+            return false;
+        };
+        chart(release, snapshot, is_ours).is_some()
+    }
+
     /// Whether it applies our repository to this very cluster.
     pub fn is_of(self, snapshot: &Snapshot, is_ours: &dyn Fn(&str) -> bool) -> bool {
         match self {
@@ -242,12 +255,12 @@ fn is_artifact(object: &Object) -> bool {
 fn chart<'s>(
     release: &Object,
     snapshot: &'s Snapshot,
-    question: &Question<'_>,
+    is_ours: &dyn Fn(&str) -> bool,
 ) -> Option<&'s Object> {
     let (namespace, name) = release.str("status.helmChart")?.split_once('/')?;
     let chart = snapshot.find("HelmChart", Some(namespace), name)?;
     let url = source(chart, snapshot)?.str("spec.url")?;
-    (question.is_ours)(url).then_some(chart)
+    is_ours(url).then_some(chart)
 }
 
 /// Whether a chart is built from a file: one of its folder, or of the values beside it.

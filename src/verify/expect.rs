@@ -80,13 +80,13 @@ impl Expected {
     #[must_use]
     pub fn as_named_in_git(&self, desired: &[Desired]) -> Self {
         let is_it = |d: &&Desired| d.object.reference().same_object(&self.object);
-        let Some(own) = stem(&self.object.name) else {
+        let Some(own) = generated_from(&self.object) else {
             return self.clone();
         };
         let is_twin = |o: &ObjectRef| {
             o.kind == self.object.kind
                 && o.namespace == self.object.namespace
-                && stem(&o.name) == Some(own)
+                && generated_from(o) == Some(own)
         };
         let all = desired.iter().map(|d| d.object.reference());
         let mut twins = all.filter(is_twin);
@@ -149,6 +149,16 @@ impl Expected {
             .is_none()
             .then(|| self.path.get(&one.object.value))
     }
+}
+
+/// The name that a generator of kustomize was given for an object: all before the hash of its content.
+fn generated_from(object: &ObjectRef) -> Option<&str> {
+    let own = stem(&object.name)?;
+    let hash = object.name.get(own.len() + 1..)?;
+    // the letters that its hashes are written in
+    let is_hash = hash.bytes().all(|b| b"bcdfghkmt2456789".contains(&b));
+    let is_generated = matches!(object.kind.as_str(), "ConfigMap" | "Secret");
+    (is_hash && is_generated).then_some(own)
 }
 
 /// Kinds that have no namespace and that a fix may change.

@@ -520,9 +520,12 @@ fn workload(
         }
         Sample::Open(why) => {
             // one look after good ones may fall into a scaling
-            let was_good = next.good > 0;
+            let time = match next.good > 0 {
+                true => timing.heal.saturating_mul(2),
+                false => timing.heal,
+            };
             (next.good, next.good_since, next.bad) = (0, None, 0);
-            if !was_good && is_over(next.healing_since, timing.heal, now) {
+            if is_over(next.healing_since, time, now) {
                 return State::Ended(Verdict::Inconclusive(why));
             }
             State::Healing(why)
@@ -1192,7 +1195,14 @@ mod tests {
         let healing = vec![scaled.clone(); 12];
         let mut looks = [healing, vec![good(); 4], vec![scaled.clone()]].concat();
         assert!(matches!(play(&looks, None), State::Healing(_)));
-        looks.push(scaled);
+        looks.push(scaled.clone());
+        assert!(matches!(
+            ended(play(&looks, None)),
+            Verdict::Inconclusive(_)
+        ));
+        // not for ever
+        let flap = [vec![good(); 3], vec![scaled]].concat();
+        let looks: Vec<Facts> = std::iter::repeat_n(flap, 9).flatten().collect();
         assert!(matches!(
             ended(play(&looks, None)),
             Verdict::Inconclusive(_)

@@ -129,6 +129,9 @@ fn progressive(rollout: &Object) -> Rollout {
     if seen < rollout.int("metadata.generation") {
         return Rollout::Progressing("its controller has not seen the change yet".to_owned());
     }
+    if wanted(rollout) == 0 {
+        return Rollout::Waiting(Wait::NoPods);
+    }
     let message = rollout.str("status.message").unwrap_or_default();
     let is_stable = rollout.str("status.currentPodHash") == rollout.str("status.stableRS");
     match rollout.str("status.phase").unwrap_or_default() {

@@ -115,7 +115,7 @@ pub fn namespaces(merged: &Merged<'_>) -> BTreeSet<String> {
 pub fn look(merged: &Merged<'_>, world: &World<'_>) -> Sight {
     let snapshot = world.snapshot;
     let made = as_made(merged, world);
-    let is_renamed = made.iter().zip(merged.expects).any(|(new, old)| new != old);
+    let is_renamed = made.iter().zip(merged.expects).all(|(new, old)| new != old);
     let recorded = carrier(merged, snapshot);
     let merged = &Merged {
         expects: &made,
@@ -197,7 +197,7 @@ pub fn baseline(merged: &Merged<'_>, world: &World<'_>) -> Baseline {
         at: Some(merged.at),
         failing: shaky(merged, world, carrier),
         failed: Vec::new(),
-        last_attempt_succeeded: carrier.and_then(Carrier::last_attempt_succeeded),
+        last_attempt_succeeded: last_attempts_succeeded(carrier, snapshot),
         symptom: match symptom(merged, world) {
             Symptom::Present(what) => what.chars().take(200).collect(),
             _ => String::new(),
@@ -283,6 +283,18 @@ fn ends_containers(class: Class) -> bool {
             | Class::StartupProbeFailing
             | Class::ApplicationError
     )
+}
+
+/// Of what applies it, and of what applies that.
+fn last_attempts_succeeded(carrier: Option<Carrier<'_>>, snapshot: &Snapshot) -> Option<bool> {
+    let carrier = carrier?;
+    let by = match carrier {
+        Carrier::Release(release) => Carrier::of(&release.reference(), snapshot),
+        _ => None,
+    };
+    let all = [Some(carrier), by].into_iter().flatten();
+    let all: Option<Vec<bool>> = all.map(Carrier::last_attempt_succeeded).collect();
+    all?.into_iter().min()
 }
 
 fn carrier<'s>(merged: &Merged<'_>, snapshot: &'s Snapshot) -> Option<Carrier<'s>> {
@@ -400,8 +412,13 @@ fn rolled(
     });
     let gone = || {
         let (kind, _) = merged.object.split_once(' ')?;
+        let what = match kind {
+            // of another engine: it is in dumps, and not among what is read
+            "Rollout" => "is not read, so nobody sees whether it rolls out",
+            _ => "is not there",
+        };
         let is_workload = WORKLOADS.contains(&kind);
-        is_workload.then(|| Rollout::Progressing(format!("{} is not there", merged.object)))
+        is_workload.then(|| Rollout::Progressing(format!("{} {what}", merged.object)))
     };
     all.max_by_key(rank).or_else(gone)
 }
@@ -478,10 +495,7 @@ fn is_ours(
         return false;
     }
     // a release that fails is named, and none of its objects
-    let is_release = |c: &Carrier<'_>| matches!(c, Carrier::Release(_));
-    let release = carrier.filter(is_release);
-    let is_of = |e: &Expected| Carrier::of(&e.object, world.snapshot) == release;
-    if release.is_some() && merged.expects.iter().all(is_of) {
+    if carrier.is_some_and(|c| fails_by_itself(merged, world, c, message)) {
         return true;
     }
     let builds = message.starts_with("BuildFailed");
@@ -495,10 +509,35 @@ fn is_ours(
     merged.expects.iter().any(names) || (builds && alone())
 }
 
+/// Whether a release of everything that was changed failed, and not what applies the release: with the chart that
+/// it had before, which is none of our repository.
+fn fails_by_itself(
+    merged: &Merged<'_>,
+    world: &World<'_>,
+    carrier: Carrier<'_>,
+    message: &str,
+) -> bool {
+    let Carrier::Release(release) = carrier else {
+        return false;
+    };
+    let is_its = |e: &Expected| Carrier::of(&e.object, world.snapshot) == Some(carrier);
+    let by = Carrier::of(&release.reference(), world.snapshot);
+    let by_applied = by.map(|by| applied(merged, world, Some(by), &Live::Unknown));
+    let version = release.str("status.lastAttemptedRevision");
+    let history = release.list("status.history").iter();
+    let mut versions = history.filter_map(|h| h.get("chartVersion")?.as_str());
+    merged.expects.iter().all(is_its)
+        && matches!(by_applied, Some(Applied::Applied { .. }))
+        && !carrier.is_of_our_chart(world.snapshot, world.is_ours)
+        && versions.all(|v| Some(v) == version)
+        // the objects of the release are there, and a test may fail for anything
+        && !message.starts_with("TestFailed")
+}
+
 /// Whether somebody did not answer, such as an admission webhook: the next attempt may succeed, and the
 /// engine may show this one for as long as its interval is.
 fn nobody_answered(message: &str) -> bool {
-    const SIGNS: [&str; 17] = [
+    const SIGNS: [&str; 19] = [
         "failed calling webhook",
         "internalerror",
         "internal error",
@@ -516,6 +555,8 @@ fn nobody_answered(message: &str) -> bool {
         "too many requests",
         "service unavailable",
         "the object has been modified",
+        "another operation",
+        "exceeded quota",
     ];
     let message = message.to_lowercase();
     SIGNS.iter().any(|sign| message.contains(sign))
@@ -751,8 +792,9 @@ fn shaky(merged: &Merged<'_>, world: &World<'_>, carrier: Option<Carrier<'_>>) -
     let snapshot = world.snapshot;
     let all = WORKLOADS.iter().flat_map(|k| snapshot.of_kind(k));
     let restarting = all.filter(|w| {
-        let in_app = carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
-        in_app && restarts(&snapshot.pods_of(&w.reference())) >= SHAKY
+        let is_shaky = || restarts(&snapshot.pods_of(&w.reference())) >= SHAKY;
+        let in_app = || carrier.is_some() && Carrier::of(&w.reference(), snapshot) == carrier;
+        w.controller().is_none() && is_shaky() && in_app()
     });
     let failing = beside(merged, world, carrier).map(|f| f.object.to_string());
     let failing: BTreeSet<String> = failing.filter(|n| *n != merged.object).collect();

@@ -379,6 +379,18 @@ fn a_prompt_that_is_too_large_is_the_end_of_one_finding() {
             "context",
             error(400, "context_length_exceeded", "at most 8192"),
         ),
+        ("a proxy", ResponseTemplate::new(413)),
+        (
+            "no object around it",
+            ResponseTemplate::new(400).set_body_json(json!({
+                "object": "error", "type": "BadRequestError", "code": 400,
+                "message": "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens.",
+            })),
+        ),
+        (
+            "other words",
+            error(400, "", "prompt is too long: 210000 tokens > 200000 maximum"),
+        ),
     ];
     for (name, template) in table {
         let good = completion(&good().to_string(), "stop");
@@ -395,7 +407,7 @@ fn a_prompt_that_is_too_large_is_the_end_of_one_finding() {
         };
         assert_eq!(refusal.code, Code::ModelRefused, "{name}");
         assert!(refusal.message.contains("HTTP 4"), "{name}: {refusal:?}");
-        assert_eq!(first.usage.calls, 1, "{name} is not asked again");
+        assert_eq!(first.usage.calls, 0, "{name} is charged for by nobody");
         asked("first words");
         asked("no words");
         let fourth = asked("other words");

@@ -132,7 +132,7 @@ async fn refused(status: StatusCode, response: Response) -> End {
     let bytes = body(response).await.unwrap_or_default();
     let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let why = format!("HTTP {status}: {}", said(&error).unwrap_or("no message"));
-    if status.is_client_error() && is_too_large(&error) {
+    if status == StatusCode::PAYLOAD_TOO_LARGE || status.is_client_error() && is_too_large(&error) {
         return End::Final(Failure::too_large(why));
     }
     let quota = kinds(&error).any(|kind| kind == "insufficient_quota");
@@ -142,9 +142,7 @@ async fn refused(status: StatusCode, response: Response) -> End {
     let failure = match status {
         _ if quota => Failure::closed(why),
         // what is wrong with one request (too long, a schema that is not known) is not wrong with the next
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::silence(why),
         // a key that lacks a right, or a wall that minds the words of one prompt
         StatusCode::FORBIDDEN => Failure::barred(why),
         // one prompt may be too slow for a proxy, or too much for what is left of a minute
@@ -159,7 +157,20 @@ async fn refused(status: StatusCode, response: Response) -> End {
 }
 
 /// What a request that is too large is called, in a code or a type.
-const TOO_LARGE: [&str; 2] = ["context_length_exceeded", "request_too_large"];
+const TOO_LARGE: [&str; 3] = [
+    "context_length_exceeded",
+    "request_too_large",
+    "exceed_context_size_error",
+];
+
+/// How endpoints say it in words, where they have no code for it.
+const SAID_TOO_LARGE: [&str; 5] = [
+    "request too large",
+    "maximum context length",
+    "exceeds the available context size",
+    "prompt is too long",
+    "exceeds the maximum number of tokens",
+];
 
 /// Whether no wait helps: OpenAI says "429, rate limit" to a request that is larger than the limit itself, too.
 fn is_too_large(error: &Value) -> bool {
@@ -167,13 +178,16 @@ fn is_too_large(error: &Value) -> bool {
     let counts_tokens = kinds(error).any(|kind| kind.contains("token"));
     let limit = number_after(said, "Limit");
     let is_over = limit.is_some() && number_after(said, "Requested") > limit;
+    let words = said.to_lowercase();
     kinds(error).any(|kind| TOO_LARGE.contains(&kind))
-        || said.contains("Request too large")
+        || SAID_TOO_LARGE.iter().any(|w| words.contains(w))
         || (counts_tokens && is_over)
 }
 
 fn said(error: &Value) -> Option<&str> {
-    error.pointer("/error/message").and_then(Value::as_str)
+    // some endpoints have no object around it
+    let places = ["/error/message", "/message"];
+    places.iter().find_map(|at| error.pointer(at)?.as_str())
 }
 
 /// An error's code and its type: which of them says what differs from endpoint to endpoint.

@@ -3,6 +3,40 @@ use serde_json::json;
 
 use super::*;
 
+/// Many names end in ten letters; few of them are hashes.
+#[test]
+fn only_generated_names_are_followed() {
+    let named = |kind: &str, name: &str| {
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}});
+        Desired {
+            object: Object::new(object).unwrap(),
+            file: "settings.env".to_owned(),
+            document: 0,
+            root: None,
+        }
+    };
+    let follows = |kind: &str, from: &str, to: &str| {
+        let expected = Expected {
+            object: ObjectRef::new("v1", kind, Some("shop"), from),
+            ..expected("data.A", value(json!("2")))
+        };
+        let found = expected.as_named_in_git(&[named(kind, to), named(kind, "settings")]);
+        found.object.name == to
+    };
+    assert!(follows(
+        "ConfigMap",
+        "settings-2bk9hfh5t4",
+        "settings-8mmdfg7tkh"
+    ));
+    assert!(!follows(
+        "ConfigMap",
+        "settings-2bk9hfh5t4",
+        "others-8mmdfg7tkh"
+    ));
+    assert!(!follows("ConfigMap", "web-production", "web-monitoring"));
+    assert!(!follows("Deployment", "web-2bk9hfh5t4", "web-8mmdfg7tkh"));
+}
+
 fn snapshot(objects: &[Value]) -> Snapshot {
     let objects = objects.iter().cloned().filter_map(Object::new).collect();
     Snapshot::new(objects, std::collections::BTreeMap::new())
