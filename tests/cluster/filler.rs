@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::plane::Plane;
 use crate::stages;
 
-const NAMESPACE: &str = "filler";
+/// Where they are.
+pub const NAMESPACE: &str = "filler";
 /// As many pods as a node of the stages has room for, and some to spare.
 const ON_A_NODE: usize = 100;
 /// Workloads; every tenth is ill.

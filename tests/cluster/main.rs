@@ -4,7 +4,7 @@
 //!
 //! `cargo test --test cluster -- serve [flux] [argo] [--pods N]` starts a cluster for a look by hand;
 //! `cargo test --test cluster -- plant [argo] [--seed N] [--plants N]` plants faults and prints what became of them;
-//! `cargo test --test cluster -- soak [--minutes N]` lets kubemend work for so long and prints what it takes.
+//! `cargo test --test cluster -- soak [--minutes N] [--pods N]` lets kubemend work for so long and prints what it takes.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::faults::{End, FAULTS, Fault};
+use crate::filler;
 use crate::plane::Plane;
 use crate::shop::is_rolled_out;
 use crate::stage::{Delivery, Engine, HEALS, Pull, Stage};
@@ -21,19 +22,25 @@ const GROWTH: f64 = 1.05;
 /// What a run of the command is asked for.
 pub struct Wish {
     pub minutes: u64,
+    /// Pods beside the shops.
+    pub pods: usize,
 }
 
 impl Wish {
     pub fn parse(words: &[String]) -> Result<Self, String> {
-        match words {
-            [] => Ok(Self { minutes: 30 }),
-            [flag, minutes] if flag == "--minutes" => {
-                let minutes = minutes.parse();
-                let minutes = minutes.map_err(|_| "--minutes wants a number".to_owned())?;
-                Ok(Self { minutes })
+        let mut wish = Self {
+            minutes: 30,
+            pods: 0,
+        };
+        for pair in words.chunks(2) {
+            let number = pair.get(1).and_then(|n| n.parse::<u32>().ok());
+            match (pair[0].as_str(), number) {
+                ("--minutes", Some(minutes)) => wish.minutes = minutes.into(),
+                ("--pods", Some(pods)) => wish.pods = usize::try_from(pods).unwrap_or(0),
+                _ => return Err("soak [--minutes N] [--pods N]".to_owned()),
             }
-            _ => Err("soak [--minutes N]".to_owned()),
         }
+        Ok(wish)
     }
 }
 
@@ -48,7 +55,11 @@ pub fn command(plane: &Plane, wish: &Wish) -> Result<bool, String> {
             files: BTreeMap::from([("web.yaml".to_owned(), manifest(namespace).into_bytes())]),
         })
         .collect();
-    let stage = Stage::open_with(plane, Engine::Flux, "soak", &apps, HEALS)?;
+    let mut stage = Stage::open_with(plane, Engine::Flux, "soak", &apps, HEALS)?;
+    if wish.pods > 0 {
+        filler::fill(plane, wish.pods)?;
+        stage.beside.push(filler::NAMESPACE.to_owned());
+    }
     for namespace in &shops {
         let kubectl = &plane.kubectl;
         kubectl.wait(namespace, "deployments", "the shop runs", is_rolled_out)?;

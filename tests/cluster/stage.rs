@@ -66,6 +66,8 @@ pub struct Stage<'p> {
     pub hub: Hub,
     clone: PathBuf,
     namespaces: Vec<String>,
+    /// What is watched, too, and no app of the repository.
+    pub beside: Vec<String>,
     /// The namespace of the source and of kubemend's records.
     pub home: String,
 }
@@ -96,6 +98,7 @@ impl<'p> Stage<'p> {
             clone: hub.folder("clone"),
             hub,
             namespaces: apps.iter().map(|a| a.namespace.to_owned()).collect(),
+            beside: Vec::new(),
             home: format!("{name}-home"),
         };
         std::fs::create_dir_all(&stage.clone).map_err(|e| e.to_string())?;
@@ -314,7 +317,9 @@ impl<'p> Stage<'p> {
             .arg("--namespaces")
             .arg(format!(
                 "{},{},argocd",
-                self.namespaces.join(","),
+                [self.namespaces.as_slice(), &self.beside]
+                    .concat()
+                    .join(","),
                 self.home
             ))
             .arg("--lease-namespace")
