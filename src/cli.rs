@@ -548,9 +548,13 @@ pub struct Rollback {
     /// Only tell which one is meant.
     #[arg(long)]
     pub dry_run: bool,
-    /// The operator's configuration; it counts over the repository's.
-    #[arg(long, value_name = "FILE", env = "KUBEMEND_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// A clone at the head of the base branch: the way back is proven by rendering it, and not only by
+    /// comparing files.
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// Settings shared with other commands.
+    #[command(flatten)]
+    pub operator: Operator,
     /// Settings of the forge.
     #[command(flatten, next_help_heading = "GitHub")]
     pub forge: ForgeArgs,

@@ -344,6 +344,13 @@ pub async fn roll_back(work: &Work<'_>, wish: &rollback::Wish) -> Result<RolledB
         let why = "kubemend is paused in this repository";
         return Ok(RolledBack::Refused(why.to_owned()));
     }
+    if work.prove.is_some() && observed.base_sha != work.reads {
+        let (here, there) = (short(work.reads), short(&observed.base_sha));
+        let branch = &observed.base_branch;
+        return Ok(RolledBack::Refused(format!(
+            "the clone is at {here}, and {branch} at {there}: check that one out first"
+        )));
+    }
     observed.asked.revert.insert(fix);
     let mut outcome = open::Outcome::default();
     open::revert(work, &observed, &mut outcome).await?;

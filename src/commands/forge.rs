@@ -11,7 +11,7 @@ use crate::config::Rules;
 use crate::forge::RepositoryFacts;
 use crate::forge::marker::{self, Key};
 use crate::github::{Credentials, Endpoint, Error, GitHub, Mode, Transport};
-use crate::repo::Identity;
+use crate::repo::{Checkout, Identity};
 
 /// The largest file that holds a secret.
 const MAX_SECRET: u64 = 64 << 10;
@@ -78,6 +78,33 @@ pub(super) fn needed_credentials(args: &ForgeArgs) -> Result<Credentials, Failur
 pub(super) struct Online {
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) github: GitHub,
+}
+
+/// The commit that is read, of a clone of the very repository that is written to.
+pub(super) fn commit_of(checkout: &Checkout, full_name: &str) -> Result<String, Failure> {
+    let folder = checkout.root.display();
+    let Some(head) = checkout.head.clone() else {
+        return Err(Failure::Input(format!(
+            "{folder}: no Git repository whose HEAD could be on GitHub"
+        )));
+    };
+    let place = checkout
+        .identity
+        .repository
+        .split_once('/')
+        .map(|(_, path)| path);
+    if !place.is_some_and(|path| path.eq_ignore_ascii_case(full_name)) {
+        return Err(Failure::Input(match place {
+            Some(_) => format!(
+                "{folder}: its remote `origin` is {}, and not {full_name} of --github-repo; nothing was written",
+                checkout.identity.repository
+            ),
+            None => format!(
+                "{folder}: it has no remote `origin`, so it may not be {full_name}; nothing was written"
+            ),
+        }));
+    }
+    Ok(head)
 }
 
 /// A runtime, and the one repository of a command, with no more rights than it needs where an App's

@@ -37,6 +37,9 @@ pub const TRIALS: &[(&str, Run)] = &[
     ("fix_refuses_another_state_than_the_base", |a| {
         run(crate::program::refuses(a))
     }),
+    ("rollback_proves_the_way_back_in_a_clone", |a| {
+        run(crate::program::rolls_back(a))
+    }),
     ("serve_polls_from_finding_to_merge", |a| {
         run(crate::program::polls(a))
     }),

@@ -260,6 +260,64 @@ pub async fn opens_once(assets: &Assets) -> Done {
     Ok(())
 }
 
+/// By hand, with a clone in which the way back is proven; one that is behind proves nothing.
+pub async fn rolls_back(assets: &Assets) -> Done {
+    let stage = Stage::new(assets).await?;
+    let fixed = stage.fix(&[]).await?;
+    let open = stage.open().await?;
+    let [(_, number)] = open.as_slice() else {
+        return Err(format!("{open:?}: {fixed:#?}"));
+    };
+    stage.merge(number).await?;
+    let rollback = async |more: &[&str]| {
+        let mut command = stage.program(MACHINE);
+        command.args([
+            "--color",
+            "never",
+            "rollback",
+            "--github-repo",
+            "acme/gitops",
+        ]);
+        command.arg(number.to_string()).args(more);
+        ran(command).await
+    };
+    let clone = stage.clone.display().to_string();
+    let with_clone = ["--repo", clone.as_str()];
+    let behind = rollback(&with_clone).await?;
+    holds!(
+        behind.code == Some(2) && behind.err.contains("check that one out first"),
+        behind
+    );
+    same!(stage.open().await?, vec![], behind);
+
+    stage.git(&["pull", "-q", "origin", "main"]).await?;
+    let dry = rollback(&[&with_clone[..], &["--dry-run"]].concat()).await?;
+    holds!(
+        dry.code == Some(0) && dry.out.contains("nothing was written"),
+        dry
+    );
+    let done = rollback(&with_clone).await?;
+    holds!(
+        done.code == Some(0) && done.out.contains("takes back"),
+        done
+    );
+    let open = stage.open().await?;
+    let [(branch, revert)] = open.as_slice() else {
+        return Err(format!("{open:?}"));
+    };
+    let body = stage.get(&format!("/pulls/{revert}")).await?["body"].clone();
+    let body = body.as_str().unwrap_or_default();
+    holds!(body.contains("pass |") && !body.contains("skipped"), body);
+    stage.git(&["fetch", "-q", "origin", branch]).await?;
+    let before = stage.git(&["show", &format!("HEAD~1:{REPORTS}")]).await?;
+    let after = stage
+        .git(&["show", &format!("FETCH_HEAD:{REPORTS}")])
+        .await?;
+    same!(after, before, body);
+    same!(stage.hub.problems(), Vec::<String>::new(), "");
+    Ok(())
+}
+
 /// A detached HEAD, another branch at the same commit, another spelling of the address, a dirty work
 /// tree: the state is the base branch's, so everything has the same names.
 pub async fn names_alike(assets: &Assets) -> Done {

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
     // what cannot be used is told before anything is asked
     let (mut pass, notes) = read(args, progress)?;
     let checkout = &pass.session.checkout;
-    let reads = belongs(checkout, &github.full_name())?;
+    let reads = forge::commit_of(checkout, &github.full_name())?;
     for note in notes.iter().chain(&checkout.notes) {
         terminal::note(note);
     }
@@ -97,33 +97,6 @@ pub(super) fn run(args: &Fix, progress: Progress) -> Result<u8, Failure> {
         None if !seen.silent.is_empty() => Err(Failure::Infrastructure(seen.silent)),
         None => Ok(u8::from(super::at_least(args.fail_on, &seen.severities))),
     }
-}
-
-/// The commit that is read, of a clone of the very repository that is written to.
-fn belongs(checkout: &Checkout, full_name: &str) -> Result<String, Failure> {
-    let folder = checkout.root.display();
-    let Some(head) = checkout.head.clone() else {
-        return Err(Failure::Input(format!(
-            "{folder}: --open needs a Git repository whose HEAD is on GitHub"
-        )));
-    };
-    let place = checkout
-        .identity
-        .repository
-        .split_once('/')
-        .map(|(_, path)| path);
-    if !place.is_some_and(|path| path.eq_ignore_ascii_case(full_name)) {
-        return Err(Failure::Input(match place {
-            Some(_) => format!(
-                "{folder}: its remote `origin` is {}, and not {full_name} of --github-repo; nothing was written",
-                checkout.identity.repository
-            ),
-            None => format!(
-                "{folder}: it has no remote `origin`, so it may not be {full_name}; nothing was written"
-            ),
-        }));
-    }
-    Ok(head)
 }
 
 /// Why nothing was written, and what helps.
