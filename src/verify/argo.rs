@@ -250,7 +250,7 @@ fn operation(app: &Object, source: usize, compared: &Revision, question: &Questi
         "OutOfSync" if is_drift_elsewhere(app, question) || is_only_left_over(app) => {
             synced(app, source, compared, question)
         }
-        "OutOfSync" => out_of_sync(app, source, question),
+        "OutOfSync" => out_of_sync(app, source, compared, question),
         other => Applied::Applying {
             detail: error(app).unwrap_or_else(|| format!("sync status is {other}")),
         },
@@ -258,8 +258,17 @@ fn operation(app: &Object, source: usize, compared: &Revision, question: &Questi
 }
 
 /// Compared with our commit, and nothing runs: who has to move?
-fn out_of_sync(app: &Object, source: usize, question: &Question<'_>) -> Applied {
+fn out_of_sync(
+    app: &Object,
+    source: usize,
+    compared: &Revision,
+    question: &Question<'_>,
+) -> Applied {
     let was_tried = carried(app, source, question) == Some(true);
+    if was_tried && app.str("status.operationState.phase") == Some("Succeeded") {
+        // some objects never are in sync, whatever is applied: their fields tell
+        return synced(app, source, compared, question);
+    }
     if !was_tried && let Some(at) = stepped_back(app, source, question) {
         return Applied::Unknown {
             why: format!(
