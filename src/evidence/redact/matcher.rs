@@ -15,6 +15,9 @@ use regex_automata::{Input, MatchKind, PatternSet};
 /// The largest automaton.
 const SIZE_LIMIT: usize = 16 << 20;
 
+/// What a pattern that does not compile is.
+type Built<T> = Result<T, Box<BuildError>>;
+
 /// Rules, looked for at the same time.
 pub(super) struct Matcher {
     /// Tells which of them match at all.
@@ -40,11 +43,11 @@ pub(super) struct Hit {
 }
 
 impl Matcher {
-    pub(super) fn new(patterns: &[String]) -> Result<Self, BuildError> {
+    pub(super) fn new(patterns: &[String]) -> Built<Self> {
         let rules = patterns.iter().map(|p| rule(p));
         Ok(Self {
             set: set(patterns)?,
-            rules: rules.collect::<Result<_, _>>()?,
+            rules: rules.collect::<Built<_>>()?,
             idle: Mutex::default(),
         })
     }
@@ -108,19 +111,19 @@ fn first_group(captures: &Captures) -> Option<Range<usize>> {
         .map(|span| span.range())
 }
 
-fn set(patterns: &[String]) -> Result<Regex, BuildError> {
+fn set(patterns: &[String]) -> Built<Regex> {
     let config = config()
         .match_kind(MatchKind::All)
         .which_captures(WhichCaptures::None);
     let mut builder = Regex::builder();
     builder.configure(config).syntax(syntax());
-    builder.build_many(patterns)
+    builder.build_many(patterns).map_err(Box::new)
 }
 
-fn rule(pattern: &str) -> Result<Regex, BuildError> {
+fn rule(pattern: &str) -> Built<Regex> {
     let mut builder = Regex::builder();
     builder.configure(config()).syntax(syntax());
-    builder.build(pattern)
+    builder.build(pattern).map_err(Box::new)
 }
 
 fn config() -> Config {
