@@ -425,6 +425,10 @@ fn rolled(
 
 /// What a changed object that starts no pods says of itself; `None` while nothing speaks against it.
 fn lacks(merged: &Merged<'_>, snapshot: &Snapshot) -> Option<String> {
+    // what the fix mended may lack it again
+    if merged.is_revert {
+        return None;
+    }
     merged.expects.iter().find_map(|e| {
         let object = snapshot.get(&e.object)?;
         let what = match object.kind() {

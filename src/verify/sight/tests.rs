@@ -628,3 +628,28 @@ fn a_cluster_applies_what_its_engine_reads_from_this_repository() {
     two.objects.push(second);
     assert!(!yes(&two), "two of them say it is theirs");
 }
+
+#[test]
+fn a_service_must_have_an_endpoint_unless_its_fix_is_taken_back() {
+    let mut shop = Shop::new();
+    let meta = json!({"name": "web", "namespace": "shop"});
+    shop.objects.push(json!({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": {"app": "web"}}}));
+    shop.expects = vec![expects("v1", "Service", "web", "spec.selector.app", "web")];
+    assert_eq!(
+        shop.look().facts.lacks,
+        None,
+        "nothing is seen of endpoints"
+    );
+    let slice = |ready: bool| {
+        let meta = json!({"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}});
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta, "endpoints": [{"conditions": {"ready": ready}}]})
+    };
+    shop.objects.push(slice(false));
+    assert!(shop.look().facts.lacks.is_some());
+    shop.is_revert = true;
+    assert_eq!(shop.look().facts.lacks, None);
+    shop.is_revert = false;
+    shop.objects.pop();
+    shop.objects.push(slice(true));
+    assert_eq!(shop.look().facts.lacks, None);
+}
