@@ -503,21 +503,7 @@ fn workload(
             }
             State::Settling(next.good)
         }
-        Sample::Bad(why) => {
-            next.bad = next.bad.saturating_add(1).min(PERSISTS);
-            (next.good, next.good_since) = (0, None);
-            let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
-            if persists {
-                let lasts = matches!(facts.symptom, Symptom::Present(_));
-                let verdict = judged(&why, facts, baseline);
-                let is_late = next.well_at.is_some() && (!lasts || verdict.is_bad());
-                return State::Ended(match is_late {
-                    true => Verdict::Inconclusive(format!("{why}; {LATE}")),
-                    false => verdict,
-                });
-            }
-            State::Healing(why)
-        }
+        Sample::Bad(why) => bad(next, why, facts, baseline, timing, now),
         Sample::Open(why) => {
             // one look after good ones may fall into a scaling
             let time = match next.good > 0 {
@@ -531,6 +517,30 @@ fn workload(
             State::Healing(why)
         }
     }
+}
+
+/// A moment of trouble is none; what lasts past the time to heal is judged.
+fn bad(
+    next: &mut Memory,
+    why: String,
+    facts: &Facts,
+    baseline: Option<&Baseline>,
+    timing: &Timing,
+    now: Timestamp,
+) -> State {
+    next.bad = next.bad.saturating_add(1).min(PERSISTS);
+    (next.good, next.good_since) = (0, None);
+    let persists = next.bad >= PERSISTS && is_over(next.healing_since, timing.heal, now);
+    if !persists {
+        return State::Healing(why);
+    }
+    let lasts = matches!(facts.symptom, Symptom::Present(_));
+    let verdict = judged(&why, facts, baseline);
+    let is_late = next.well_at.is_some() && (!lasts || verdict.is_bad());
+    State::Ended(match is_late {
+        true => Verdict::Inconclusive(format!("{why}; {LATE}")),
+        false => verdict,
+    })
 }
 
 /// A change does its harm soon; a node that is drained, or a registry that is down, may come at any time.
